@@ -1,0 +1,344 @@
+//! One server's check: counts probes into UP and DOWN, and says when to probe.
+//!
+//! ```text
+//!               `fall` failures in a row
+//!        ┌───────────────────────────────────────┐
+//!   UP ──┤ UP 2/3 ── UP 1/3                      ▼
+//!   ▲      any pass: back to UP               DOWN ── DOWN 1/2     any failure: back to DOWN
+//!   └───────────────────────────────────────────┘
+//!               `rise` passes in a row
+//!   maint: from anywhere; no probes.  ready: UP 1/3, one probe at once: its failure is enough for DOWN.
+//!
+//!   interval:  UP, nothing pending: `inter`   in between: `fastinter`   DOWN: `downinter`
+//! ```
+//!
+//! Promises: one probe at a time; each one ends, at the latest when its deadline has passed, and counts once; a
+//! result that comes after its probe was given up is ignored. Refuses: to take a server down for what traffic
+//! saw (an observation only asks for a probe sooner, and not more often than every [`OBSERVED_GAP`]).
+//! HAProxy manual 5.2 `rise`, `fall`, `inter`, `fastinter`, `downinter`, `observe`.
+
+use crate::outcome::{CheckStatus, Outcome};
+use crate::schedule::Schedule;
+use crate::spec::Timing;
+use base_core::{Machine, Time};
+use std::fmt;
+use std::time::Duration;
+
+/// Whether a server gets traffic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum State {
+    /// It does.
+    Up,
+    /// Its probes failed.
+    Down,
+    /// An operator took it out; it is not probed.
+    Maint,
+}
+
+impl State {
+    /// HAProxy's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Maint => "MAINT",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// State and how far it is from changing, as HAProxy's `status` column says it: `UP`, `UP 1/3` (one failure
+/// left of three), `DOWN`, `DOWN 1/2` (one pass of two), `MAINT`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Status {
+    /// Whether the server gets traffic.
+    pub state: State,
+    /// While UP: failures left until DOWN. While DOWN: passes in a row so far.
+    pub count: u32,
+    /// What `count` is out of.
+    pub of: u32,
+}
+
+impl Status {
+    /// Whether the last probes point to another state than the one held.
+    pub const fn in_transition(&self) -> bool {
+        match self.state {
+            State::Up => self.count < self.of,
+            State::Down => self.count > 0,
+            State::Maint => false,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.in_transition() {
+            write!(f, "{} {}/{}", self.state, self.count, self.of)
+        } else {
+            self.state.fmt(f)
+        }
+    }
+}
+
+/// Why a server changed its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// The probe that tipped it.
+    Probe(Outcome),
+    /// An operator's command.
+    Operator,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Probe(outcome) => outcome.fmt(f),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}
+
+/// What has happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The deadline has passed.
+    Tick,
+    /// The probe with this number has ended.
+    Probed {
+        /// The number that [`Action::StartProbe`] gave it.
+        probe: u64,
+        /// What it found.
+        outcome: Outcome,
+    },
+    /// Real traffic failed on this server, for example its connection was refused.
+    Observed,
+    /// An operator takes the server out.
+    Maint,
+    /// An operator puts the server back.
+    Ready,
+}
+
+/// What the shell shall do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Probe the server; report the end with [`Event::Probed`] by `deadline`.
+    StartProbe {
+        /// Its number.
+        probe: u64,
+        /// When it has failed if it has not ended.
+        deadline: Time,
+    },
+    /// The probe is given up: end it, its result is not wanted any more.
+    StopProbe {
+        /// Its number.
+        probe: u64,
+    },
+    /// A probe was counted: what it found, and where the server stands now.
+    Counted {
+        /// What the probe found.
+        outcome: Outcome,
+        /// Where the server stands now.
+        status: Status,
+    },
+    /// The server's state is now another one.
+    Changed {
+        /// The new one.
+        state: State,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The check of one server.
+#[derive(Clone, Debug)]
+pub struct Check {
+    timing: Timing,
+    overdue: CheckStatus,
+    state: State,
+    /// See [`Status::count`].
+    count: u32,
+    schedule: Schedule,
+    running: Option<Running>,
+    probes: u64,
+    /// Traffic failed since the last probe was started.
+    observed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    probe: u64,
+    started: Time,
+    deadline: Time,
+}
+
+impl Check {
+    /// A check that starts in `state`, usually [`State::Up`]: a gateway that has just started serves at once.
+    /// `overdue` is how a probe that never ended is counted ([`crate::Kind::overdue`]); `seed` spreads the
+    /// probes of many servers.
+    pub fn new(timing: Timing, overdue: CheckStatus, state: State, seed: u64, now: Time) -> Self {
+        let timing = timing.in_bounds();
+        let mut check = Self {
+            schedule: Schedule::start(now, timing.inter, seed),
+            timing,
+            overdue,
+            state,
+            count: 0,
+            running: None,
+            probes: 0,
+            observed: false,
+        };
+        check.count = if state == State::Up { check.timing.fall } else { 0 };
+        check
+    }
+
+    /// Whether the server gets traffic, and how far that is from changing.
+    pub const fn status(&self) -> Status {
+        let of = if matches!(self.state, State::Up) { self.timing.fall } else { self.timing.rise };
+        Status { state: self.state, count: self.count, of }
+    }
+
+    /// The interval that holds now.
+    pub const fn interval(&self) -> Duration {
+        if self.status().in_transition() {
+            self.timing.fastinter
+        } else if matches!(self.state, State::Down) {
+            self.timing.downinter
+        } else {
+            self.timing.inter
+        }
+    }
+
+    fn ticked(&mut self, now: Time, actions: &mut Vec<Action>) {
+        match self.running {
+            _ if self.state == State::Maint => {}
+            Some(running) if now >= running.deadline + OVERDUE_GRACE => {
+                actions.push(Action::StopProbe { probe: running.probe });
+                let duration = now.since(running.started);
+                self.count_probe(Outcome { status: self.overdue, code: None, duration }, now, actions);
+            }
+            None if now >= self.schedule.due() => self.start_probe(now, actions),
+            _ => {}
+        }
+    }
+
+    fn start_probe(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.schedule.take();
+        self.observed = false;
+        self.probes += 1;
+        let (probe, deadline) = (self.probes, now + self.timing.timeout);
+        self.running = Some(Running { probe, started: now, deadline });
+        actions.push(Action::StartProbe { probe, deadline });
+    }
+
+    fn count_probe(&mut self, outcome: Outcome, now: Time, actions: &mut Vec<Action>) {
+        self.running = None;
+        let before = self.state;
+        match (self.state, outcome.passed()) {
+            (State::Up, true) => self.count = self.timing.fall,
+            (State::Up, false) if self.count > 1 => self.count -= 1,
+            (State::Up, false) => (self.state, self.count) = (State::Down, 0),
+            (State::Down, true) if self.count + 1 < self.timing.rise => self.count += 1,
+            (State::Down, true) => (self.state, self.count) = (State::Up, self.timing.fall),
+            (State::Down, false) => self.count = 0,
+            (State::Maint, _) => {}
+        }
+        self.schedule.plan(now, self.interval());
+        if self.observed {
+            self.hurry(now);
+        }
+        actions.push(Action::Counted { outcome, status: self.status() });
+        if self.state != before {
+            actions.push(Action::Changed { state: self.state, reason: Reason::Probe(outcome) });
+        }
+    }
+
+    fn observe(&mut self, now: Time) {
+        if self.state == State::Up {
+            self.observed = true;
+            if self.running.is_none() {
+                self.hurry(now);
+            }
+        }
+    }
+
+    fn hurry(&mut self, now: Time) {
+        self.schedule.hurry(now, self.timing.fastinter.min(OBSERVED_GAP));
+    }
+
+    fn maint(&mut self, actions: &mut Vec<Action>) {
+        if self.state == State::Maint {
+            return;
+        }
+        if let Some(running) = self.running.take() {
+            actions.push(Action::StopProbe { probe: running.probe });
+        }
+        (self.state, self.count) = (State::Maint, 0);
+        actions.push(Action::Changed { state: State::Maint, reason: Reason::Operator });
+    }
+
+    fn ready(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.state != State::Maint {
+            return;
+        }
+        (self.state, self.count) = (State::Up, 1);
+        actions.push(Action::Changed { state: State::Up, reason: Reason::Operator });
+        self.schedule.plan(now, self.interval());
+        self.hurry(now);
+    }
+}
+
+impl Machine for Check {
+    type Event = Event;
+    type Action = Action;
+
+    fn tick() -> Event {
+        Event::Tick
+    }
+
+    fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => self.ticked(now, actions),
+            Event::Probed { probe, outcome } => {
+                if self.running.is_some_and(|running| running.probe == probe) {
+                    self.count_probe(outcome, now, actions);
+                }
+            }
+            Event::Observed => self.observe(now),
+            Event::Maint => self.maint(actions),
+            Event::Ready => self.ready(now, actions),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        match (self.state, self.running) {
+            (State::Maint, _) => None,
+            (_, Some(running)) => Some(running.deadline + OVERDUE_GRACE),
+            (_, None) => Some(self.schedule.due()),
+        }
+    }
+
+    fn check_invariants(&self) {
+        match self.state {
+            State::Up => {
+                assert!((1..=self.timing.fall).contains(&self.count), "UP with failures left: {self:?}")
+            }
+            State::Down => assert!(self.count < self.timing.rise, "DOWN with passes missing: {self:?}"),
+            State::Maint => assert!(self.running.is_none(), "no probe in maint: {self:?}"),
+        }
+    }
+}
+
+/// How soon after the last probe traffic's failures may ask for the next one: soon enough to matter, and
+/// at most five probes a second however much traffic fails.
+pub const OBSERVED_GAP: Duration = Duration::from_millis(200);
+/// How long after its deadline a probe's own report is still waited for: it says more than "no answer", and
+/// timers of the runtime are exact to a millisecond.
+pub const OVERDUE_GRACE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests;

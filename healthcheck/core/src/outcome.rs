@@ -1,0 +1,81 @@
+//! What one probe found, in the words that HAProxy's statistics use for it (management guide 9.1,
+//! `check_status`, `check_code`, `check_duration`), so that existing dashboards understand them.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How a probe ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CheckStatus {
+    /// The connection was accepted, which is all that a TCP check asks for.
+    L4Ok,
+    /// Nothing answered the connection attempt in time.
+    L4Timeout,
+    /// The connection was refused, or there is no way there.
+    L4Connection,
+    /// The answer is what was expected.
+    L7Ok,
+    /// Connected, but no whole answer in time.
+    L7Timeout,
+    /// An HTTP answer with a status that was not expected.
+    L7Status,
+    /// An answer that is not HTTP, is too long, or ends too early.
+    L7Response,
+    /// This side could not even try: no socket, no port left.
+    SocketError,
+}
+
+impl CheckStatus {
+    /// HAProxy's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::L4Ok => "L4OK",
+            Self::L4Timeout => "L4TOUT",
+            Self::L4Connection => "L4CON",
+            Self::L7Ok => "L7OK",
+            Self::L7Timeout => "L7TOUT",
+            Self::L7Status => "L7STS",
+            Self::L7Response => "L7RSP",
+            Self::SocketError => "SOCKERR",
+        }
+    }
+
+    /// Whether the probe passed.
+    pub const fn passed(self) -> bool {
+        matches!(self, Self::L4Ok | Self::L7Ok)
+    }
+}
+
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What one probe found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: CheckStatus,
+    /// The HTTP status, where one was read.
+    pub code: Option<u16>,
+    /// From the start of the connection attempt to the end.
+    pub duration: Duration,
+}
+
+impl Outcome {
+    /// Whether the probe passed.
+    pub const fn passed(&self) -> bool {
+        self.status.passed()
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// `L7STS 503`, `L4OK`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "{} {code}", self.status),
+            None => self.status.fmt(f),
+        }
+    }
+}
