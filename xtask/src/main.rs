@@ -1,2 +1,118 @@
-//! x
-fn main() {}
+//! The only entry points that a person or CI needs.
+//!
+//! Each command does all of its own set-up: what is missing is found, named, and installed (see
+//! [`setup`]); a command that cannot go on says why, and the exact line that helps.
+
+mod ci;
+mod lint;
+mod run;
+mod setup;
+mod testing;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use run::{cargo, say};
+use setup::Privilege;
+use std::process::{Command, ExitCode};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Headgate's entry points", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the main job: three nodes, three VIPs, a real router, faults, and what was measured
+    Demo {
+        /// Leave everything running at the end, until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+        /// One gateway on loopback in front of three API servers: no root, no namespaces
+        #[arg(long)]
+        single: bool,
+        /// More arguments for the demo (see `lab-demo --help`)
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Run the tests: unit and property tests, then the lab's cases
+    Test {
+        /// Also the second tier: cases that need minutes
+        #[arg(long)]
+        all: bool,
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Formatting, clippy without warnings, purity of the cores, cargo-deny
+    Lint,
+    /// Run the benchmarks
+    Bench {
+        /// Arguments for the benchmarks
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// All that CI runs
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match try_main() {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_main() -> Result<ExitCode> {
+    // `cargo xtask` works from any folder of the tree.
+    std::env::set_current_dir(run::root())?;
+    match Cli::parse().task {
+        Task::Demo { keep, single: false, rest } => demo(keep, &rest),
+        Task::Demo { single: true, keep: _, rest } => demo_single(&rest),
+        Task::Test { all, filter } => {
+            let outcome = testing::run(all, filter.as_deref())?;
+            say(&outcome.to_string());
+            Ok(exit_code(outcome.is_success()))
+        }
+        Task::Lint => {
+            setup::build_tools()?;
+            Ok(exit_code(lint::run()?))
+        }
+        Task::Bench { rest } => {
+            setup::build_tools()?;
+            run::checked(cargo().args(["bench", "--package", "bench", "--"]).args(rest))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Ci => ci::run().map(exit_code),
+    }
+}
+
+fn demo(keep: bool, rest: &[String]) -> Result<ExitCode> {
+    let privilege = Privilege::find();
+    if let Privilege::None(why) = &privilege {
+        anyhow::bail!(
+            "the demo makes network namespaces and runs a router in one of them; that needs root ({why}).\n\
+             Run it as root, or with sudo; `cargo xtask demo --single` needs neither."
+        );
+    }
+    setup::everything(&privilege)?;
+    run::checked(cargo().args(["build", "--workspace", "--bins"]))?;
+    let mut demo = privilege.command(&run::target_dir().join("debug/lab-demo"));
+    demo.args(keep.then_some("--keep")).args(rest);
+    run::pass_on(demo)
+}
+
+fn demo_single(rest: &[String]) -> Result<ExitCode> {
+    setup::build_tools()?;
+    run::checked(cargo().args(["build", "--bins", "--package", "gateway", "--package", "tests"]))?;
+    let mut demo = Command::new(run::target_dir().join("debug/lab-demo"));
+    demo.arg("--single").args(rest);
+    run::pass_on(demo)
+}
+
+fn exit_code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,36 @@
+# Installs the Debian packages named as arguments, and starts nothing on this machine:
+# the lab runs its own routers and proxies, in its own namespaces.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+
+# While it exists, package scripts start no service (Debian policy 9.3.3.1).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+
+enabled_before() { systemctl is-enabled --quiet "$1" 2>/dev/null; }
+disable_after=
+if command -v systemctl >/dev/null; then
+    for unit in bird.service haproxy.service; do
+        enabled_before "$unit" || disable_after="$disable_after $unit"
+    done
+fi
+
+install() { apt-get install --yes --no-install-recommends "$@"; }
+if ! apt-cache show "$@" >/dev/null 2>&1; then
+    apt-get update
+    install "$@"
+else
+    # Lists that are too old name files that the mirror has no more.
+    install "$@" || { apt-get update && install "$@"; }
+fi
+
+for unit in $disable_after; do
+    if systemctl is-enabled --quiet "$unit" 2>/dev/null; then
+        systemctl disable --quiet "$unit" || echo "could not disable $unit: it may start at the next boot" >&2
+    fi
+done
