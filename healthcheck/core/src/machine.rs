@@ -14,7 +14,8 @@
 //!
 //! Promises: one probe at a time; each one ends, at the latest when its deadline has passed, and counts once; a
 //! result that comes after its probe was given up is ignored. Refuses: to take a server down for what traffic
-//! saw (an observation only asks for a probe sooner, and not more often than every [`OBSERVED_GAP`]).
+//! saw (an observation only asks for a probe sooner, and not more often than every [`OBSERVED_GAP`]), or for
+//! a probe that this side could not even send, or whose report it was itself too late to read.
 //! HAProxy manual 5.2 `rise`, `fall`, `inter`, `fastinter`, `downinter`, `observe`.
 
 use crate::outcome::{CheckStatus, Outcome};
@@ -147,8 +148,8 @@ pub enum Action {
     },
     /// The server's state is now another one.
     Changed {
-        /// The new one.
-        state: State,
+        /// Where the server stands now.
+        status: Status,
         /// Why.
         reason: Reason,
     },
@@ -173,7 +174,10 @@ pub struct Check {
 struct Running {
     probe: u64,
     started: Time,
-    deadline: Time,
+    /// When its report is not waited for any more.
+    give_up: Time,
+    /// Whether that was put off because the tick itself came late.
+    held_up: bool,
 }
 
 impl Check {
@@ -216,7 +220,12 @@ impl Check {
     fn ticked(&mut self, now: Time, actions: &mut Vec<Action>) {
         match self.running {
             _ if self.state == State::Maint => {}
-            Some(running) if now >= running.deadline + OVERDUE_GRACE => {
+            // Held up ourselves: the report may be there, not read yet.
+            Some(running) if now > running.give_up + OVERDUE_GRACE && !running.held_up => {
+                let give_up = now + OVERDUE_GRACE;
+                self.running = Some(Running { give_up, held_up: true, ..running });
+            }
+            Some(running) if now >= running.give_up => {
                 actions.push(Action::StopProbe { probe: running.probe });
                 let duration = now.since(running.started);
                 self.count_probe(Outcome { status: self.overdue, code: None, duration }, now, actions);
@@ -231,7 +240,8 @@ impl Check {
         self.observed = false;
         self.probes += 1;
         let (probe, deadline) = (self.probes, now + self.timing.timeout);
-        self.running = Some(Running { probe, started: now, deadline });
+        self.running =
+            Some(Running { probe, started: now, give_up: deadline + OVERDUE_GRACE, held_up: false });
         actions.push(Action::StartProbe { probe, deadline });
     }
 
@@ -239,6 +249,7 @@ impl Check {
         self.running = None;
         let before = self.state;
         match (self.state, outcome.passed()) {
+            _ if outcome.status.inconclusive() => {}
             (State::Up, true) => self.count = self.timing.fall,
             (State::Up, false) if self.count > 1 => self.count -= 1,
             (State::Up, false) => (self.state, self.count) = (State::Down, 0),
@@ -253,7 +264,7 @@ impl Check {
         }
         actions.push(Action::Counted { outcome, status: self.status() });
         if self.state != before {
-            actions.push(Action::Changed { state: self.state, reason: Reason::Probe(outcome) });
+            actions.push(Action::Changed { status: self.status(), reason: Reason::Probe(outcome) });
         }
     }
 
@@ -278,7 +289,7 @@ impl Check {
             actions.push(Action::StopProbe { probe: running.probe });
         }
         (self.state, self.count) = (State::Maint, 0);
-        actions.push(Action::Changed { state: State::Maint, reason: Reason::Operator });
+        actions.push(Action::Changed { status: self.status(), reason: Reason::Operator });
     }
 
     fn ready(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -286,7 +297,7 @@ impl Check {
             return;
         }
         (self.state, self.count) = (State::Up, 1);
-        actions.push(Action::Changed { state: State::Up, reason: Reason::Operator });
+        actions.push(Action::Changed { status: self.status(), reason: Reason::Operator });
         self.schedule.plan(now, self.interval());
         self.hurry(now);
     }
@@ -317,19 +328,18 @@ impl Machine for Check {
     fn next_deadline(&self) -> Option<Time> {
         match (self.state, self.running) {
             (State::Maint, _) => None,
-            (_, Some(running)) => Some(running.deadline + OVERDUE_GRACE),
+            (_, Some(running)) => Some(running.give_up),
             (_, None) => Some(self.schedule.due()),
         }
     }
 
     fn check_invariants(&self) {
-        match self.state {
-            State::Up => {
-                assert!((1..=self.timing.fall).contains(&self.count), "UP with failures left: {self:?}")
-            }
-            State::Down => assert!(self.count < self.timing.rise, "DOWN with passes missing: {self:?}"),
-            State::Maint => assert!(self.running.is_none(), "no probe in maint: {self:?}"),
-        }
+        let holds = match self.state {
+            State::Up => (1..=self.timing.fall).contains(&self.count),
+            State::Down => self.count < self.timing.rise,
+            State::Maint => self.running.is_none(),
+        };
+        assert!(holds, "UP has failures left, DOWN misses passes, maint has no probe: {self:?}");
     }
 }
 

@@ -44,6 +44,12 @@ impl CheckStatus {
     pub const fn passed(self) -> bool {
         matches!(self, Self::L4Ok | Self::L7Ok)
     }
+
+    /// Whether it says nothing about the server: HAProxy counts a socket error of its own as the server's
+    /// failure, so that a process out of sockets takes all servers down.
+    pub const fn inconclusive(self) -> bool {
+        matches!(self, Self::SocketError)
+    }
 }
 
 impl fmt::Display for CheckStatus {

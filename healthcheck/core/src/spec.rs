@@ -69,6 +69,24 @@ pub struct HttpCheck {
     pub expect: Expect,
 }
 
+impl HttpCheck {
+    /// Refuses what could not stand in a request: the error names the key and what is expected.
+    pub fn validate(&self) -> Result<(), String> {
+        let is_method = (1..=MAX_METHOD).contains(&self.method.len())
+            && self.method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !self.uri.starts_with('/') || !is_one_word(&self.uri) {
+            return Err("`uri` of a check is a path such as \"/health\", without spaces".to_owned());
+        }
+        if !is_method {
+            return Err("`method` of a check is an HTTP method such as \"GET\"".to_owned());
+        }
+        if self.host.as_ref().is_some_and(|host| !is_one_word(host)) {
+            return Err("`host` of a check is a host name such as \"api.example\"".to_owned());
+        }
+        Ok(())
+    }
+}
+
 impl Default for HttpCheck {
     fn default() -> Self {
         Self {
@@ -260,17 +278,7 @@ impl Keys {
             host,
             expect: self.expect.take().unwrap_or_default(),
         };
-        if !http.uri.starts_with('/') || !is_one_word(&http.uri) {
-            return Err("`uri` of a check is a path such as \"/health\", without spaces".to_owned());
-        }
-        if !(1..=MAX_METHOD).contains(&http.method.len())
-            || !http.method.bytes().all(|b| b.is_ascii_uppercase())
-        {
-            return Err("`method` of a check is an HTTP method such as \"GET\"".to_owned());
-        }
-        if http.host.as_ref().is_some_and(|host| !is_one_word(host)) {
-            return Err("`host` of a check is a host name such as \"api.example\"".to_owned());
-        }
+        http.validate()?;
         Ok(Kind::Http(http))
     }
 
