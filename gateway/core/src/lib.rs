@@ -1,1 +1,21 @@
-//! x
+//! The gateway's decisions, in the order in which a request meets them. Nothing here opens a socket,
+//! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
+//!
+//! [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
+//! [`route`] (which backend?) → [`sticky`] and [`balance`] (which server?) → [`retry`] (again?) →
+//! [`record`] (what is told about it).
+
+pub mod balance;
+pub mod client;
+pub mod config;
+pub mod drain;
+pub mod limits;
+pub mod names;
+pub mod record;
+pub mod retry;
+pub mod route;
+pub mod sticky;
+pub mod strict;
+pub mod table;
+
+pub use config::Config;

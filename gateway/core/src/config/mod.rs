@@ -1,0 +1,170 @@
+//! The gateway's configuration: [`schema`] is what is written in the file, [`validate`] turns it
+//! into the [`Config`] that everything else sees, in which every name has been resolved and every
+//! value is in range.
+
+mod schema;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{balance, limits, route};
+use base_core::diagnose::{Diagnostic, Source};
+use healthcheck_core::CheckSpec;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which stick table: its place in [`Config::tables`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableId(pub usize);
+
+/// Which backend: its place in [`Config::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BackendId(pub usize);
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node's name; `None` is the host's.
+    pub node: Option<String>,
+    /// Worker threads; `None` is one for each core.
+    pub workers: Option<usize>,
+    /// Where operators and the speaker look in.
+    pub admin: Admin,
+    /// Where the access log goes.
+    pub log: LogTarget,
+    /// Longest wait for what is in flight after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Stick tables.
+    pub tables: Vec<Table>,
+    /// Listeners and their rules.
+    pub frontends: Vec<Frontend>,
+    /// Sets of servers.
+    pub backends: Vec<Backend>,
+}
+
+/// The admin listener and the control socket.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// `/health`, `/health/watch` and `/metrics`; `None`: not offered.
+    pub bind: Option<Bind>,
+    /// The control socket for `headgatectl`.
+    pub socket: PathBuf,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+    /// Nowhere.
+    None,
+}
+
+/// A stick table (HAProxy manual, "stick-table").
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Most entries it holds; past that the oldest goes.
+    pub size: usize,
+    /// An entry goes this long after its last use.
+    pub expire: Duration,
+    /// Window of `http_req_rate`.
+    pub period: Duration,
+}
+
+/// An address to listen on, with its place in the file for errors that come up later.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The address.
+    pub address: SocketAddr,
+    /// What to tell when it can't be had.
+    pub origin: Diagnostic,
+}
+
+/// A certificate and its key, with their places in the file.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM file with the certificate chain.
+    pub cert: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+    /// What to tell when the certificate does not load.
+    pub cert_origin: Diagnostic,
+    /// What to tell when the key does not load.
+    pub key_origin: Diagnostic,
+}
+
+/// Listeners and the rules for what comes in through them.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    /// Its name.
+    pub name: String,
+    /// Addresses to listen on.
+    pub binds: Vec<Bind>,
+    /// TLS, if its listeners speak it.
+    pub tls: Option<Tls>,
+    /// Path that the gateway answers itself, for probes through the listener (HAProxy: monitor-uri).
+    pub monitor_uri: Option<String>,
+    /// Who may say in `X-Forwarded-For` whom it speaks for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Limits, all of which apply.
+    pub limits: Vec<limits::Limit>,
+    /// Which backend serves what.
+    pub routes: route::Routes,
+    /// How long an idle client connection is kept.
+    pub keep_alive_timeout: Duration,
+}
+
+/// A set of servers.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// Its name.
+    pub name: String,
+    /// How a server is chosen.
+    pub balance: balance::Algorithm,
+    /// How often a request is tried again on another server.
+    pub retries: u32,
+    /// The table that remembers which server a client has.
+    pub stick: Option<TableId>,
+    /// How servers are probed; `None`: they count as up.
+    pub check: Option<CheckSpec>,
+    /// Longest wait for a connection to a server.
+    pub connect_timeout: Duration,
+    /// Longest silence of a server.
+    pub server_timeout: Duration,
+    /// The servers.
+    pub servers: Vec<Server>,
+}
+
+/// One server of a backend.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its share of the load, 0 to 256; 0 gets only those who stick to it.
+    pub weight: u32,
+}
+
+impl Config {
+    /// Reads a configuration from the text of its file.
+    pub fn parse(source: &Source) -> Result<Self, Diagnostic> {
+        validate::validate(source, source.parse()?)
+    }
+
+    /// Whether two listeners can't both have these addresses.
+    fn binds_clash(one: SocketAddr, other: SocketAddr) -> bool {
+        let any = |ip: IpAddr| ip.is_unspecified();
+        one.port() == other.port()
+            && one.port() != 0
+            && (one.ip() == other.ip()
+                || (one.is_ipv4() == other.is_ipv4() && (any(one.ip()) || any(other.ip()))))
+    }
+}

@@ -1,0 +1,204 @@
+//! What is written in the file, before any name in it means anything.
+
+use base_core::units::Span;
+use healthcheck_core::CheckSpec;
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: Option<Spanned<String>>,
+    pub(super) workers: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) log: Log,
+    #[serde(default)]
+    pub(super) drain: Drain,
+    #[serde(default)]
+    pub(super) stick_table: Vec<Table>,
+    #[serde(default)]
+    pub(super) frontend: Vec<Frontend>,
+    #[serde(default)]
+    pub(super) backend: Vec<Backend>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) bind: Option<Spanned<SocketAddr>>,
+    pub(super) socket: PathBuf,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { bind: None, socket: DEFAULT_SOCKET.into() }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) to: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { to: "stdout".to_owned() }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drain {
+    pub(super) timeout: Span,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout: DEFAULT_DRAIN_TIMEOUT }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    pub(super) name: Spanned<String>,
+    #[serde(default = "default_table_size")]
+    pub(super) size: Spanned<usize>,
+    #[serde(default = "default_table_expire")]
+    pub(super) expire: Spanned<Span>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Frontend {
+    pub(super) name: Spanned<String>,
+    pub(super) bind: Spanned<Vec<Spanned<SocketAddr>>>,
+    pub(super) tls: Option<Tls>,
+    pub(super) monitor_uri: Option<Spanned<String>>,
+    pub(super) default_backend: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) trusted_proxies: Vec<IpNet>,
+    #[serde(default = "default_keep_alive_timeout")]
+    pub(super) keep_alive_timeout: Spanned<Span>,
+    #[serde(default)]
+    pub(super) limit: Vec<Spanned<Limit>>,
+    #[serde(default)]
+    pub(super) route: Vec<Spanned<Route>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: Spanned<PathBuf>,
+    pub(super) key: Spanned<PathBuf>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    pub(super) table: Spanned<String>,
+    pub(super) conn_cur: Option<Spanned<u32>>,
+    pub(super) http_req_rate: Option<Spanned<u32>>,
+    pub(super) period: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) host: Option<Spanned<String>>,
+    pub(super) path: Option<Spanned<String>>,
+    pub(super) backend: Spanned<String>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backend {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) balance: Balance,
+    #[serde(default = "default_retries")]
+    pub(super) retries: Spanned<u32>,
+    pub(super) stick: Option<Spanned<String>>,
+    pub(super) check: Option<CheckSpec>,
+    #[serde(default = "default_connect_timeout")]
+    pub(super) connect_timeout: Spanned<Span>,
+    #[serde(default = "default_server_timeout")]
+    pub(super) server_timeout: Spanned<Span>,
+    #[serde(default)]
+    pub(super) server: Vec<Server>,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Balance {
+    #[default]
+    RoundRobin,
+    LeastConn,
+    Source,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) name: Spanned<String>,
+    pub(super) address: SocketAddr,
+    #[serde(default = "default_weight")]
+    pub(super) weight: Spanned<u32>,
+}
+
+fn unwritten<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn default_table_size() -> Spanned<usize> {
+    unwritten(DEFAULT_TABLE_SIZE)
+}
+
+fn default_table_expire() -> Spanned<Span> {
+    unwritten(DEFAULT_TABLE_EXPIRE)
+}
+
+fn default_keep_alive_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_KEEP_ALIVE_TIMEOUT)
+}
+
+fn default_retries() -> Spanned<u32> {
+    unwritten(DEFAULT_RETRIES)
+}
+
+fn default_connect_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_CONNECT_TIMEOUT)
+}
+
+fn default_server_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_SERVER_TIMEOUT)
+}
+
+fn default_weight() -> Spanned<u32> {
+    unwritten(DEFAULT_WEIGHT)
+}
+
+/// Where `headgatectl` looks, too.
+const DEFAULT_SOCKET: &str = "/run/headgate/gateway.sock";
+/// As long as service managers wait by habit before they kill, with room to spare.
+const DEFAULT_DRAIN_TIMEOUT: Span = Span::secs(30);
+/// 100,000 clients fit well within 32 MiB.
+const DEFAULT_TABLE_SIZE: usize = 100_000;
+/// Longer than any usual rate period, short enough to forget who left.
+const DEFAULT_TABLE_EXPIRE: Span = Span::secs(300);
+/// What the common client libraries use or exceed; an idle connection is cheap.
+const DEFAULT_KEEP_ALIVE_TIMEOUT: Span = Span::secs(60);
+/// HAProxy's default.
+const DEFAULT_RETRIES: u32 = 3;
+/// A server in the same site answers a SYN within milliseconds; one lost SYN is sent again after 1 s.
+const DEFAULT_CONNECT_TIMEOUT: Span = Span::secs(2);
+/// The slowest API calls of a cloud take less.
+const DEFAULT_SERVER_TIMEOUT: Span = Span::secs(60);
+/// So that there is room on both sides.
+const DEFAULT_WEIGHT: u32 = 100;

@@ -1,0 +1,117 @@
+use super::*;
+
+const WHOLE: &str = r#"
+node = "gw1"
+workers = 2
+
+[admin]
+bind = "127.0.0.1:8404"
+
+[[stick_table]]
+name = "clients"
+
+[[frontend]]
+name = "public"
+bind = ["0.0.0.0:80"]
+monitor_uri = "/alive"
+default_backend = "compute"
+
+[[frontend.limit]]
+table = "clients"
+conn_cur = 10
+http_req_rate = 100
+period = "10s"
+
+[[frontend.route]]
+host = "volume.example"
+backend = "volume"
+
+[[backend]]
+name = "compute"
+balance = "leastconn"
+stick = "clients"
+check = { type = "http", uri = "/health", inter = "1s", timeout = "500ms" }
+server = [{ name = "s1", address = "10.0.0.1:8001" }]
+
+[[backend]]
+name = "volume"
+server = [{ name = "s1", address = "10.0.0.1:8002", weight = 7 }]
+"#;
+
+fn parse(text: &str) -> Result<Config, Diagnostic> {
+    Config::parse(&Source::new("gateway.toml", text))
+}
+
+#[test]
+fn a_whole_configuration_is_understood() {
+    let config = parse(WHOLE).expect("it is valid");
+    assert_eq!(config.frontends[0].routes.find("volume.example", "/"), Some(BackendId(1)));
+    assert_eq!(config.frontends[0].routes.find("other.example", "/"), Some(BackendId(0)));
+    assert_eq!(config.tables[0].period, Duration::from_secs(10));
+    assert_eq!(config.backends[0].balance, balance::Algorithm::LeastConn);
+    assert_eq!(config.backends[1].servers[0].weight, 7);
+    assert_eq!(config.log, LogTarget::Stdout);
+}
+
+/// What is wrong, where it is said to be (as the text at that place), and a part of what is said.
+#[test]
+fn each_mistake_is_shown_at_its_place() {
+    let cases = [
+        ("workers = 2", "workers = 0", "0", "expected 1 to 256"),
+        ("workers = 2", "workers = \"2\"", "\"2\"", "expected usize"),
+        ("workers = 2", "worker = 2", "worker", "unknown field `worker`"),
+        ("\"0.0.0.0:80\"", "\"0.0.0.0\"", "\"0.0.0.0\"", "invalid socket address"),
+        ("\"0.0.0.0:80\"", "", "[]", "no address to listen on"),
+        ("\"0.0.0.0:80\"", "\"0.0.0.0:8404\"", "\"127.0.0.1:8404\"", "is taken"),
+        (
+            "default_backend = \"compute\"",
+            "default_backend = \"compte\"",
+            "\"compte\"",
+            "expected one of `compute`",
+        ),
+        ("table = \"clients\"\n", "table = \"client\"\n", "\"client\"", "there is no stick table `client`"),
+        ("stick = \"clients\"", "stick = \"x\"", "\"x\"", "there is no stick table `x`"),
+        ("period = \"10s\"", "", "100", "http_req_rate has no period"),
+        ("period = \"10s\"", "period = \"10\"", "\"10\"", "with its unit"),
+        ("period = \"10s\"", "period = \"90d\"", "\"90d\"", "expected 1ms to 7d"),
+        ("conn_cur = 10", "conn_cur = 0", "0", "out of range"),
+        ("host = \"volume.example\"", "host = \"a:80\"", "\"a:80\"", "not a host name"),
+        ("monitor_uri = \"/alive\"", "monitor_uri = \"alive\"", "\"alive\"", "not a path"),
+        ("weight = 7", "weight = 257", "257", "expected 0 to 256"),
+        ("name = \"volume\"", "name = \"compute\"", "\"compute\"", "already a backend"),
+        ("name = \"public\"", "name = \"a b\"", "\"a b\"", "can't be a name"),
+        ("balance = \"leastconn\"", "balance = \"least\"", "\"least\"", "unknown variant `least`"),
+        ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
+    ];
+    for (good, bad, place, said) in cases {
+        let text = WHOLE.replacen(good, bad, 1);
+        assert_ne!(text, WHOLE, "{good} is in the sample");
+        let error = parse(&text).expect_err(bad);
+        let line = text.lines().nth(error.line - 1).expect("a line of the file");
+        let at: String = line.chars().skip(error.column - 1).collect();
+        assert!(at.starts_with(place), "{bad}: points at {at:?}\n{error}");
+        assert!(error.to_string().contains(said), "{bad}: {error}");
+        assert!(error.to_string().contains(&format!("gateway.toml:{}:{}", error.line, error.column)));
+    }
+}
+
+#[test]
+fn backends_share_a_stick_table_only_if_their_servers_are_the_same() {
+    let shared = WHOLE.replace("name = \"volume\"\n", "name = \"volume\"\nstick = \"clients\"\n");
+    assert!(parse(&shared).is_ok());
+    let error = parse(&shared.replace(
+        "{ name = \"s1\", address = \"10.0.0.1:8002\"",
+        "{ name = \"s2\", address = \"10.0.0.1:8002\"",
+    ));
+    assert!(
+        error
+            .expect_err("other servers")
+            .to_string()
+            .contains("already remembers servers of backend `compute`")
+    );
+}
+
+#[test]
+fn nothing_at_all_is_no_configuration() {
+    assert!(parse("").expect_err("no frontend").to_string().contains("no frontend"));
+}

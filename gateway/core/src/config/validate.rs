@@ -1,0 +1,366 @@
+//! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
+
+use super::{
+    Admin, Backend, BackendId, Bind, Config, Frontend, LogTarget, Server, Table, TableId, Tls, schema,
+};
+use crate::limits::Limit;
+use crate::route::{Route, Routes};
+use crate::{balance, route};
+use base_core::diagnose::{Diagnostic, Source};
+use base_core::units::Span;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::Spanned;
+
+type Result<T> = std::result::Result<T, Diagnostic>;
+
+pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
+    if let Some(node) = &file.node {
+        name(source, node)?;
+    }
+    if let Some(workers) = &file.workers {
+        in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
+    }
+    let mut tables = tables(source, &file.stick_table)?;
+    let backends = backends(source, file.backend, &tables)?;
+    let frontends = frontends(source, file.frontend, &backends, &mut tables)?;
+    let admin = admin(source, file.admin);
+    if frontends.is_empty() {
+        return Err(source
+            .at(0..0, "there is no frontend")
+            .help("add a [[frontend]] with a name and a bind"));
+    }
+    binds_are_distinct(&frontends, admin.bind.as_ref())?;
+    Ok(Config {
+        node: file.node.map(Spanned::into_inner),
+        workers: file.workers.map(Spanned::into_inner),
+        admin,
+        log: match file.log.to.as_str() {
+            "stdout" => LogTarget::Stdout,
+            "none" => LogTarget::None,
+            path => LogTarget::File(path.into()),
+        },
+        drain_timeout: file.drain.timeout.0,
+        tables,
+        frontends,
+        backends,
+    })
+}
+
+fn admin(source: &Source, admin: schema::Admin) -> Admin {
+    Admin { bind: admin.bind.map(|bind| self::bind(source, bind)), socket: admin.socket }
+}
+
+fn tables(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
+    let mut tables = Vec::<Table>::new();
+    for table in written {
+        name(source, &table.name)?;
+        unique(source, &table.name, "stick table", tables.iter().map(|table| &table.name))?;
+        in_range(source, &table.size, 1..=MAX_TABLE_SIZE, "size")?;
+        tables.push(Table {
+            name: table.name.get_ref().clone(),
+            size: *table.size.get_ref(),
+            expire: duration(source, &table.expire, "expire")?,
+            period: Duration::ZERO,
+        });
+    }
+    Ok(tables)
+}
+
+fn backends(source: &Source, written: Vec<schema::Backend>, tables: &[Table]) -> Result<Vec<Backend>> {
+    let mut backends = Vec::<Backend>::new();
+    for backend in written {
+        name(source, &backend.name)?;
+        unique(source, &backend.name, "backend", backends.iter().map(|backend| &backend.name))?;
+        if backend.server.is_empty() || backend.server.len() > MAX_SERVERS {
+            let found = backend.server.len();
+            return Err(source
+                .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
+                .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
+        }
+        let servers = servers(source, &backend.server)?;
+        let stick = match &backend.stick {
+            None => None,
+            Some(stick) => Some(stick_table(source, stick, tables, &backends, &servers)?),
+        };
+        in_range(source, &backend.retries, 0..=MAX_RETRIES, "retries")?;
+        backends.push(Backend {
+            name: backend.name.into_inner(),
+            balance: match backend.balance {
+                schema::Balance::RoundRobin => balance::Algorithm::RoundRobin,
+                schema::Balance::LeastConn => balance::Algorithm::LeastConn,
+                schema::Balance::Source => balance::Algorithm::Source,
+            },
+            retries: backend.retries.into_inner(),
+            stick,
+            check: backend.check,
+            connect_timeout: duration(source, &backend.connect_timeout, "connect_timeout")?,
+            server_timeout: duration(source, &backend.server_timeout, "server_timeout")?,
+            servers,
+        });
+    }
+    Ok(backends)
+}
+
+fn servers(source: &Source, written: &[schema::Server]) -> Result<Vec<Server>> {
+    let mut servers = Vec::<Server>::new();
+    for server in written {
+        name(source, &server.name)?;
+        unique(source, &server.name, "server", servers.iter().map(|server| &server.name))?;
+        in_range(source, &server.weight, 0..=MAX_WEIGHT, "weight")?;
+        servers.push(Server {
+            name: server.name.get_ref().clone(),
+            address: server.address,
+            weight: *server.weight.get_ref(),
+        });
+    }
+    Ok(servers)
+}
+
+/// A table remembers a server by its number, so backends may share one only if their servers are the
+/// same in the same order.
+fn stick_table(
+    source: &Source,
+    stick: &Spanned<String>,
+    tables: &[Table],
+    before: &[Backend],
+    servers: &[Server],
+) -> Result<TableId> {
+    let id = TableId(resolve(source, stick, "stick table", tables.iter().map(|table| &table.name))?);
+    let names = |servers: &[Server]| servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
+    match before.iter().find(|other| other.stick == Some(id) && names(&other.servers) != names(servers)) {
+        None => Ok(id),
+        Some(other) => Err(source
+            .at(
+                stick.span(),
+                format!("table `{}` already remembers servers of backend `{}`", stick.get_ref(), other.name),
+            )
+            .help("share a table only between backends with the same servers in the same order")),
+    }
+}
+
+fn frontends(
+    source: &Source,
+    written: Vec<schema::Frontend>,
+    backends: &[Backend],
+    tables: &mut [Table],
+) -> Result<Vec<Frontend>> {
+    let mut frontends = Vec::<Frontend>::new();
+    for frontend in written {
+        name(source, &frontend.name)?;
+        unique(source, &frontend.name, "frontend", frontends.iter().map(|frontend| &frontend.name))?;
+        if frontend.bind.get_ref().is_empty() {
+            return Err(source
+                .at(frontend.bind.span(), "no address to listen on")
+                .help("such as \"0.0.0.0:80\""));
+        }
+        if let Some(uri) = &frontend.monitor_uri {
+            path(source, uri)?;
+        }
+        if frontend.route.is_empty() && frontend.default_backend.is_none() {
+            let message = format!("frontend `{}` leads nowhere", frontend.name.get_ref());
+            return Err(source
+                .at(frontend.name.span(), message)
+                .help("add default_backend or a [[frontend.route]]"));
+        }
+        let backend_named = |wanted: &Spanned<String>| {
+            resolve(source, wanted, "backend", backends.iter().map(|backend| &backend.name)).map(BackendId)
+        };
+        let routes = frontend.route.iter().map(|route| self::route(source, route.get_ref(), backend_named));
+        let routes = routes.collect::<Result<Vec<_>>>()?;
+        let limits = frontend.limit.iter().map(|written| limit(source, written, tables));
+        frontends.push(Frontend {
+            limits: limits.collect::<Result<Vec<_>>>()?,
+            routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
+            name: frontend.name.into_inner(),
+            binds: frontend.bind.into_inner().into_iter().map(|bind| self::bind(source, bind)).collect(),
+            tls: frontend.tls.map(|tls| self::tls(source, tls)),
+            monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
+            trusted_proxies: frontend.trusted_proxies,
+            keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
+        });
+    }
+    Ok(frontends)
+}
+
+fn route(
+    source: &Source,
+    route: &schema::Route,
+    backend_named: impl Fn(&Spanned<String>) -> Result<BackendId>,
+) -> Result<Route> {
+    if let Some(prefix) = &route.path {
+        path(source, prefix)?;
+    }
+    let host = match &route.host {
+        None => None,
+        Some(host) => Some(route::HostPattern::parse(host.get_ref()).ok_or_else(|| {
+            source
+                .at(host.span(), format!("`{}` is not a host name", host.get_ref()))
+                .help("expected a name without port, such as \"api.example\" or \"*.example\"")
+        })?),
+    };
+    Ok(Route {
+        host,
+        path: route.path.as_ref().map(|path| path.get_ref().clone()),
+        backend: backend_named(&route.backend)?,
+    })
+}
+
+fn limit(source: &Source, written: &Spanned<schema::Limit>, tables: &mut [Table]) -> Result<Limit> {
+    let limit = written.get_ref();
+    if limit.conn_cur.is_none() && limit.http_req_rate.is_none() {
+        return Err(source.at(written.span(), "this limits nothing").help("add conn_cur or http_req_rate"));
+    }
+    for value in [&limit.conn_cur, &limit.http_req_rate].into_iter().flatten() {
+        in_range(source, value, 1..=MAX_LIMIT, "a limit")?;
+    }
+    let table = resolve(source, &limit.table, "stick table", tables.iter().map(|table| &table.name))?;
+    match (&limit.http_req_rate, &limit.period) {
+        (None, None) => {}
+        (Some(rate), None) => {
+            return Err(source
+                .at(rate.span(), "http_req_rate has no period")
+                .help("add period, such as \"10s\""));
+        }
+        (None, Some(period)) => {
+            return Err(source.at(period.span(), "a period without a rate").help("add http_req_rate"));
+        }
+        (Some(_), Some(period)) => {
+            let wanted = duration(source, period, "period")?;
+            let table = &mut tables[table];
+            if table.period != Duration::ZERO && table.period != wanted {
+                let message = format!("table `{}` already counts over {:?}", table.name, table.period);
+                return Err(source
+                    .at(period.span(), message)
+                    .help("a table has one period; use a second table"));
+            }
+            table.period = wanted;
+        }
+    }
+    Ok(Limit {
+        table: TableId(table),
+        conn_cur: limit.conn_cur.as_ref().map(|value| *value.get_ref()),
+        http_req_rate: limit.http_req_rate.as_ref().map(|value| *value.get_ref()),
+    })
+}
+
+fn binds_are_distinct(frontends: &[Frontend], admin: Option<&Bind>) -> Result<()> {
+    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(admin).collect();
+    for (index, bind) in binds.iter().enumerate() {
+        if let Some(other) =
+            binds[..index].iter().find(|other| Config::binds_clash(other.address, bind.address))
+        {
+            let mut error = bind.origin.clone();
+            error.message = format!("{} is taken", bind.address);
+            return Err(
+                error.help(format!("line {} already listens on {}", other.origin.line, other.address))
+            );
+        }
+    }
+    Ok(())
+}
+
+fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
+    let address = *bind.get_ref();
+    Bind { address, origin: source.at(bind.span(), format!("can't listen on {address}")) }
+}
+
+fn tls(source: &Source, tls: schema::Tls) -> Tls {
+    Tls {
+        cert_origin: source.at(tls.cert.span(), "the certificate does not load"),
+        key_origin: source.at(tls.key.span(), "the key does not load"),
+        cert: tls.cert.into_inner(),
+        key: tls.key.into_inner(),
+    }
+}
+
+fn path(source: &Source, path: &Spanned<String>) -> Result<()> {
+    if path.get_ref().starts_with('/') && path.get_ref().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(source
+        .at(path.span(), format!("`{}` is not a path", path.get_ref()))
+        .help("expected one that begins with /"))
+}
+
+/// Names go into logs and metrics as they are.
+fn name(source: &Source, name: &Spanned<String>) -> Result<()> {
+    let text = name.get_ref();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(());
+    }
+    let help = format!("expected 1 to {MAX_NAME} letters, digits, - _ . or :");
+    Err(source.at(name.span(), format!("`{text}` can't be a name")).help(help))
+}
+
+fn unique<'a>(
+    source: &Source,
+    name: &Spanned<String>,
+    kind: &str,
+    mut others: impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    if others.any(|other| other == name.get_ref()) {
+        let message = format!("there is already a {kind} `{}`", name.get_ref());
+        return Err(source.at(name.span(), message).help("give it a name of its own"));
+    }
+    Ok(())
+}
+
+fn resolve<'a>(
+    source: &Source,
+    wanted: &Spanned<String>,
+    kind: &str,
+    known: impl Iterator<Item = &'a String>,
+) -> Result<usize> {
+    let known: Vec<&String> = known.collect();
+    known.iter().position(|name| *name == wanted.get_ref()).ok_or_else(|| {
+        let error = source.at(wanted.span(), format!("there is no {kind} `{}`", wanted.get_ref()));
+        if known.is_empty() {
+            return error.help(format!("no {kind} is defined"));
+        }
+        let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        error.help(format!("expected one of {}", names.join(", ")))
+    })
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display>(
+    source: &Source,
+    value: &Spanned<T>,
+    range: RangeInclusive<T>,
+    what: &str,
+) -> Result<()> {
+    if range.contains(value.get_ref()) {
+        return Ok(());
+    }
+    let message = format!("{} is out of range for {what}", value.get_ref());
+    Err(source.at(value.span(), message).help(format!("expected {} to {}", range.start(), range.end())))
+}
+
+fn duration(source: &Source, span: &Spanned<Span>, what: &str) -> Result<Duration> {
+    let value = span.get_ref().0;
+    if (MIN_DURATION..=MAX_DURATION).contains(&value) {
+        return Ok(value);
+    }
+    let message = format!("{value:?} is out of range for {what}");
+    Err(source.at(span.span(), message).help("expected 1ms to 7d"))
+}
+
+/// Longest name, in bytes: what still fits a line of `headgatectl status`.
+const MAX_NAME: usize = 64;
+const MIN_WORKERS: usize = 1;
+/// More threads than any machine that this was measured on.
+const MAX_WORKERS: usize = 256;
+/// Entries of a stick table: about 2 GiB.
+const MAX_TABLE_SIZE: usize = 16_000_000;
+/// Servers of a backend.
+const MAX_SERVERS: usize = 1024;
+/// HAProxy's range for weights.
+const MAX_WEIGHT: u32 = 256;
+/// Each retry is a client that waits.
+const MAX_RETRIES: u32 = 16;
+/// Requests, or requests in a period.
+const MAX_LIMIT: u32 = 1_000_000_000;
+const MIN_DURATION: Duration = Duration::from_millis(1);
+/// Rates are kept in milliseconds of 32 bits, which wrap after 49 days.
+const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);

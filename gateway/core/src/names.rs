@@ -1,0 +1,38 @@
+//! Every metric's name, in one place. Labels are frontends, backends, servers and tables, which the
+//! configuration bounds, and reason words, which the source does.
+
+/// `headgate_ready`: 1 while the gateway says that it is ready.
+pub const READY: &str = "headgate_ready";
+/// `headgate_connections{frontend}`: client connections that are open now.
+pub const CONNECTIONS: &str = "headgate_connections";
+/// `headgate_connections_total{frontend}`: client connections accepted.
+pub const CONNECTIONS_TOTAL: &str = "headgate_connections_total";
+/// `headgate_accept_errors_total{frontend}`: connections that could not be accepted.
+pub const ACCEPT_ERRORS_TOTAL: &str = "headgate_accept_errors_total";
+/// `headgate_tls_failures_total{frontend}`: TLS handshakes that failed.
+pub const TLS_FAILURES_TOTAL: &str = "headgate_tls_failures_total";
+/// `headgate_requests_total{frontend,code}`: requests by class of the answer's status, `1xx` to `5xx`,
+/// or `none` where the client got no answer.
+pub const REQUESTS_TOTAL: &str = "headgate_requests_total";
+/// `headgate_request_duration_seconds{frontend}`: from the request to the end of its answer.
+pub const REQUEST_DURATION: &str = "headgate_request_duration_seconds";
+/// `headgate_refused_total{frontend,reason}`: requests refused here, by reason word.
+pub const REFUSED_TOTAL: &str = "headgate_refused_total";
+/// `headgate_retries_total{backend}`: tries after the first.
+pub const RETRIES_TOTAL: &str = "headgate_retries_total";
+/// `headgate_server_up{backend,server}`: 1 while the server may get work.
+pub const SERVER_UP: &str = "headgate_server_up";
+/// `headgate_server_active{backend,server}`: requests that run on the server now.
+pub const SERVER_ACTIVE: &str = "headgate_server_active";
+/// `headgate_server_requests_total{backend,server}`: tries sent to the server.
+pub const SERVER_REQUESTS_TOTAL: &str = "headgate_server_requests_total";
+/// `headgate_server_errors_total{backend,server}`: tries that the server failed.
+pub const SERVER_ERRORS_TOTAL: &str = "headgate_server_errors_total";
+/// `headgate_table_entries{table}`: entries in the stick table.
+pub const TABLE_ENTRIES: &str = "headgate_table_entries";
+/// `headgate_table_evicted_total{table}`: entries that went before their time, as it was full.
+pub const TABLE_EVICTED_TOTAL: &str = "headgate_table_evicted_total";
+/// `headgate_table_refused_total{table}`: entries not made, as all were busy.
+pub const TABLE_REFUSED_TOTAL: &str = "headgate_table_refused_total";
+/// `headgate_log_dropped_total`: access log lines dropped, as the log was too slow.
+pub const LOG_DROPPED_TOTAL: &str = "headgate_log_dropped_total";

@@ -1,0 +1,254 @@
+//! One record for each request, and how it is told: HAProxy's httplog line (HAProxy manual, "HTTP
+//! log format").
+
+use chrono::{DateTime, FixedOffset};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What is known of a request when it is over.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// The client, with the port of its connection.
+    pub client: SocketAddr,
+    /// When the request began, in the local time of the node.
+    pub accept_date: DateTime<FixedOffset>,
+    /// The frontend's name.
+    pub frontend: &'a str,
+    /// Whether the frontend speaks TLS: HAProxy marks it with `~`.
+    pub tls: bool,
+    /// The backend's name; the frontend's if none was chosen.
+    pub backend: &'a str,
+    /// The server's name; `None` if none was chosen.
+    pub server: Option<&'a str>,
+    /// How long each part took.
+    pub timers: Timers,
+    /// The status that the client got; `None` if it got none.
+    pub status: Option<u16>,
+    /// Bytes sent to the client, head and body.
+    pub bytes: u64,
+    /// How it ended.
+    pub termination: Termination,
+    /// How many others there were when it ended.
+    pub counts: Counts,
+    /// The request line: method, target as it came, version.
+    pub request: (&'a str, &'a [u8], &'a str),
+}
+
+/// HAProxy's TR, Tw, Tc, Tr and Ta; `None` is -1: it did not come to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timers {
+    /// TR: until the whole request head was there.
+    pub request: Option<Duration>,
+    /// Tw: in queues.
+    pub queue: Option<Duration>,
+    /// Tc: until the connection to the server was there.
+    pub connect: Option<Duration>,
+    /// Tr: until the server's answer began.
+    pub response: Option<Duration>,
+    /// Ta: all of it.
+    pub total: Duration,
+}
+
+/// The first two characters of HAProxy's termination state: who ended it, and in which phase (HAProxy
+/// manual, "Session state at disconnection"). The cookie characters are always `--`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Termination {
+    /// `----`: it ended as it should.
+    #[default]
+    Normal,
+    /// `PR--`: refused here, by a rule or since it was no proper request.
+    Refused,
+    /// `CR--`: the client went away before its request was whole.
+    ClientInRequest,
+    /// `CH--`: the client went away while the server had not answered.
+    ClientInHeaders,
+    /// `CD--`: the client went away while the answer was under way.
+    ClientInData,
+    /// `SC--`: no server could be reached.
+    ServerInConnect,
+    /// `sC--`: no server could be reached in time.
+    TimeoutInConnect,
+    /// `SH--`: the server went away, or spoke nonsense, before its answer.
+    ServerInHeaders,
+    /// `sH--`: the server did not answer in time.
+    TimeoutInHeaders,
+    /// `SD--`: the server went away in the middle of its answer.
+    ServerInData,
+    /// `sD--`: the server fell silent in the middle of its answer.
+    TimeoutInData,
+    /// `I---`: a fault of the gateway itself.
+    Internal,
+}
+
+/// What else was going on when the request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections of the whole gateway.
+    pub actconn: u64,
+    /// Connections of the frontend.
+    pub feconn: u64,
+    /// Requests of the backend.
+    pub beconn: u64,
+    /// Requests of the server.
+    pub srv_conn: u64,
+    /// Times it was tried again.
+    pub retries: u32,
+    /// Whether the last try went to another server than the first.
+    pub redispatched: bool,
+}
+
+impl Termination {
+    /// Its two characters.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Normal => "--",
+            Self::Refused => "PR",
+            Self::ClientInRequest => "CR",
+            Self::ClientInHeaders => "CH",
+            Self::ClientInData => "CD",
+            Self::ServerInConnect => "SC",
+            Self::TimeoutInConnect => "sC",
+            Self::ServerInHeaders => "SH",
+            Self::TimeoutInHeaders => "sH",
+            Self::ServerInData => "SD",
+            Self::TimeoutInData => "sD",
+            Self::Internal => "I-",
+        }
+    }
+}
+
+impl Record<'_> {
+    /// Appends the record to `out` as one line of httplog, with its line end.
+    pub fn write_httplog(&self, out: &mut String) {
+        let tls = if self.tls { "~" } else { "" };
+        let plus = if self.counts.redispatched { "+" } else { "" };
+        let counts = &self.counts;
+        // Writing to a string can't fail.
+        let _ = write!(
+            out,
+            "{}:{} [{}] {}{tls} {}/{} ",
+            self.client.ip(),
+            self.client.port(),
+            self.accept_date.format("%d/%b/%Y:%H:%M:%S%.3f"),
+            self.frontend,
+            self.backend,
+            self.server.unwrap_or("<NOSRV>"),
+        );
+        let timers = &self.timers;
+        for timer in [timers.request, timers.queue, timers.connect, timers.response] {
+            let _ = match timer {
+                Some(timer) => write!(out, "{}/", timer.as_millis()),
+                None => write!(out, "-1/"),
+            };
+        }
+        let _ = write!(out, "{} ", timers.total.as_millis());
+        let _ = match self.status {
+            Some(status) => write!(out, "{status}"),
+            None => write!(out, "-1"),
+        };
+        let _ = write!(
+            out,
+            " {} - - {}-- {}/{}/{}/{}/{plus}{} 0/0 \"",
+            self.bytes,
+            self.termination.code(),
+            counts.actconn,
+            counts.feconn,
+            counts.beconn,
+            counts.srv_conn,
+            counts.retries,
+        );
+        let (method, target, version) = self.request;
+        escape(method.as_bytes(), out);
+        out.push(' ');
+        escape(target, out);
+        out.push(' ');
+        escape(version.as_bytes(), out);
+        out.push_str("\"\n");
+    }
+}
+
+/// What could break a line or fake another is written `#XX`, as HAProxy does.
+fn escape(text: &[u8], out: &mut String) {
+    for byte in text {
+        match byte {
+            b'"' | b'#' | 0..=0x1f | 0x7f.. => {
+                let _ = write!(out, "#{byte:02X}");
+            }
+            _ => out.push(char::from(*byte)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    fn record() -> Record<'static> {
+        let zone = FixedOffset::east_opt(3600).expect("an hour");
+        Record {
+            client: "192.0.2.7:55544".parse().expect("an address"),
+            accept_date: zone
+                .with_ymd_and_hms(2026, 11, 21, 20, 47, 6)
+                .single()
+                .map(|date| date + Duration::from_millis(714))
+                .expect("a date"),
+            frontend: "fe",
+            tls: false,
+            backend: "be",
+            server: Some("s1"),
+            timers: Timers {
+                request: Some(Duration::ZERO),
+                queue: Some(Duration::ZERO),
+                connect: Some(Duration::from_micros(1_900)),
+                response: Some(Duration::from_millis(12)),
+                total: Duration::from_millis(15),
+            },
+            status: Some(200),
+            bytes: 217,
+            termination: Termination::Normal,
+            counts: Counts { actconn: 4, feconn: 3, beconn: 2, srv_conn: 1, retries: 1, redispatched: true },
+            request: ("GET", b"/x", "HTTP/1.1"),
+        }
+    }
+
+    fn line(record: &Record<'_>) -> String {
+        let mut line = String::new();
+        record.write_httplog(&mut line);
+        line
+    }
+
+    #[test]
+    fn a_line_is_as_haproxy_writes_it() {
+        assert_eq!(
+            line(&record()),
+            "192.0.2.7:55544 [21/Nov/2026:20:47:06.714] fe be/s1 0/0/1/12/15 200 217 - - ---- 4/3/2/1/+1 0/0 \
+             \"GET /x HTTP/1.1\"\n"
+        );
+    }
+
+    #[test]
+    fn what_did_not_happen_is_minus_one() {
+        let refused = Record {
+            backend: "fe",
+            server: None,
+            timers: Timers { request: Some(Duration::ZERO), ..Timers::default() },
+            status: None,
+            termination: Termination::Refused,
+            counts: Counts::default(),
+            tls: true,
+            ..record()
+        };
+        let line = line(&refused);
+        assert!(line.contains(" fe~ fe/<NOSRV> 0/-1/-1/-1/0 -1 217 - - PR-- 0/0/0/0/0 0/0 "), "{line}");
+    }
+
+    #[test]
+    fn a_request_can_not_break_its_line() {
+        let evil = Record { request: ("GET", b"/\"\n#\xff", "HTTP/1.1"), ..record() };
+        let line = line(&evil);
+        assert!(line.ends_with("\"GET /#22#0A#23#FF HTTP/1.1\"\n"), "{line}");
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+}

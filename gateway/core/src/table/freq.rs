@@ -1,0 +1,132 @@
+//! A rate over a sliding window, counted as HAProxy counts it, so that values can be exchanged with
+//! it: two counters, for the current period and the one before, of which the older one fades out
+//! (HAProxy `include/haproxy/freq_ctr.h` describes the arithmetic).
+
+use base_core::Time;
+use std::time::Duration;
+
+/// Events per period, in 12 bytes. The period is an argument: a table has one for all its entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FreqCtr {
+    /// When the current period began: milliseconds, wrapping after 49 days.
+    tick: u32,
+    current: u32,
+    previous: u32,
+}
+
+impl FreqCtr {
+    /// Events in the period that ends now, rounded down; saturates.
+    pub fn read(&self, now: Time, period: Duration) -> u32 {
+        let (current, previous, remaining) = self.at(now, period);
+        let faded = u64::from(previous) * u64::from(remaining) / u64::from(millis(period));
+        current.saturating_add(u32::try_from(faded).unwrap_or(u32::MAX))
+    }
+
+    /// Counts one event.
+    pub fn add(&mut self, now: Time, period: Duration) {
+        let (current, previous, remaining) = self.at(now, period);
+        let elapsed = millis(period) - remaining;
+        *self =
+            Self { tick: wrapping(now).wrapping_sub(elapsed), current: current.saturating_add(1), previous };
+    }
+
+    /// How long until fewer than `limit` events are in the window, if none is added; zero if that is
+    /// so now. `limit` is at least 1.
+    pub fn wait_below(&self, limit: u32, now: Time, period: Duration) -> Duration {
+        if self.read(now, period) < limit {
+            return Duration::ZERO;
+        }
+        let (current, previous, remaining) = self.at(now, period);
+        let window = u64::from(millis(period));
+        // The time left of a period in which `count` old events have faded below `room`.
+        let left_when_below =
+            |count: u32, room: u32| (u64::from(room) * window).saturating_sub(1) / u64::from(count);
+        let millis = if current < limit {
+            u64::from(remaining).saturating_sub(left_when_below(previous.max(1), limit - current))
+        } else {
+            u64::from(remaining) + window - left_when_below(current, limit).min(window)
+        };
+        Duration::from_millis(millis)
+    }
+
+    /// The two counters as they stand at `now`, and what is left of the current period, in 1..=period.
+    fn at(&self, now: Time, period: Duration) -> (u32, u32, u32) {
+        let period = millis(period);
+        let elapsed = wrapping(now).wrapping_sub(self.tick);
+        match elapsed / period {
+            0 => (self.current, self.previous, period - elapsed),
+            1 => (0, self.current, period - (elapsed - period)),
+            _ => (0, 0, period),
+        }
+    }
+}
+
+fn wrapping(now: Time) -> u32 {
+    // Milliseconds wrap by design; only differences count.
+    now.as_millis() as u32
+}
+
+fn millis(period: Duration) -> u32 {
+    u32::try_from(period.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PERIOD: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_burst_fades_over_the_next_period() {
+        let mut rate = FreqCtr::default();
+        let start = Time::from_millis(100_000);
+        (0..100).for_each(|_| rate.add(start, PERIOD));
+        let after = |ms| rate.read(start + Duration::from_millis(ms), PERIOD);
+        assert_eq!(
+            [after(0), after(9_999), after(10_000), after(15_000), after(19_900), after(20_000)],
+            [100, 100, 100, 50, 1, 0]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn who_waits_as_told_is_let_in_and_not_before(
+            gaps in proptest::collection::vec(0u64..3_000, 1..200),
+            limit in 1u32..50,
+            origin in 0u64..10_000_000_000,
+        ) {
+            let mut rate = FreqCtr::default();
+            let mut now = Time::from_millis(origin);
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                let wait = rate.wait_below(limit, now, PERIOD);
+                prop_assert_eq!(wait.is_zero(), rate.read(now, PERIOD) < limit);
+                prop_assert!(rate.read(now + wait, PERIOD) < limit, "{:?} {:?}", rate, wait);
+                if wait > Duration::from_millis(1) {
+                    let before = now + wait - Time::from_millis(1);
+                    prop_assert!(rate.read(Time::ZERO + before, PERIOD) >= limit, "{:?} {:?}", rate, wait);
+                }
+                rate.add(now, PERIOD);
+            }
+        }
+
+        #[test]
+        fn no_window_ever_lets_more_than_the_limit_begin(
+            gaps in proptest::collection::vec(0u64..500, 1..400),
+            limit in 1u32..20,
+        ) {
+            let mut rate = FreqCtr::default();
+            let mut now = Time::from_millis(1_000_000);
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                if rate.read(now, PERIOD) < limit {
+                    rate.add(now, PERIOD);
+                }
+                prop_assert!(rate.read(now, PERIOD) <= limit);
+            }
+        }
+    }
+}
