@@ -1,1 +1,14 @@
-//! x
+//! BGP-4 without IO: the [`wire`] format, the session machine ([`fsm`]), what each neighbor holds
+//! ([`rib_out`]), whether each VIP may be announced ([`gate`]) and with what ([`policy`]).
+//!
+//! Everything here is a pure function or a [`base_core::Machine`]: bytes and past facts in, bytes and
+//! imperatives out, time as an argument. Nothing from a neighbor is ever accepted as a route (RFC 8212);
+//! no byte of it can panic, and none makes this crate hold more than the message it came in.
+
+pub mod config;
+pub mod fsm;
+pub mod gate;
+pub mod neighbor;
+pub mod policy;
+pub mod rib_out;
+pub mod wire;

@@ -1,0 +1,144 @@
+//! The speaker's configuration: [`parse`] gives a [`Config`] in which everything that can be checked
+//! without a network holds, or a [`Diagnostic`] that points at the line.
+
+mod schema;
+mod url;
+mod validate;
+
+pub use url::Url;
+
+use base_core::diagnose::{Diagnostic, Source};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node's name.
+    pub node: Option<String>,
+    /// The speaker itself.
+    pub bgp: Bgp,
+    /// Where the gateway says how it is.
+    pub health: Health,
+    /// How a drain goes.
+    pub drain: Drain,
+    /// Whom to announce to.
+    pub neighbors: Vec<Neighbor>,
+    /// What to announce.
+    pub vips: Vec<Vip>,
+}
+
+/// The speaker itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bgp {
+    /// Our AS.
+    pub asn: u32,
+    /// Our BGP identifier.
+    pub router_id: Ipv4Addr,
+    /// Seconds of silence after which a session is dead; 0 does without.
+    pub hold_time: u16,
+    /// Longest pause between two attempts to reach a neighbor.
+    pub retry_max: Duration,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Where `GET /metrics` is answered.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Where the gateway says how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Its health stream.
+    pub watch: Url,
+    /// Silence that counts as a hang.
+    pub dead_after: Duration,
+}
+
+/// How a drain goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long VIPs are shown as the last choice before they are withdrawn.
+    pub worsen_for: Duration,
+}
+
+/// A BGP router to announce to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbor {
+    /// Its name in logs, metrics and the status.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its TCP port.
+    pub port: u16,
+    /// Its AS.
+    pub asn: u32,
+    /// Our address towards it.
+    pub source: Option<IpAddr>,
+    /// Next hop of IPv4 VIPs; the session's own address if it is IPv4.
+    pub next_hop4: Option<Ipv4Addr>,
+    /// Next hop of IPv6 VIPs; the session's own address if it is IPv6.
+    pub next_hop6: Option<Ipv6Addr>,
+    /// Only packets that crossed no router are taken (RFC 5082).
+    pub ttl_security: bool,
+    /// The key of TCP MD5 signatures (RFC 2385).
+    pub password: Option<Password>,
+}
+
+/// A secret that does not show in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+/// An address that clients know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vip {
+    /// The address; announced as a host route.
+    pub address: IpAddr,
+    /// The metric: the node with the lowest gets the traffic.
+    pub med: u32,
+    /// Put it on the loopback interface before it is announced.
+    pub loopback: bool,
+    /// A request through it that must be answered.
+    pub probe: Option<Url>,
+    /// RFC 1997 communities.
+    pub communities: Vec<u32>,
+    /// RFC 8092 communities.
+    pub large_communities: Vec<[u32; 3]>,
+}
+
+/// Parses and validates.
+pub fn parse(source: &Source) -> Result<Config, Diagnostic> {
+    validate::validate(source.parse()?, source)
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Silence of three beats.
+pub const DEFAULT_DEAD_AFTER: Duration = Duration::from_millis(300);
+/// Three KEEPALIVEs; enough for a router that is busy, short enough to notice a node that is gone.
+pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(9);
+/// A neighbor that was away for long is found again within this; one SYN in ten seconds burdens nobody.
+pub const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Longer than routers take to choose another way, with room for slow ones.
+pub const DEFAULT_WORSEN_FOR: Duration = Duration::from_secs(1);
+/// The metric of a VIP that does not name one.
+pub const DEFAULT_MED: u32 = 100;
+/// The port of BGP.
+pub const DEFAULT_PORT: u16 = 179;
+/// Where `headgate-bgp status` asks.
+pub const DEFAULT_SOCKET: &str = "/run/headgate/bgp.sock";
+/// Where a gateway on this node says how it is.
+pub const DEFAULT_WATCH: &str = "http://127.0.0.1:8404/health/watch";
+/// Most communities of one kind on a VIP, so that every route fits into one message.
+pub const MAX_COMMUNITIES: usize = 64;
+/// Most VIPs: what is sent to a neighbor at once stays small.
+pub const MAX_VIPS: usize = 4096;
+/// Most neighbors: one task and one connection each.
+pub const MAX_NEIGHBORS: usize = 256;
+
+#[cfg(test)]
+mod tests;

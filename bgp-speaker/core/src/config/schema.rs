@@ -1,0 +1,75 @@
+//! The shape of the file, as serde reads it. Values that can be wrong keep their place in the text.
+
+use base_core::units::Span;
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: Option<String>,
+    pub(super) bgp: Bgp,
+    #[serde(default)]
+    pub(super) health: Health,
+    #[serde(default)]
+    pub(super) drain: Drain,
+    #[serde(default)]
+    pub(super) neighbor: Vec<Spanned<Neighbor>>,
+    #[serde(default)]
+    pub(super) vip: Vec<Spanned<Vip>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bgp {
+    pub(super) asn: Spanned<u32>,
+    pub(super) router_id: Spanned<Ipv4Addr>,
+    pub(super) hold_time: Option<Spanned<Span>>,
+    pub(super) retry_max: Option<Spanned<Span>>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) watch: Option<Spanned<String>>,
+    pub(super) dead_after: Option<Spanned<Span>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drain {
+    pub(super) worsen_for: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Neighbor {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<IpAddr>,
+    pub(super) port: Option<Spanned<u16>>,
+    pub(super) asn: Spanned<u32>,
+    pub(super) source: Option<Spanned<IpAddr>>,
+    pub(super) next_hop4: Option<Spanned<Ipv4Addr>>,
+    pub(super) next_hop6: Option<Spanned<Ipv6Addr>>,
+    #[serde(default)]
+    pub(super) ttl_security: bool,
+    pub(super) password: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vip {
+    pub(super) address: Spanned<IpAddr>,
+    pub(super) med: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) loopback: bool,
+    pub(super) probe: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) communities: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) large_communities: Vec<Spanned<String>>,
+}

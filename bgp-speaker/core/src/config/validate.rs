@@ -1,0 +1,253 @@
+//! From the file's shape to a [`Config`]: every rule that needs more than a type.
+
+use super::schema::{self, File};
+use super::{Bgp, Config, Drain, Health, Neighbor, Password, Url, Vip};
+use base_core::diagnose::{Diagnostic, Source};
+use base_core::units::Span;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+use toml::Spanned;
+
+type Checked<T> = Result<T, Diagnostic>;
+
+pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
+    let config = Config {
+        node: file.node,
+        bgp: bgp(file.bgp, source)?,
+        health: health(file.health, source)?,
+        drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
+        vips: vips(file.vip, source)?,
+        neighbors: Vec::new(),
+    };
+    let neighbors = neighbors(file.neighbor, &config, source)?;
+    Ok(Config { neighbors, ..config })
+}
+
+fn bgp(bgp: schema::Bgp, source: &Source) -> Checked<Bgp> {
+    let router_id = *bgp.router_id.get_ref();
+    if router_id.is_unspecified() || router_id.is_multicast() || router_id.is_broadcast() {
+        let message = format!("{router_id} is not a usable BGP identifier");
+        return Err(source
+            .at(bgp.router_id.span(), message)
+            .help("an IPv4 address of this node that no other node has"));
+    }
+    let retry_max = bgp.retry_max.map_or(Ok(super::DEFAULT_RETRY_MAX), |span| {
+        within(&span, Duration::from_secs(1), Duration::from_secs(600), source)
+    })?;
+    Ok(Bgp {
+        asn: asn(&bgp.asn, source)?,
+        router_id,
+        hold_time: hold_time(bgp.hold_time, source)?,
+        retry_max,
+        socket: bgp.socket.unwrap_or_else(|| super::DEFAULT_SOCKET.into()),
+        metrics: bgp.metrics,
+    })
+}
+
+fn hold_time(span: Option<Spanned<Span>>, source: &Source) -> Checked<u16> {
+    let value = span.as_ref().map_or(super::DEFAULT_HOLD_TIME, |span| span.get_ref().0);
+    let seconds = u16::try_from(value.as_secs()).ok().filter(|_| value.subsec_nanos() == 0);
+    match (seconds, span) {
+        (Some(seconds), _) if !matches!(seconds, 1 | 2) => Ok(seconds),
+        (_, None) => Ok(9),
+        (_, Some(span)) => Err(source
+            .at(span.span(), format!("a hold time of {value:?} cannot be asked for"))
+            .help("whole seconds from 3s to 65535s, or 0s to do without (RFC 4271 section 4.2)")),
+    }
+}
+
+fn health(health: schema::Health, source: &Source) -> Checked<Health> {
+    let watch = match &health.watch {
+        Some(watch) => url(watch, source)?,
+        None => Url::parse(super::DEFAULT_WATCH).unwrap_or_else(|| unreachable!("the default is a URL")),
+    };
+    let dead_after = health.dead_after.map_or(Ok(super::DEFAULT_DEAD_AFTER), |span| {
+        within(&span, Duration::from_millis(150), Duration::from_secs(60), source)
+    })?;
+    Ok(Health { watch, dead_after })
+}
+
+fn vips(list: Vec<Spanned<schema::Vip>>, source: &Source) -> Checked<Vec<Vip>> {
+    let mut seen = BTreeSet::new();
+    if let Some(extra) = list.get(super::MAX_VIPS) {
+        return Err(source.at(extra.span(), format!("more than {} VIPs", super::MAX_VIPS)));
+    }
+    list.into_iter().map(|spanned| vip(spanned.into_inner(), &mut seen, source)).collect()
+}
+
+fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checked<Vip> {
+    let address = *vip.address.get_ref();
+    host(&vip.address, source)?;
+    if !seen.insert(address) {
+        return Err(source.at(vip.address.span(), format!("VIP {address} is there twice")));
+    }
+    let probe = vip.probe.as_ref().map(|probe| url(probe, source)).transpose()?;
+    if let (Some(span), Some(url)) = (&vip.probe, &probe)
+        && url.address.ip() != address
+    {
+        let message = format!("the probe of {address} goes to {}", url.address.ip());
+        return Err(source.at(span.span(), message).help("a probe goes through the VIP that it guards"));
+    }
+    Ok(Vip {
+        address,
+        med: vip.med.map_or(Ok(super::DEFAULT_MED), |med| self::med(&med, source))?,
+        loopback: vip.loopback,
+        probe,
+        communities: communities(&vip.communities, source, |[high, low]: [u32; 2]| {
+            let part = |number| u16::try_from(number).ok().map(u32::from);
+            Some(part(high)? << 16 | part(low)?)
+        })?,
+        large_communities: communities(&vip.large_communities, source, Some)?,
+    })
+}
+
+/// The two largest are kept for VIPs that are worsened, so that worse is always worse.
+fn med(med: &Spanned<u32>, source: &Source) -> Checked<u32> {
+    let value = *med.get_ref();
+    if value >= crate::policy::WORST_MED {
+        let message = format!("the metric {value} leaves nothing that is worse");
+        return Err(source.at(med.span(), message).help("0 to 4294967293; the lowest gets the traffic"));
+    }
+    Ok(value)
+}
+
+fn communities<const N: usize, T>(
+    list: &[Spanned<String>],
+    source: &Source,
+    build: impl Fn([u32; N]) -> Option<T>,
+) -> Checked<Vec<T>> {
+    if let Some(extra) = list.get(super::MAX_COMMUNITIES) {
+        return Err(source.at(extra.span(), format!("more than {} communities", super::MAX_COMMUNITIES)));
+    }
+    let one = |text: &Spanned<String>| {
+        let parts: Option<Vec<u32>> = text.get_ref().split(':').map(|part| part.parse().ok()).collect();
+        parts.and_then(|parts| parts.try_into().ok()).and_then(&build).ok_or_else(|| {
+            let shape = if N == 2 {
+                "65010:100, each from 0 to 65535"
+            } else {
+                "65010:1:2, each from 0 to 4294967295"
+            };
+            source.at(text.span(), "not a community").help(format!("{N} numbers such as {shape}"))
+        })
+    };
+    list.iter().map(one).collect()
+}
+
+fn neighbors(
+    list: Vec<Spanned<schema::Neighbor>>,
+    config: &Config,
+    source: &Source,
+) -> Checked<Vec<Neighbor>> {
+    if let Some(extra) = list.get(super::MAX_NEIGHBORS) {
+        return Err(source.at(extra.span(), format!("more than {} neighbors", super::MAX_NEIGHBORS)));
+    }
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let mut neighbors = Vec::new();
+    for spanned in list {
+        let raw = spanned.get_ref();
+        let (name_span, address_span) = (raw.name.as_ref().map(Spanned::span), raw.address.span());
+        let span = spanned.span();
+        let neighbor = neighbor(spanned.into_inner(), source)?;
+        if !addresses.insert((neighbor.address, neighbor.port)) {
+            return Err(source.at(address_span, format!("neighbor {} is there twice", neighbor.address)));
+        }
+        if !names.insert(neighbor.name.clone()) {
+            let span = name_span.unwrap_or(address_span);
+            return Err(source.at(span, format!("two neighbors are named {}", neighbor.name)));
+        }
+        next_hops(&neighbor, config, span, source)?;
+        neighbors.push(neighbor);
+    }
+    Ok(neighbors)
+}
+
+fn neighbor(raw: schema::Neighbor, source: &Source) -> Checked<Neighbor> {
+    let address = *raw.address.get_ref();
+    host(&raw.address, source)?;
+    if let Some(local) = &raw.source {
+        host(local, source)?;
+        if local.get_ref().is_ipv4() != address.is_ipv4() {
+            let message = format!("no packet goes from {} to {address}", local.get_ref());
+            return Err(source.at(local.span(), message).help("both of IPv4, or both of IPv6"));
+        }
+    }
+    if let Some(port) = raw.port.as_ref().filter(|port| *port.get_ref() == 0) {
+        return Err(source.at(port.span(), "port 0 cannot be connected to").help("1 to 65535; BGP's is 179"));
+    }
+    let next_hops = [raw.next_hop4.as_ref().map(widen), raw.next_hop6.as_ref().map(widen)];
+    next_hops.iter().flatten().try_for_each(|next_hop| host(next_hop, source))?;
+    if let Some(password) = raw.password.as_ref().filter(|text| !(1..=80).contains(&text.get_ref().len())) {
+        return Err(source.at(password.span(), "a TCP MD5 key has 1 to 80 bytes"));
+    }
+    Ok(Neighbor {
+        name: raw.name.map_or_else(|| address.to_string(), Spanned::into_inner),
+        address,
+        port: raw.port.map_or(super::DEFAULT_PORT, Spanned::into_inner),
+        asn: asn(&raw.asn, source)?,
+        source: raw.source.map(Spanned::into_inner),
+        next_hop4: raw.next_hop4.map(Spanned::into_inner),
+        next_hop6: raw.next_hop6.map(Spanned::into_inner),
+        ttl_security: raw.ttl_security,
+        password: raw.password.map(|text| Password(text.into_inner())),
+    })
+}
+
+/// Every VIP must have a next hop towards every neighbor.
+fn next_hops(
+    neighbor: &Neighbor,
+    config: &Config,
+    span: std::ops::Range<usize>,
+    source: &Source,
+) -> Checked<()> {
+    let missing = |vip: &&Vip| crate::policy::next_hop(vip.address, neighbor, neighbor.address).is_none();
+    let Some(vip) = config.vips.iter().find(missing) else { return Ok(()) };
+    let (key, family) = if vip.address.is_ipv4() { ("next_hop4", "IPv4") } else { ("next_hop6", "IPv6") };
+    let message = format!("VIP {} has no next hop towards neighbor {}", vip.address, neighbor.name);
+    Err(source
+        .at(span, message)
+        .help(format!("add {key} = \"…\": this node's {family} address on the neighbor's link")))
+}
+
+fn asn(asn: &Spanned<u32>, source: &Source) -> Checked<u32> {
+    match *asn.get_ref() {
+        0 => Err(source.at(asn.span(), "AS 0 belongs to nobody (RFC 7607)").help("1 to 4294967295")),
+        23456 => Err(source
+            .at(asn.span(), "AS 23456 only stands in for others (RFC 6793)")
+            .help("your own AS number")),
+        number => Ok(number),
+    }
+}
+
+fn host(address: &Spanned<IpAddr>, source: &Source) -> Checked<()> {
+    let value = *address.get_ref();
+    let wrong = match value {
+        _ if value.is_unspecified() => "unspecified",
+        _ if value.is_multicast() => "a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "IPv4 in the shape of IPv6",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local, which this speaker does not use",
+        _ => return Ok(()),
+    };
+    Err(source.at(address.span(), format!("{value} is {wrong}")).help("the unicast address of one host"))
+}
+
+fn url(text: &Spanned<String>, source: &Source) -> Checked<Url> {
+    Url::parse(text.get_ref()).ok_or_else(|| {
+        source
+            .at(text.span(), "not a URL that can be asked")
+            .help("http://ADDRESS:PORT/PATH, with an address, not a name")
+    })
+}
+
+fn within(span: &Spanned<Span>, least: Duration, most: Duration, source: &Source) -> Checked<Duration> {
+    let value = span.get_ref().0;
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(source.at(span.span(), format!("{value:?} is out of range")).help(format!("{least:?} to {most:?}")))
+}
+
+fn widen<A: Copy + Into<IpAddr>>(address: &Spanned<A>) -> Spanned<IpAddr> {
+    Spanned::new(address.span(), (*address.get_ref()).into())
+}

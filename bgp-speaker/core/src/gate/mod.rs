@@ -1,0 +1,309 @@
+//! May this node announce each VIP? From the gateway's health stream and from real requests.
+//!
+//! The gate asks for one thing only: can the gateway of this node serve. What stands behind the gateway
+//! is not asked, because all nodes share it, and a VIP that leaves every node helps nobody. It promises: a
+//! stream that ends without a word withdraws at once; one that says nothing for `dead_after` withdraws;
+//! `draining` makes worse first and withdraws later; `moved` never withdraws while the successor shows up.
+
+mod feed;
+mod probes;
+
+pub use feed::Reading;
+
+use crate::config::Config;
+use base_core::{Machine, Time};
+use feed::Feed;
+use probes::Probes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How a VIP is shown to the neighbors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// As configured.
+    Announced,
+    /// As the last choice.
+    Worsened,
+    /// Not at all.
+    Withdrawn,
+}
+
+/// Why a VIP stands as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The gateway serves.
+    Ready,
+    /// Nothing is known yet.
+    Starting,
+    /// The gateway says that it cannot serve.
+    NotReady,
+    /// The gateway is drained.
+    Draining,
+    /// The health stream ended without a word: the process is gone.
+    Closed,
+    /// The health stream says nothing: the process hangs.
+    Silent,
+    /// The health stream cannot be opened.
+    Unreachable,
+    /// A successor was promised and did not show up.
+    MoveFailed,
+    /// Requests through the VIP fail.
+    ProbeFailed,
+    /// The VIP could not be put on the loopback interface.
+    NoAddress,
+}
+
+/// What happens to the gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A deadline has passed.
+    Tick,
+    /// Begin.
+    Start,
+    /// A stream was opened: its request is answered with 200.
+    Opened {
+        /// Which.
+        stream: u64,
+    },
+    /// A line came.
+    Line {
+        /// From which stream.
+        stream: u64,
+        /// What it says.
+        reading: Reading,
+    },
+    /// A stream ended, or could not be opened.
+    Closed {
+        /// Which.
+        stream: u64,
+    },
+    /// A request through a VIP was answered, or was not.
+    Probed {
+        /// Which VIP.
+        vip: IpAddr,
+        /// Was it served?
+        good: bool,
+    },
+    /// A VIP is on the loopback interface, or is not.
+    Address {
+        /// Which VIP.
+        vip: IpAddr,
+        /// Is it there?
+        present: bool,
+    },
+}
+
+/// What the shell shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a health stream under this number.
+    Open {
+        /// Its number.
+        stream: u64,
+    },
+    /// Drop a stream; nothing more is heard of it.
+    Close {
+        /// Its number.
+        stream: u64,
+    },
+    /// Send a request through a VIP, answer with `Probed` within [`PROBE_TIMEOUT`].
+    Probe {
+        /// Which VIP.
+        vip: IpAddr,
+    },
+    /// From now on the VIP stands like this.
+    Decide {
+        /// Which VIP.
+        vip: IpAddr,
+        /// How it stands.
+        standing: Standing,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What the gate is set up with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Silence of the stream that counts as a hang.
+    pub dead_after: Duration,
+    /// How long a drained VIP is shown as the last choice.
+    pub worsen_for: Duration,
+    /// Every VIP.
+    pub vips: BTreeSet<IpAddr>,
+    /// Those that requests are sent through.
+    pub probed: BTreeSet<IpAddr>,
+    /// Those that must be on the loopback interface.
+    pub loopback: BTreeSet<IpAddr>,
+    /// Makes this node's pauses differ from those of others.
+    pub seed: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Gate {
+    settings: Settings,
+    feed: Feed,
+    probes: Probes,
+    /// VIPs that shall be on the loopback interface and are not.
+    missing: BTreeSet<IpAddr>,
+    /// When a drain stops being only worse.
+    drain_until: Option<Time>,
+    decided: BTreeMap<IpAddr, (Standing, Reason)>,
+}
+
+impl Settings {
+    /// As `config` says.
+    pub fn new(config: &Config, seed: u64) -> Self {
+        let select = |choose: fn(&crate::config::Vip) -> bool| {
+            config.vips.iter().filter(|vip| choose(vip)).map(|vip| vip.address).collect()
+        };
+        Self {
+            dead_after: config.health.dead_after,
+            worsen_for: config.drain.worsen_for,
+            vips: select(|_| true),
+            probed: select(|vip| vip.probe.is_some()),
+            loopback: select(|vip| vip.loopback),
+            seed,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate that waits for `Start`; nothing is announced before the gateway says `ready`.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            feed: Feed::new(settings.dead_after, settings.seed),
+            probes: Probes::new(&settings.probed),
+            missing: settings.loopback.clone(),
+            drain_until: None,
+            decided: BTreeMap::new(),
+            settings,
+        }
+    }
+
+    /// What holds for every VIP.
+    fn node(&self, now: Time) -> (Standing, Reason) {
+        match self.feed.reason() {
+            Reason::Ready => (Standing::Announced, Reason::Ready),
+            Reason::Draining if self.drain_until.is_some_and(|until| now < until) => {
+                (Standing::Worsened, Reason::Draining)
+            }
+            reason => (Standing::Withdrawn, reason),
+        }
+    }
+
+    fn decide(&mut self, now: Time, actions: &mut Vec<Action>) {
+        match (self.feed.reason(), self.drain_until) {
+            (Reason::Draining, None) => {
+                // What nobody uses yet has nothing to be moved gently.
+                let used = self.decided.values().any(|(standing, _)| *standing != Standing::Withdrawn);
+                self.drain_until = Some(if used { now + self.settings.worsen_for } else { now });
+            }
+            (Reason::Draining, Some(_)) => {}
+            _ => self.drain_until = None,
+        }
+        if self.feed.reason() == Reason::Starting {
+            return;
+        }
+        let (standing, reason) = self.node(now);
+        for vip in &self.settings.vips {
+            let mut verdict = (standing, reason);
+            if standing != Standing::Withdrawn {
+                if self.missing.contains(vip) {
+                    verdict = (Standing::Withdrawn, Reason::NoAddress);
+                } else if !self.probes.good(*vip) {
+                    verdict = (Standing::Withdrawn, Reason::ProbeFailed);
+                }
+            }
+            if self.decided.insert(*vip, verdict) != Some(verdict) {
+                actions.push(Action::Decide { vip: *vip, standing: verdict.0, reason: verdict.1 });
+            }
+        }
+    }
+}
+
+impl Machine for Gate {
+    type Event = Event;
+    type Action = Action;
+
+    fn tick() -> Event {
+        Event::Tick
+    }
+
+    fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        let before = self.feed.reason();
+        match event {
+            Event::Tick => self.feed.tick(now, actions),
+            Event::Start => self.feed.start(now, actions),
+            Event::Opened { stream } => self.feed.opened(stream, now),
+            Event::Line { stream, reading } => self.feed.line(stream, reading, now, actions),
+            Event::Closed { stream } => self.feed.closed(stream, now),
+            Event::Probed { vip, good } => self.probes.probed(vip, good),
+            Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),
+            Event::Address { vip, present: false } if self.settings.loopback.contains(&vip) => {
+                self.missing.insert(vip);
+            }
+            Event::Address { .. } => {}
+        }
+        if self.feed.reason() == Reason::Ready && before != Reason::Ready {
+            self.probes.hurry(now);
+        }
+        self.decide(now, actions);
+        self.probes.run(now, actions);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let drain = self
+            .drain_until
+            .filter(|_| self.decided.values().any(|(standing, _)| *standing == Standing::Worsened));
+        [self.feed.next_deadline(), self.probes.next_deadline(), drain].into_iter().flatten().min()
+    }
+
+    fn check_invariants(&self) {
+        self.feed.check_invariants();
+        let serves = matches!(self.feed.reason(), Reason::Ready | Reason::Draining);
+        for (vip, (standing, _)) in &self.decided {
+            assert!(
+                *standing == Standing::Withdrawn || serves,
+                "{vip} is announced by a gateway that cannot serve"
+            );
+            assert!(*standing == Standing::Withdrawn || !self.missing.contains(vip), "{vip} is not there");
+        }
+    }
+}
+
+impl Standing {
+    /// One word for logs, metrics and the status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::Worsened => "worsened",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+impl Reason {
+    /// One word for logs, metrics and the status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+            Self::MoveFailed => "move_failed",
+            Self::ProbeFailed => "probe_failed",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+pub use probes::PROBE_TIMEOUT;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! One neighbor: its session, and what it holds of ours. The machine that a neighbor's task drives.
+//!
+//! It promises that a neighbor which does not read gets no new UPDATE behind the bytes it has not taken:
+//! when it reads again, it gets the difference to the latest wish, at most once for each VIP.
+
+use crate::config::{Neighbor as NeighborConfig, Vip};
+use crate::fsm::{self, Change, Received, Session, Settings, State};
+use crate::gate::{Reason, Standing};
+use crate::policy;
+use crate::rib_out::{Agreed, RibOut, Routes};
+use base_core::{Machine, Time};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// How each VIP stands, as the gate decided; by address.
+pub type Standings = BTreeMap<IpAddr, Decision>;
+
+/// How one VIP stands, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Announced, worsened or withdrawn.
+    pub standing: Standing,
+    /// Why.
+    pub reason: Reason,
+    /// When what caused it was seen.
+    pub since: Time,
+}
+
+/// What happens to a neighbor.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Something happened to the session.
+    Session(fsm::Event),
+    /// The connection stands, and this is our address in it.
+    Connected {
+        /// Our address.
+        local: IpAddr,
+    },
+    /// The gate decided.
+    Decided(Arc<Standings>),
+}
+
+/// What the shell shall do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection.
+    Connect,
+    /// Write these bytes.
+    Send(Vec<u8>),
+    /// Close the connection; what was written before shall still arrive.
+    Close,
+    /// Tell: the session changed.
+    Changed(Change),
+    /// Tell, once all bytes so far are written: the neighbor's route for this VIP changed.
+    Told {
+        /// The VIP.
+        vip: IpAddr,
+        /// What the neighbor was told.
+        decision: Decision,
+    },
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Neighbor {
+    config: NeighborConfig,
+    vips: Arc<[Vip]>,
+    asn: u32,
+    session: Session,
+    rib_out: RibOut,
+    /// Our address in the session.
+    local: Option<IpAddr>,
+    standings: Option<Arc<Standings>>,
+    /// What the neighbor was last told about each VIP.
+    told: BTreeMap<IpAddr, Standing>,
+    blocked: bool,
+}
+
+impl Neighbor {
+    /// A neighbor that waits for `Start`.
+    pub fn new(config: NeighborConfig, vips: Arc<[Vip]>, settings: Settings) -> Self {
+        let asn = settings.local.asn;
+        Self {
+            config,
+            vips,
+            asn,
+            session: Session::new(settings),
+            rib_out: RibOut::new(),
+            local: None,
+            standings: None,
+            told: BTreeMap::new(),
+            blocked: false,
+        }
+    }
+
+    /// Its session.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How many routes it holds.
+    pub fn held(&self) -> usize {
+        self.rib_out.held().count()
+    }
+
+    /// Reads one framed message as this session means it.
+    pub fn read(&self, message: &[u8]) -> Received {
+        fsm::read(message, self.session.four_octet())
+    }
+
+    fn session_event(&mut self, event: fsm::Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            fsm::Event::Blocked => self.blocked = true,
+            fsm::Event::Drained => self.blocked = false,
+            fsm::Event::Stop { .. } if self.session.state() == State::Established => {
+                self.rib_out.want(Routes::new());
+                actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
+            }
+            _ => {}
+        }
+        let mut inner = Vec::new();
+        self.session.on(event, now, &mut inner);
+        for action in inner {
+            self.run(action, actions);
+        }
+    }
+
+    fn run(&mut self, action: fsm::Action, actions: &mut Vec<Action>) {
+        match action {
+            fsm::Action::Connect => actions.push(Action::Connect),
+            fsm::Action::Send(bytes) => actions.push(Action::Send(bytes)),
+            fsm::Action::Close => {
+                self.blocked = false;
+                actions.push(Action::Close);
+            }
+            fsm::Action::Up(negotiated) => {
+                self.rib_out.up(Agreed { families: negotiated.families, four_octet: negotiated.four_octet });
+            }
+            fsm::Action::Down => {
+                self.rib_out.down();
+                self.told.clear();
+            }
+            fsm::Action::Refresh(family) => self.rib_out.refresh(family),
+            fsm::Action::Changed(change) => actions.push(Action::Changed(change)),
+        }
+    }
+
+    /// Brings the neighbor up to date, unless it has not taken yet what was sent before.
+    fn update(&mut self, actions: &mut Vec<Action>) {
+        if self.blocked || self.session.state() != State::Established {
+            return;
+        }
+        let (Some(standings), Some(local)) = (self.standings.clone(), self.local) else { return };
+        let mut routes = Routes::new();
+        for vip in self.vips.iter() {
+            let standing =
+                standings.get(&vip.address).map_or(Standing::Withdrawn, |decision| decision.standing);
+            if let Some(route) = policy::route(vip, standing, &self.config, self.asn, local) {
+                routes.insert(vip.address, route);
+            }
+        }
+        self.rib_out.want(routes);
+        actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
+        for (vip, decision) in standings.iter() {
+            let before = self.told.insert(*vip, decision.standing).unwrap_or(Standing::Withdrawn);
+            if before != decision.standing {
+                actions.push(Action::Told { vip: *vip, decision: *decision });
+            }
+        }
+    }
+}
+
+impl Machine for Neighbor {
+    type Event = Event;
+    type Action = Action;
+
+    fn tick() -> Event {
+        Event::Session(fsm::Event::Tick)
+    }
+
+    fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::Session(event) => self.session_event(event, now, actions),
+            Event::Connected { local } => {
+                self.local = Some(local);
+                self.session_event(fsm::Event::Connected, now, actions);
+            }
+            Event::Decided(standings) => self.standings = Some(standings),
+        }
+        self.update(actions);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.session.next_deadline()
+    }
+
+    fn check_invariants(&self) {
+        self.session.check_invariants();
+        assert!(self.session.state() == State::Established || self.held() == 0, "holds without a session");
+    }
+}
+
+#[cfg(test)]
+mod tests;

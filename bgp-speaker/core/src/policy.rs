@@ -1,0 +1,51 @@
+//! With which attributes a VIP goes to a neighbor, given what the gate says about it.
+
+use crate::config::{Neighbor, Vip};
+use crate::gate::Standing;
+use crate::wire::attribute::PathAttributes;
+use std::net::IpAddr;
+
+/// Where the session's own address stands as next hop, unless the configuration names another.
+pub fn next_hop(vip: IpAddr, neighbor: &Neighbor, session: IpAddr) -> Option<IpAddr> {
+    let configured = match vip {
+        IpAddr::V4(_) => neighbor.next_hop4.map(IpAddr::V4),
+        IpAddr::V6(_) => neighbor.next_hop6.map(IpAddr::V6),
+    };
+    configured.or_else(|| (session.is_ipv4() == vip.is_ipv4()).then_some(session))
+}
+
+/// The route for `vip`, or `None` if the neighbor shall not hold one. `asn` is our AS, `session` our
+/// address in the session with it.
+pub fn route(
+    vip: &Vip,
+    standing: Standing,
+    neighbor: &Neighbor,
+    asn: u32,
+    session: IpAddr,
+) -> Option<PathAttributes> {
+    let worse = match standing {
+        Standing::Announced => false,
+        Standing::Worsened => true,
+        Standing::Withdrawn => return None,
+    };
+    let inside = neighbor.asn == asn;
+    let mut communities = vip.communities.clone();
+    if worse && !communities.contains(&GRACEFUL_SHUTDOWN) {
+        communities.push(GRACEFUL_SHUTDOWN);
+    }
+    Some(PathAttributes {
+        as_path: if inside { Vec::new() } else { vec![asn] },
+        next_hop: next_hop(vip.address, neighbor, session)?,
+        med: Some(if worse { WORST_MED } else { vip.med }),
+        local_pref: inside.then_some(if worse { 0 } else { LOCAL_PREF }),
+        communities,
+        large_communities: vip.large_communities.clone(),
+    })
+}
+
+/// RFC 8326: prefer any other way, this one goes away soon.
+pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
+/// The worst metric. One less than the largest, which some take for "none given".
+pub const WORST_MED: u32 = 4_294_967_294;
+/// The customary local preference (RFC 4271 section 5.1.5 leaves it open).
+pub const LOCAL_PREF: u32 = 100;
