@@ -236,7 +236,7 @@ impl Check {
     }
 
     fn start_probe(&mut self, now: Time, actions: &mut Vec<Action>) {
-        self.schedule.take();
+        self.schedule.take(now);
         self.observed = false;
         self.probes += 1;
         let (probe, deadline) = (self.probes, now + self.timing.timeout);

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Schedule {
     /// The slot of the probe that was started last: what the next one is counted from.
     last: Time,
+    /// When that probe really started; the start of the schedule before the first one.
+    started: Time,
     /// The slot of the next probe, without its jitter.
     next: Time,
     /// When the next probe starts.
@@ -23,7 +25,7 @@ pub struct Schedule {
 impl Schedule {
     /// The first probe falls somewhere in one `interval` from `now`; where is decided by `seed`.
     pub fn start(now: Time, interval: Duration, seed: u64) -> Self {
-        let mut schedule = Self { last: now, next: now, due: now, random: seed };
+        let mut schedule = Self { last: now, started: now, next: now, due: now, random: seed };
         let first = now + schedule.below(interval);
         (schedule.last, schedule.next, schedule.due) = (first, first, first);
         schedule
@@ -35,8 +37,9 @@ impl Schedule {
     }
 
     /// A probe starts now, in the slot that was due.
-    pub const fn take(&mut self) {
+    pub const fn take(&mut self, now: Time) {
         self.last = self.next;
+        self.started = now;
     }
 
     /// Plans the next probe: the first slot, counted in `interval`s from the last one, that has not passed.
@@ -49,9 +52,9 @@ impl Schedule {
         self.due = self.next + late;
     }
 
-    /// Brings the next probe forward to now, but to no less than `gap` after the last one. Never puts it off.
+    /// Brings the next probe forward to now, but to no less than `gap` after the last one started. Never puts it off.
     pub fn hurry(&mut self, now: Time, gap: Duration) {
-        let at = now.max(self.last + gap);
+        let at = now.max(self.started + gap);
         if at < self.due {
             (self.next, self.due) = (at, at);
         }
