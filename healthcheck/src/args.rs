@@ -127,11 +127,11 @@ Exit codes: 0 it is well, 1 it is not (or its name is not known), 2 the command 
 Examples:
   headgate-probe http://10.0.0.1:8080/health
       One request; 2xx and 3xx pass.
-  headgate-probe --rise 3 --count 150 http://10.0.0.1:8080/health
+  headgate-probe --rise 3 --count 150 --timeout 200ms http://10.0.0.1:8080/health
       After a deployment: wait until three in a row passed, for at most 30 s (150 x 200ms).
   headgate-probe --count 20 --require 19 --timeout 100ms http://10.0.0.1:8080/
       Twenty requests; one may fail or be slower than 100 ms.
   headgate-probe --count 50 --fall 1 10.0.0.1:5672
       Watch a port for 10 s; the first refusal ends it with 1.
-  headgate-probe --json --expect 401 http://keystone.example:5000/v3/users | jq .ms
-      For a program.";
+  headgate-probe --json --expect 401 http://keystone.example:5000/v3/users
+      For a program: JSON, one object a line.";

@@ -115,6 +115,37 @@ fn rise_and_fall_count_in_a_row_and_say_so_in_haproxys_words() {
     assert_eq!(sim.said, expected);
 }
 
+/// What `show stat` of HAProxy 2.6.12 said after each probe (`inter 300ms rise 2 fall 3`), recorded.
+#[test]
+fn a_recorded_row_of_probes_reads_as_in_haproxy() {
+    let recorded = [
+        (true, "UP"),
+        (true, "UP"),
+        (false, "UP 2/3"),
+        (true, "UP"),
+        (false, "UP 2/3"),
+        (false, "UP 1/3"),
+        (false, "DOWN"),
+        (false, "DOWN"),
+        (true, "DOWN 1/2"),
+        (false, "DOWN"),
+        (true, "DOWN 1/2"),
+        (true, "UP"),
+        (false, "UP 2/3"),
+        (false, "UP 1/3"),
+        (true, "UP"),
+    ];
+    let mut sim = Sim::new(TIMING);
+    for (at, (passes, status)) in recorded.into_iter().enumerate() {
+        if passes {
+            sim.pass()
+        } else {
+            sim.fail()
+        }
+        assert_eq!(sim.check.status().to_string(), status, "probe {at}");
+    }
+}
+
 #[test]
 fn probes_are_fast_in_between_and_have_their_own_interval_when_down() {
     let mut sim = Sim::new(TIMING);
