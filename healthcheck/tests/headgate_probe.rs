@@ -3,12 +3,32 @@
 mod common;
 
 use common::{answers, hangs, nobody, read_request, server, soon};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nok";
+
+/// Sends a signal and, if it stops, waits until it has.
+async fn signal(name: &str, process: &Child) {
+    let pid = process.id().expect("it runs");
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+    assert!(soon(sent).await.expect("there is a shell").success());
+    let is_stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is not reaped");
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    let look = async {
+        while name == "STOP" && !is_stopped() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(look).await;
+}
 
 /// Exit code, stdout, stderr.
 async fn run(arguments: &str) -> (i32, String, String) {
@@ -108,6 +128,33 @@ async fn a_name_with_two_addresses_is_tried_as_a_client_would() {
     let port = answers(OK).await.port();
     let (code, out, _) = run(&format!("http://localhost:{port}/")).await;
     assert_eq!(code, 0, "it listens on 127.0.0.1 only: {out}");
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_was_stopped_counts() {
+    let (asked, stopped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (heard, go) = (Arc::clone(&asked), Arc::clone(&stopped));
+    let address = server(move |mut stream| {
+        let (asked, stopped) = (Arc::clone(&asked), Arc::clone(&stopped));
+        async move {
+            read_request(&mut stream).await?;
+            asked.notify_one();
+            stopped.notified().await;
+            stream.write_all(OK).await
+        }
+    })
+    .await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate-probe"));
+    let timeout = Duration::from_secs(1);
+    let arguments = ["--timeout", "1s", &format!("http://{address}/")].map(str::to_owned);
+    let mut probe =
+        command.args(arguments).stdout(Stdio::null()).kill_on_drop(true).spawn().expect("it starts");
+    soon(heard.notified()).await;
+    signal("STOP", &probe).await;
+    go.notify_one();
+    tokio::time::sleep(timeout * 3 / 2).await;
+    signal("CONT", &probe).await;
+    assert!(soon(probe.wait()).await.expect("it ends").success());
 }
 
 #[tokio::test]
