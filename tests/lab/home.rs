@@ -53,6 +53,28 @@ impl Home {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// The last lines of every log, for a failure's report.
+    pub(crate) fn last_words(&self) -> String {
+        let mut text = format!("--- lab {}: the ends of its logs ---\n", self.id);
+        let Ok(folders) = std::fs::read_dir(&self.folder) else { return text };
+        let mut logs: Vec<_> = folders
+            .filter_map(|folder| std::fs::read_dir(folder.ok()?.path()).ok())
+            .flatten()
+            .filter_map(|file| Some(file.ok()?.path()))
+            .filter(|file| file.extension().is_some_and(|extension| extension == "log"))
+            .collect();
+        logs.sort();
+        for log in logs {
+            let lines = std::fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<_> = lines.lines().collect();
+            if !lines.is_empty() {
+                let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+                text += &format!("{}:\n{end}\n", log.display());
+            }
+        }
+        text
+    }
 }
 
 impl Drop for Home {
@@ -120,3 +142,6 @@ fn live() -> MutexGuard<'static, Vec<u32>> {
     static LIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Lines of each log that a failure shows.
+const LAST_LINES: usize = 20;

@@ -37,12 +37,18 @@ impl Lab {
     /// sends each VIP to its node.
     pub fn start(options: &LabOptions) -> Result<Self> {
         let lab = Self::start_apart(options)?;
-        for node in &lab.nodes {
+        match lab.start_nodes() {
+            Ok(()) => Ok(lab),
+            Err(error) => bail!("{error:#}\n{}", lab.home.last_words()),
+        }
+    }
+
+    fn start_nodes(&self) -> Result<()> {
+        for node in &self.nodes {
             node.start_gateway()?;
             node.speaker().start()?;
         }
-        lab.wait_steady(Duration::from_secs(20))?;
-        Ok(lab)
+        self.wait_steady(Duration::from_secs(20))
     }
 
     /// Builds the lab and starts the router and the API servers, but no gateway and no speaker.
@@ -156,34 +162,12 @@ impl Lab {
         }
         Ok(Some(()))
     }
-
-    /// The last lines of every log, for a failure's report.
-    fn last_words(&self) -> String {
-        let mut text = format!("--- lab {}: the ends of its logs ---\n", self.home.id());
-        let Ok(folders) = std::fs::read_dir(self.home.folder()) else { return text };
-        let mut logs: Vec<_> = folders
-            .filter_map(|folder| std::fs::read_dir(folder.ok()?.path()).ok())
-            .flatten()
-            .filter_map(|file| Some(file.ok()?.path()))
-            .filter(|file| file.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        logs.sort();
-        for log in logs {
-            let lines = std::fs::read_to_string(&log).unwrap_or_default();
-            let lines: Vec<_> = lines.lines().collect();
-            if !lines.is_empty() {
-                let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
-                text += &format!("{}:\n{end}\n", log.display());
-            }
-        }
-        text
-    }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = std::io::stderr().lock().write_all(self.last_words().as_bytes());
+            let _ = std::io::stderr().lock().write_all(self.home.last_words().as_bytes());
         }
     }
 }
@@ -198,6 +182,3 @@ pub fn unavailable() -> Option<String> {
         .find_map(|program| crate::system_program(program).err())
         .map(|error| error.to_string())
 }
-
-/// Lines of each log that a failure shows.
-const LAST_LINES: usize = 20;
