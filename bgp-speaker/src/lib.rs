@@ -1,1 +1,24 @@
-//! x
+//! The BGP speaker of a Headgate node: announces the node's VIPs to BGP routers while, and only while,
+//! the gateway of the node serves.
+//!
+//! All decisions are made in [`bgp_core`]; here are the sockets, the timers and the tasks. One task for each
+//! neighbor, one for the gate, one thread for all of them: a decision of the gate reaches the wire without
+//! a lock and without a thread being woken.
+//!
+//! ```text
+//!  health stream ──► gate task ──watch──► neighbor task ──TCP──► router     (one for each neighbor)
+//!  probes ─────────►   │                       └──► status, metrics, log: after the bytes
+//! ```
+
+mod board;
+mod gate;
+mod link;
+mod loopback;
+mod metrics;
+mod neighbor;
+mod probe;
+pub mod run;
+mod socket;
+mod status;
+mod stream;
+mod sys;

@@ -11,6 +11,7 @@ use base_core::diagnose::{Diagnostic, Source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use toml::Spanned;
 
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +42,9 @@ pub struct Bgp {
     /// Longest pause between two attempts to reach a neighbor.
     pub retry_max: Duration,
     /// The control socket.
-    pub socket: PathBuf,
+    pub socket: Spanned<PathBuf>,
     /// Where `GET /metrics` is answered.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Spanned<SocketAddr>>,
 }
 
 /// Where the gateway says how it is.

@@ -28,8 +28,8 @@ pub(super) struct Bgp {
     pub(super) router_id: Spanned<Ipv4Addr>,
     pub(super) hold_time: Option<Spanned<Span>>,
     pub(super) retry_max: Option<Spanned<Span>>,
-    pub(super) socket: Option<PathBuf>,
-    pub(super) metrics: Option<SocketAddr>,
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) metrics: Option<Spanned<SocketAddr>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -40,7 +40,7 @@ fn bgp(bgp: schema::Bgp, source: &Source) -> Checked<Bgp> {
         router_id,
         hold_time: hold_time(bgp.hold_time, source)?,
         retry_max,
-        socket: bgp.socket.unwrap_or_else(|| super::DEFAULT_SOCKET.into()),
+        socket: bgp.socket.unwrap_or_else(|| Spanned::new(0..0, super::DEFAULT_SOCKET.into())),
         metrics: bgp.metrics,
     })
 }

@@ -1,0 +1,125 @@
+//! The gate's task: health streams and probes in, decisions out to all neighbors at once.
+
+use crate::board::Decisions;
+use crate::metrics::GateMetrics;
+use crate::probe::probe;
+use crate::stream::Streams;
+use base::Clock;
+use base_core::{Machine, Time};
+use bgp_core::config::{Url, Vip};
+use bgp_core::gate::{Action, Event, Gate};
+use bgp_core::neighbor::{Decision, Standings};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) struct Task {
+    clock: Clock,
+    machine: Gate,
+    streams: Streams,
+    probes: BTreeMap<IpAddr, Url>,
+    sender: mpsc::Sender<Event>,
+    probed: mpsc::Receiver<Event>,
+    standings: Standings,
+    decisions: watch::Sender<Decisions>,
+    metrics: GateMetrics,
+}
+
+impl Task {
+    pub(crate) fn new(
+        clock: Clock,
+        machine: Gate,
+        watch: Url,
+        vips: &[Vip],
+        decisions: watch::Sender<Decisions>,
+        metrics: GateMetrics,
+    ) -> Self {
+        // One probe of each VIP is under way at most, so its answer always has room.
+        let (sender, probed) = mpsc::channel(vips.len().max(1));
+        let probes = vips.iter().filter_map(|vip| Some((vip.address, vip.probe.clone()?))).collect();
+        let (streams, standings) = (Streams::new(watch), Standings::new());
+        Self { clock, machine, streams, probes, sender, probed, standings, decisions, metrics }
+    }
+
+    /// Runs for ever. `present` says which VIPs are on the loopback interface.
+    pub(crate) async fn run(mut self, present: Vec<IpAddr>) {
+        for vip in present {
+            self.feed(Event::Address { vip, present: true }).await;
+        }
+        self.feed(Event::Start).await;
+        loop {
+            let event = self.next().await;
+            self.feed(event).await;
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let (clock, deadline) = (self.clock, self.machine.next_deadline());
+        let passed = async {
+            match deadline {
+                Some(deadline) => clock.sleep_until(deadline).await,
+                None => pending().await,
+            }
+            // The clock alone says nothing: this process may have been held up. One turn of the runtime
+            // fetches what lies in the sockets, and it goes first.
+            tokio::task::yield_now().await;
+        };
+        tokio::select! {
+            biased;
+            event = self.streams.next() => event,
+            Some(event) = self.probed.recv() => event,
+            () = passed => Event::Tick,
+        }
+    }
+
+    async fn feed(&mut self, event: Event) {
+        let now = self.clock.now();
+        let mut actions = Vec::new();
+        self.machine.on(event, now, &mut actions);
+        if cfg!(debug_assertions) {
+            self.machine.check_invariants();
+        }
+        let decided = actions.iter().filter(|action| self.decide(action, now)).count();
+        if decided > 0 {
+            self.decisions.send_replace(Some(Arc::new(self.standings.clone())));
+            // The neighbors' tasks write first; everything else comes after.
+            tokio::task::yield_now().await;
+        }
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn decide(&mut self, action: &Action, now: Time) -> bool {
+        let Action::Decide { vip, standing, reason } = *action else { return false };
+        self.standings.insert(vip, Decision { standing, reason, since: now });
+        true
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Open { stream } => self.streams.open(stream),
+            Action::Close { stream } => self.streams.close(stream),
+            Action::Probe { vip } => {
+                let Some(url) = self.probes.get(&vip).cloned() else { return };
+                let sender = self.sender.clone();
+                tokio::spawn(async move {
+                    let good = probe(&url).await;
+                    let _ = sender.send(Event::Probed { vip, good }).await;
+                });
+            }
+            Action::Decide { vip, standing, reason } => {
+                self.metrics.decided(vip, standing);
+                tracing::info!(%vip, state = standing.name(), reason = reason.name(), "VIP decided");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,283 @@
+//! The task of one neighbor: drives its machine with what the connection, the gate and the clock say.
+//!
+//! A decision of the gate goes before everything else, and its bytes are written before anything is
+//! logged or counted.
+
+use crate::board::{Decisions, NeighborView};
+use crate::link::{Flushed, Link};
+use crate::metrics::NeighborMetrics;
+use crate::socket;
+use base::Clock;
+use base_core::Machine;
+use bgp_core::config::Neighbor as Config;
+use bgp_core::fsm::{self, Received, State, Why};
+use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+pub(crate) struct Task {
+    pub(crate) config: Config,
+    pub(crate) hold_time: u16,
+    pub(crate) clock: Clock,
+    pub(crate) view: watch::Sender<NeighborView>,
+    pub(crate) metrics: NeighborMetrics,
+    pub(crate) machine: Neighbor,
+    connecting: Option<Connecting>,
+    link: Option<Link>,
+    /// What to tell once all bytes are written.
+    told: Vec<(IpAddr, Decision)>,
+    closing: JoinSet<()>,
+    last_error: Option<String>,
+}
+
+/// What woke the task.
+enum Wake {
+    Decided,
+    Stop,
+    Connected(io::Result<TcpStream>),
+    Link(io::Result<()>),
+    Deadline,
+}
+
+impl Task {
+    pub(crate) fn new(
+        config: Config,
+        hold_time: u16,
+        clock: Clock,
+        machine: Neighbor,
+        view: watch::Sender<NeighborView>,
+        metrics: NeighborMetrics,
+    ) -> Self {
+        let closing = JoinSet::new();
+        let (connecting, link, told, last_error) = (None, None, Vec::new(), None);
+        Self { config, hold_time, clock, view, metrics, machine, connecting, link, told, closing, last_error }
+    }
+
+    /// Runs until `stop` carries a text, which the neighbor gets as reason; then says goodbye.
+    pub(crate) async fn run(
+        mut self,
+        mut decisions: watch::Receiver<Decisions>,
+        mut stop: watch::Receiver<Option<String>>,
+    ) {
+        decisions.mark_changed();
+        self.feed(Event::Session(fsm::Event::Start));
+        loop {
+            match self.wake(&mut decisions, &mut stop).await {
+                Wake::Decided => {
+                    let decided = decisions.borrow_and_update().clone();
+                    if let Some(standings) = decided {
+                        self.feed(Event::Decided(standings));
+                    }
+                }
+                Wake::Stop => break,
+                Wake::Connected(outcome) => self.connected(outcome),
+                Wake::Link(outcome) => self.link_ready(outcome),
+                Wake::Deadline => {
+                    // What arrived while this process was held up is read before silence is declared.
+                    tokio::task::yield_now().await;
+                    while self.read() {}
+                    self.feed(Neighbor::tick());
+                }
+            }
+        }
+        let text = stop.borrow().clone().unwrap_or_default();
+        self.feed(Event::Session(fsm::Event::Stop { text }));
+        while self.closing.join_next().await.is_some() {}
+    }
+
+    async fn wake(
+        &mut self,
+        decisions: &mut watch::Receiver<Decisions>,
+        stop: &mut watch::Receiver<Option<String>>,
+    ) -> Wake {
+        let deadline = self.machine.next_deadline();
+        let (clock, link, connecting) = (self.clock, self.link.as_ref(), self.connecting.as_mut());
+        tokio::select! {
+            biased;
+            Ok(()) = decisions.changed() => Wake::Decided,
+            _ = stop.wait_for(Option::is_some) => Wake::Stop,
+            outcome = or_never(connecting) => Wake::Connected(outcome),
+            outcome = or_never(link.map(Link::ready)) => Wake::Link(outcome),
+            () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
+            Some(_) = self.closing.join_next() => Wake::Link(Ok(())),
+        }
+    }
+
+    fn connected(&mut self, outcome: io::Result<TcpStream>) {
+        self.connecting = None;
+        let link = outcome.map(Link::new).and_then(|link| Ok((link.local()?, link)));
+        match link {
+            Ok((local, link)) => {
+                self.link = Some(link);
+                self.feed(Event::Connected { local });
+            }
+            Err(error) => {
+                self.last_error = Some(format!("connect: {error}"));
+                self.feed(Event::Session(fsm::Event::ConnectFailed));
+            }
+        }
+    }
+
+    fn link_ready(&mut self, outcome: io::Result<()>) {
+        if outcome.is_err() {
+            return self.feed(Event::Session(fsm::Event::Lost));
+        }
+        self.read();
+        if let Some(event) = self.flush() {
+            self.feed(event);
+        }
+    }
+
+    /// Reads once and handles what came; says whether there may be more.
+    fn read(&mut self) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let more = link.read();
+        self.messages();
+        match more {
+            Ok(more) => more && self.link.is_some(),
+            Err(error) => {
+                if self.link.is_some() {
+                    self.last_error = Some(format!("connection: {error}"));
+                    self.feed(Event::Session(fsm::Event::Lost));
+                }
+                false
+            }
+        }
+    }
+
+    /// Handles every whole message that was read.
+    fn messages(&mut self) {
+        while let Some(message) = self.link.as_mut().and_then(Link::message) {
+            let message = message.map_or_else(Received::Bad, |message| self.machine.read(message));
+            self.metrics.received(&message);
+            if let Received::Update(summary) = &message
+                && let Some(fault) = summary.fault
+            {
+                tracing::debug!(neighbor = %self.config.name, attribute = fault.attribute, reason = fault.reason,
+                    "bad path attribute");
+            }
+            self.feed(Event::Session(fsm::Event::Received(message)));
+        }
+    }
+
+    /// Gives the machine an event, runs its actions, and gives it what follows from them.
+    fn feed(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        let mut actions = Vec::new();
+        while let Some(event) = events.pop_front() {
+            self.machine.on(event, self.clock.now(), &mut actions);
+            if cfg!(debug_assertions) {
+                self.machine.check_invariants();
+            }
+            for action in actions.drain(..) {
+                self.perform(action);
+            }
+            events.extend(self.flush());
+        }
+        self.publish();
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Connect => {
+                self.connecting = Some(Box::pin(socket::connect(self.config.clone(), self.hold_time)));
+            }
+            Action::Send(bytes) => {
+                if let Some(link) = &mut self.link {
+                    link.write(&bytes);
+                    self.metrics.sent(&bytes);
+                }
+            }
+            Action::Close => {
+                self.connecting = None;
+                self.told.clear();
+                if let Some(mut link) = self.link.take() {
+                    // At once as far as possible; the rest of the goodbye needs no hurry.
+                    let _ = link.flush();
+                    self.closing.spawn(link.close());
+                }
+            }
+            Action::Changed(change) => self.changed(&change),
+            Action::Told { vip, decision } => self.told.push((vip, decision)),
+        }
+    }
+
+    /// Writes what waits, then tells what was waiting for that. The event says how it went.
+    fn flush(&mut self) -> Option<Event> {
+        let session = match self.link.as_mut()?.flush() {
+            Ok(Flushed::All) => {
+                self.tell();
+                return None;
+            }
+            Ok(Flushed::Unblocked) => {
+                self.tell();
+                fsm::Event::Drained
+            }
+            Ok(Flushed::Blocked) => fsm::Event::Blocked,
+            Ok(Flushed::StillBlocked) => return None,
+            Err(error) => {
+                self.last_error = Some(format!("connection: {error}"));
+                fsm::Event::Lost
+            }
+        };
+        Some(Event::Session(session))
+    }
+
+    fn tell(&mut self) {
+        let now = self.clock.now();
+        for (vip, decision) in std::mem::take(&mut self.told) {
+            let Decision { standing, reason, since } = decision;
+            let micros = now.since(since).as_micros();
+            tracing::info!(neighbor = %self.config.name, %vip, state = standing.name(), reason = reason.name(),
+                micros, "neighbor told");
+            self.metrics.told(now.since(since));
+        }
+    }
+
+    fn changed(&mut self, change: &fsm::Change) {
+        let ended = matches!(change.to, State::Idle | State::Active);
+        if ended && let Why::Sent(_) | Why::Got(_) = change.why {
+            self.last_error = Some(change.why.to_string());
+        }
+        self.metrics.state(change.to);
+        let (from, to) = (change.from.name(), change.to.name());
+        let error = self.last_error.as_deref().filter(|_| ended);
+        let name = &self.config.name;
+        if change.to == State::Established || change.from == State::Established {
+            tracing::info!(neighbor = %name, from, to, why = %change.why, error, "session");
+        } else if ended && matches!(change.why, Why::Sent(_) | Why::Got(_)) {
+            tracing::warn!(neighbor = %name, from, to, why = %change.why, "session refused");
+        } else {
+            tracing::debug!(neighbor = %name, from, to, why = %change.why, error, "session");
+        }
+    }
+
+    fn publish(&mut self) {
+        let session = self.machine.session();
+        let (state, since, held) = (session.state(), session.since(), self.machine.held());
+        let last_error = &self.last_error;
+        self.metrics.held(held);
+        self.view.send_if_modified(|view| {
+            let same = view.state == state && view.since == since && view.held == held;
+            if !same {
+                *view = NeighborView { state, since, held, last_error: last_error.clone() };
+            }
+            !same
+        });
+    }
+}
+
+async fn or_never<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}

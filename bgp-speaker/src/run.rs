@@ -1,0 +1,162 @@
+//! Starts everything in the order that is safe, and ends it in the order that is.
+//!
+//! Start: sockets of our own, VIPs on `lo`, then gate and neighbors. End: withdraws and a goodbye to every
+//! neighbor, then the VIPs off `lo`.
+
+use crate::board::{Board, NeighborView};
+use crate::loopback::Loopback;
+use crate::metrics::{self, Metrics};
+use crate::{gate, neighbor, status, sys};
+use base::{Clock, control};
+use base_core::diagnose::{Diagnostic, Source};
+use bgp_core::config::{self, Config};
+use bgp_core::fsm::negotiate::Local;
+use bgp_core::fsm::{self};
+use bgp_core::gate::Gate;
+use bgp_core::neighbor::Neighbor;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Why the speaker does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A value of the configuration cannot be used on this machine.
+    #[error("{0}")]
+    Config(Box<Diagnostic>),
+    /// The system refuses what every process needs.
+    #[error("error: {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs until SIGTERM or SIGINT, then says goodbye to everybody. `source` is where `config` was read from.
+pub async fn run(config: Config, source: &Source) -> Result<(), StartError> {
+    let system = |what| move |source| StartError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
+    let control = open_control(&config, source)?;
+    let metrics = Metrics::new().map_err(|error| system("metrics")(io::Error::other(error)))?;
+    if let Some(listener) = open_metrics(&config, source).await? {
+        tokio::spawn(metrics::serve(listener, metrics.clone()));
+    }
+    if let Err(error) = sys::set_priority(PRIORITY) {
+        tracing::info!(%error, "runs at ordinary priority");
+    }
+    let config = Arc::new(config);
+    let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address).collect();
+    let loopback = Loopback::add(wanted).await.map_err(system("netlink"))?;
+
+    let clock = Clock::start();
+    let (stop, stopped) = watch::channel(None);
+    let (board, mut neighbors) = start(&config, clock, &metrics, loopback.present.clone(), &stopped);
+    serve_control(control, Arc::clone(&config), board, clock);
+    tracing::info!(
+        asn = config.bgp.asn,
+        neighbors = config.neighbors.len(),
+        vips = config.vips.len(),
+        "started"
+    );
+
+    let why = ended_by(&mut terminate, &mut interrupt).await;
+    tracing::info!(why, "ends: withdraws everything");
+    stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or("headgate-bgp"))));
+    let farewell = async {
+        while neighbors.join_next().await.is_some() {}
+        loopback.remove().await;
+    };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("not everybody took part in the goodbye");
+    }
+    let _ = std::fs::remove_file(config.bgp.socket.get_ref());
+    Ok(())
+}
+
+fn start(
+    config: &Arc<Config>,
+    clock: Clock,
+    metrics: &Metrics,
+    present: Vec<std::net::IpAddr>,
+    stopped: &watch::Receiver<Option<String>>,
+) -> (Board, JoinSet<()>) {
+    let seed = RandomState::new().build_hasher().finish();
+    let vips: Arc<[config::Vip]> = config.vips.clone().into();
+    let (decide, decisions) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+    let mut views = Vec::new();
+    for (number, neighbor) in (1_u64..).zip(&config.neighbors) {
+        let settings = fsm::Settings {
+            local: Local {
+                asn: config.bgp.asn,
+                identifier: config.bgp.router_id,
+                hold_time: config.bgp.hold_time,
+                neighbor_asn: neighbor.asn,
+            },
+            retry_max: config.bgp.retry_max,
+            seed: seed.wrapping_add(number),
+        };
+        let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings);
+        let (show, view) = watch::channel(NeighborView::new());
+        views.push(view);
+        let counters = metrics.neighbor(&neighbor.name);
+        let task =
+            neighbor::Task::new(neighbor.clone(), config.bgp.hold_time, clock, machine, show, counters);
+        tasks.spawn(task.run(decisions.clone(), stopped.clone()));
+    }
+    let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));
+    let counters = metrics.gate(config.vips.iter().map(|vip| vip.address));
+    let gate = gate::Task::new(clock, machine, config.health.watch.clone(), &vips, decide, counters);
+    tokio::spawn(gate.run(present));
+    (Board { decisions, neighbors: views }, tasks)
+}
+
+fn serve_control(listener: UnixListener, config: Arc<Config>, board: Board, clock: Clock) {
+    let shared = Arc::new((config, board));
+    tokio::spawn(control::serve(listener, move |command| {
+        let shared = Arc::clone(&shared);
+        async move { status::answer(&command, &shared.0, &shared.1, clock) }
+    }));
+}
+
+fn open_control(config: &Config, source: &Source) -> Result<UnixListener, StartError> {
+    let socket = &config.bgp.socket;
+    control::listen(socket.get_ref()).map_err(|error| {
+        let message = format!("the control socket {} cannot be opened: {error}", socket.get_ref().display());
+        let help = "a path in a folder that this user may write to, and no other speaker on it";
+        StartError::Config(Box::new(source.at(socket.span(), message).help(help)))
+    })
+}
+
+async fn open_metrics(config: &Config, source: &Source) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = &config.bgp.metrics else { return Ok(None) };
+    match TcpListener::bind(address.get_ref()).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) => {
+            let message = format!("{} cannot be listened on: {error}", address.get_ref());
+            let help = "an address of this node and a port that is free";
+            Err(StartError::Config(Box::new(source.at(address.span(), message).help(help))))
+        }
+    }
+}
+
+async fn ended_by(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Niceness: a withdraw must not wait behind the requests that the node is busy with.
+const PRIORITY: i32 = -10;
+/// How long the whole goodbye may take.
+const FAREWELL: Duration = Duration::from_millis(1800);

@@ -1,0 +1,93 @@
+//! The answer to `headgate-bgp status`: a table for people, JSON for scripts.
+
+use crate::board::{Board, NeighborView};
+use base::Clock;
+use bgp_core::config::Config;
+use bgp_core::neighbor::Decision;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Answers one command of the control socket.
+pub(crate) fn answer(command: &str, config: &Config, board: &Board, clock: Clock) -> String {
+    match command {
+        "status" => text(config, board, clock),
+        "status json" => json(config, board, clock).to_string(),
+        _ => "unknown command; there are: status, status json".to_owned(),
+    }
+}
+
+fn text(config: &Config, board: &Board, clock: Clock) -> String {
+    let mut out = String::new();
+    let name = config.node.as_deref().unwrap_or("-");
+    let _ = writeln!(out, "node {name}, AS {}, router id {}\n", config.bgp.asn, config.bgp.router_id);
+    let _ = writeln!(
+        out,
+        "{:<16} {:<28} {:<12} {:>9} {:>7}  last error",
+        "neighbor", "address", "state", "since", "routes"
+    );
+    for (neighbor, view) in config.neighbors.iter().zip(&board.neighbors) {
+        let NeighborView { state, since, held, last_error } = view.borrow().clone();
+        let address = format!("{} AS {}", neighbor.address, neighbor.asn);
+        let since = seconds(clock, since);
+        let error = last_error.as_deref().unwrap_or("-");
+        let _ = writeln!(
+            out,
+            "{:<16} {address:<28} {:<12} {since:>8}s {held:>7}  {error}",
+            neighbor.name,
+            state.name()
+        );
+    }
+    let _ = writeln!(out, "\n{:<40} {:<10} {:<13} {:>9} {:>10}", "vip", "state", "reason", "since", "med");
+    for vip in &config.vips {
+        let (state, reason, since) = match decision(board, vip.address) {
+            Some(decision) => (
+                decision.standing.name(),
+                decision.reason.name(),
+                format!("{}s", seconds(clock, decision.since)),
+            ),
+            None => ("withdrawn", "starting", "-".to_owned()),
+        };
+        let _ = writeln!(out, "{:<40} {state:<10} {reason:<13} {since:>9} {:>10}", vip.address, vip.med);
+    }
+    out
+}
+
+fn json(config: &Config, board: &Board, clock: Clock) -> Value {
+    let neighbors = config.neighbors.iter().zip(&board.neighbors).map(|(neighbor, view)| {
+        let view = view.borrow().clone();
+        json!({
+            "name": neighbor.name,
+            "address": neighbor.address,
+            "asn": neighbor.asn,
+            "state": view.state.name(),
+            "since_seconds": seconds(clock, view.since),
+            "routes": view.held,
+            "last_error": view.last_error,
+        })
+    });
+    let vips = config.vips.iter().map(|vip| {
+        let decision = decision(board, vip.address);
+        json!({
+            "address": vip.address,
+            "state": decision.map_or("withdrawn", |decision| decision.standing.name()),
+            "reason": decision.map_or("starting", |decision| decision.reason.name()),
+            "since_seconds": decision.map(|decision| seconds(clock, decision.since)),
+            "med": vip.med,
+        })
+    });
+    json!({
+        "node": config.node,
+        "asn": config.bgp.asn,
+        "router_id": config.bgp.router_id,
+        "neighbors": neighbors.collect::<Vec<_>>(),
+        "vips": vips.collect::<Vec<_>>(),
+    })
+}
+
+fn decision(board: &Board, vip: std::net::IpAddr) -> Option<Decision> {
+    board.decisions.borrow().as_ref().and_then(|standings| standings.get(&vip).copied())
+}
+
+fn seconds(clock: Clock, since: base_core::Time) -> u64 {
+    clock.now().since(since).as_secs()
+}
