@@ -2,6 +2,7 @@
 
 mod common;
 
+use base::Clock;
 use common::{answers, hangs, nobody, read_request, server, soon};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -105,6 +106,15 @@ async fn a_deployment_waits_until_enough_passed_in_a_row() {
     assert_eq!((code, out.matches("L4CON").count()), (1, 2));
     let require = format!("--count 3 --require 2 --interval 10ms http://{address}");
     assert_eq!(run(&require).await.0, 0);
+}
+
+#[tokio::test]
+async fn probes_in_a_row_keep_their_interval() {
+    let clock = Clock::start();
+    let started = clock.now();
+    let (code, ..) = run(&format!("--count 4 --interval 100ms {}", answers(OK).await)).await;
+    let took = clock.now() - started;
+    assert!(code == 0 && took >= Duration::from_millis(300), "three intervals: {took:?}");
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 mod common;
 
 use base::Clock;
-use common::{PATIENCE, answers, hangs, never_ends, nobody, server, soon};
+use common::{PATIENCE, answers, hangs, never_ends, nobody, read_request, server, soon};
 use healthcheck::probe;
 use healthcheck_core::{CheckStatus, HttpCheck, Kind, Outcome};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -117,6 +118,25 @@ async fn a_connection_that_closes_without_a_whole_answer_is_l7rsp() {
 async fn a_body_however_long_changes_nothing() {
     let endless = never_ends(b"HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 10_000], Duration::ZERO).await;
     assert_eq!(http(endless).await, (CheckStatus::L7Ok, Some(200)));
+}
+
+#[tokio::test]
+async fn a_server_that_answered_at_once_sees_an_orderly_close() {
+    let (seen, mut ends) = mpsc::channel(1);
+    let address = server(move |mut stream| {
+        let seen = seen.clone();
+        async move {
+            read_request(&mut stream).await?;
+            let answer = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 8000]].concat();
+            stream.write_all(&answer).await?;
+            let end = stream.read(&mut [0; 16]).await.map_err(|error| error.kind());
+            seen.try_send(end).expect("the test takes it");
+            Ok(())
+        }
+    })
+    .await;
+    assert_eq!(http(address).await, (CheckStatus::L7Ok, Some(200)));
+    assert_eq!(soon(ends.recv()).await, Some(Ok(0)), "no reset, which servers log as an error");
 }
 
 #[tokio::test]

@@ -137,11 +137,7 @@ fn a_recorded_row_of_probes_reads_as_in_haproxy() {
     ];
     let mut sim = Sim::new(TIMING);
     for (at, (passes, status)) in recorded.into_iter().enumerate() {
-        if passes {
-            sim.pass()
-        } else {
-            sim.fail()
-        }
+        sim.probe(if passes { CheckStatus::L7Ok } else { CheckStatus::L7Status }, None);
         assert_eq!(sim.check.status().to_string(), status, "probe {at}");
     }
 }
