@@ -140,6 +140,6 @@ impl<F> Drop for Shell<F> {
 }
 
 /// Events that may wait for one check.
-const INBOX: usize = 32;
+pub const INBOX: usize = 32;
 /// Places of the inbox that what traffic saw leaves free, for the probe's result and for commands.
 const RESERVED: usize = 8;
