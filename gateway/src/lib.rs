@@ -1,1 +1,24 @@
-//! x
+//! The gateway's IO: it asks `gateway-core` at each step and does as it is told.
+//!
+//! ```text
+//! client → accept → identify → guard → route → pick → forward → account → access_log
+//!          accept/  proxy      guard   proxy   upstream/ pingora  account   access_log
+//! ```
+//! Each worker is a thread with a runtime of its own, its own listening sockets and its own
+//! connections to servers ([`worker`]). What all workers share is in [`state`]. One more thread, the
+//! control thread, runs the health checks, the admin listener and the life of the process ([`run`]).
+
+mod accept;
+mod access_log;
+mod account;
+mod admin;
+mod guard;
+mod health;
+pub mod load;
+mod metrics;
+mod proxy;
+mod request;
+pub mod run;
+mod state;
+mod upstream;
+mod worker;

@@ -3,17 +3,19 @@
 //!
 //! [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`route`] (which backend?) → [`sticky`] and [`balance`] (which server?) → [`retry`] (again?) →
-//! [`record`] (what is told about it).
+//! [`failure`] and [`record`] (what is told about it).
 
 pub mod balance;
 pub mod client;
 pub mod config;
 pub mod drain;
+pub mod failure;
 pub mod limits;
 pub mod names;
 pub mod record;
 pub mod retry;
 pub mod route;
+pub mod runtime_api;
 pub mod sticky;
 pub mod strict;
 pub mod table;

@@ -44,6 +44,19 @@ impl Routes {
     }
 }
 
+impl Routes {
+    /// Every backend that requests can reach, each once, in the order of the rules.
+    pub fn backends(&self) -> impl Iterator<Item = BackendId> {
+        let mut backends = Vec::new();
+        for backend in self.rules.iter().map(|rule| rule.backend).chain(self.default) {
+            if !backends.contains(&backend) {
+                backends.push(backend);
+            }
+        }
+        backends.into_iter()
+    }
+}
+
 impl HostPattern {
     /// `None` if it can't be a host name.
     pub fn parse(text: &str) -> Option<Self> {

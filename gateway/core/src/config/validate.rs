@@ -168,6 +168,11 @@ fn frontends(
         };
         let routes = frontend.route.iter().map(|route| self::route(source, route.get_ref(), backend_named));
         let routes = routes.collect::<Result<Vec<_>>>()?;
+        if let Some(extra) = frontend.limit.get(MAX_LIMITS) {
+            return Err(source
+                .at(extra.span(), "one limit too many")
+                .help(format!("at most {MAX_LIMITS} each")));
+        }
         let limits = frontend.limit.iter().map(|written| limit(source, written, tables));
         frontends.push(Frontend {
             limits: limits.collect::<Result<Vec<_>>>()?,
@@ -359,6 +364,8 @@ const MAX_SERVERS: usize = 1024;
 const MAX_WEIGHT: u32 = 256;
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
+/// Limits of a frontend: a request remembers in one word which of them it holds.
+const MAX_LIMITS: usize = 64;
 /// Requests, or requests in a period.
 const MAX_LIMIT: u32 = 1_000_000_000;
 const MIN_DURATION: Duration = Duration::from_millis(1);

@@ -1,0 +1,98 @@
+//! What the client is told, and what the log says, when a request fails on its way.
+
+use crate::record::Termination;
+
+/// Who failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client went away, fell silent or spoke nonsense.
+    Client,
+    /// The server did.
+    Server,
+    /// The gateway itself.
+    Gateway,
+}
+
+/// How far the request had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No server had it yet.
+    Connect,
+    /// A server had it, but had not answered.
+    Headers,
+    /// The client had the beginning of the answer.
+    Data,
+}
+
+/// A failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Who failed.
+    pub side: Side,
+    /// When.
+    pub phase: Phase,
+    /// Whether it was by silence.
+    pub timeout: bool,
+    /// Whether the connection to that side is gone.
+    pub closed: bool,
+}
+
+impl Failure {
+    /// The status to answer with, as HAProxy gives it: 503 where no server could be reached, 504 where
+    /// it was too slow, 502 where it answered wrongly; `None` where there is nobody to answer, or the
+    /// answer has begun and can only be cut off.
+    pub fn status(self) -> Option<u16> {
+        match (self.side, self.phase) {
+            (_, Phase::Data) => None,
+            (Side::Client, _) if self.timeout => Some(408),
+            (Side::Client, _) if self.closed => None,
+            (Side::Client, _) => Some(400),
+            (Side::Server, Phase::Connect) => Some(503),
+            (Side::Server, Phase::Headers) if self.timeout => Some(504),
+            (Side::Server, Phase::Headers) => Some(502),
+            (Side::Gateway, _) => Some(500),
+        }
+    }
+
+    /// How the log says it.
+    pub fn termination(self) -> Termination {
+        match (self.side, self.phase, self.timeout) {
+            (Side::Gateway, ..) => Termination::Internal,
+            (Side::Client, Phase::Data, _) => Termination::ClientInData,
+            (Side::Client, ..) if !self.closed && !self.timeout => Termination::Refused,
+            (Side::Client, Phase::Connect, _) => Termination::ClientInRequest,
+            (Side::Client, Phase::Headers, _) => Termination::ClientInHeaders,
+            (Side::Server, Phase::Connect, false) => Termination::ServerInConnect,
+            (Side::Server, Phase::Connect, true) => Termination::TimeoutInConnect,
+            (Side::Server, Phase::Headers, false) => Termination::ServerInHeaders,
+            (Side::Server, Phase::Headers, true) => Termination::TimeoutInHeaders,
+            (Side::Server, Phase::Data, false) => Termination::ServerInData,
+            (Side::Server, Phase::Data, true) => Termination::TimeoutInData,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(side: Side, phase: Phase, timeout: bool, closed: bool) -> (Option<u16>, &'static str) {
+        let failure = Failure { side, phase, timeout, closed };
+        (failure.status(), failure.termination().code())
+    }
+
+    #[test]
+    fn each_failure_is_told_as_haproxy_tells_it() {
+        use Phase::{Connect, Data, Headers};
+        assert_eq!(told(Side::Server, Connect, false, true), (Some(503), "SC"));
+        assert_eq!(told(Side::Server, Connect, true, false), (Some(503), "sC"));
+        assert_eq!(told(Side::Server, Headers, false, true), (Some(502), "SH"));
+        assert_eq!(told(Side::Server, Headers, true, false), (Some(504), "sH"));
+        assert_eq!(told(Side::Server, Data, false, true), (None, "SD"));
+        assert_eq!(told(Side::Client, Connect, false, false), (Some(400), "PR"));
+        assert_eq!(told(Side::Client, Connect, true, false), (Some(408), "CR"));
+        assert_eq!(told(Side::Client, Headers, false, true), (None, "CH"));
+        assert_eq!(told(Side::Client, Data, false, true), (None, "CD"));
+        assert_eq!(told(Side::Gateway, Connect, false, false), (Some(500), "I-"));
+    }
+}

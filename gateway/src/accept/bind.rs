@@ -1,0 +1,79 @@
+//! Listening sockets: for each address one for each worker, among which the kernel spreads new
+//! connections (SO_REUSEPORT).
+
+use super::tls;
+use crate::load::{Loaded, StartError};
+use base_core::diagnose::Diagnostic;
+use gateway_core::config::Bind;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// A bound, listening socket of one worker.
+pub(crate) struct Listener {
+    /// Its frontend's place in the configuration.
+    pub(crate) frontend: usize,
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Option<tls::Acceptor>,
+}
+
+/// Binds every address of every frontend once for each worker.
+pub(crate) fn bind_all(loaded: &Loaded, workers: usize) -> Result<Vec<Vec<Listener>>, StartError> {
+    let mut by_worker: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    for (place, (frontend, tls)) in loaded.config.frontends.iter().zip(&loaded.tls).enumerate() {
+        let tls = tls.as_ref().map(tls::acceptor);
+        for bind in &frontend.binds {
+            is_free(bind)?;
+            for listeners in &mut by_worker {
+                let socket = listen(bind.address, true).map_err(|error| taken(bind, &error))?;
+                listeners.push(Listener { frontend: place, socket, tls: tls.clone() });
+            }
+        }
+    }
+    Ok(by_worker)
+}
+
+/// A socket for the admin listener, which nobody shares.
+pub(crate) fn bind_alone(bind: &Bind) -> Result<TcpListener, StartError> {
+    listen(bind.address, false).map_err(|error| taken(bind, &error))
+}
+
+/// Sockets that share a port would also share it with another process of the same user, which would
+/// then get half of the connections: so one that does not share asks first.
+fn is_free(bind: &Bind) -> Result<(), StartError> {
+    listen(bind.address, false).map(drop).map_err(|error| taken(bind, &error))
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    // A VIP may come after the process that serves it.
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_freebind_v6(true)?;
+            socket.set_only_v6(true)?;
+        }
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn taken(bind: &Bind, error: &io::Error) -> StartError {
+    let mut diagnostic: Diagnostic = bind.origin.clone();
+    diagnostic.message = format!("can't listen on {}: {error}", bind.address);
+    StartError::Config(Box::new(diagnostic.help(match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process listens there: ss -ltnp 'sport = :{}'", bind.address.port())
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned(),
+        _ => "expected an address of this machine".to_owned(),
+    })))
+}
+
+/// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;

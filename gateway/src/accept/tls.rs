@@ -1,0 +1,29 @@
+//! TLS towards clients.
+
+use pingora::listeners::tls::Acceptor as PingoraAcceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as TcpIo;
+use pingora::protocols::tls::server::handshake as pingora_handshake;
+use rustls::ServerConfig;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Makes TLS of a connection.
+pub(crate) type Acceptor = Arc<PingoraAcceptor>;
+
+/// An acceptor for one frontend.
+pub(crate) fn acceptor(config: &Arc<ServerConfig>) -> Acceptor {
+    Arc::new(PingoraAcceptor::from_server_config(Arc::clone(config)))
+}
+
+/// Shakes hands; `None` if the client does not, or not in time.
+pub(crate) async fn handshake(acceptor: &Acceptor, io: TcpIo) -> Option<Stream> {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, pingora_handshake(acceptor, io)).await {
+        Ok(Ok(stream)) => Some(Box::new(stream)),
+        Ok(Err(_)) | Err(_) => None,
+    }
+}
+
+/// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only
+/// holds a connection.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

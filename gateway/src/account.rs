@@ -1,0 +1,109 @@
+//! Counts what happened, and hands the record of each request to the access log.
+
+use crate::metrics::FrontendMetrics;
+use crate::request::Request;
+use chrono::{DateTime, Local};
+use gateway_core::record::{Counts, Record, Termination, Timers};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A request is over.
+pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
+    let Some(connection) = request.connection else { return };
+    if request.is_probe {
+        return;
+    }
+    let gateway = &request.gateway;
+    let total = gateway.clock.now() - request.began;
+    let response = session.response_written();
+    let status = response.map(|response| response.status.as_u16());
+    let metrics = &gateway.metrics.frontends[connection.frontend];
+    metrics.answered(status);
+    metrics.duration.observe(total.as_secs_f64());
+
+    let frontend = &gateway.config.frontends[connection.frontend];
+    let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);
+    let sent_head = response.map_or(0, head_size);
+    let head = session.req_header();
+    gateway.access_log.write(
+        worker,
+        &Record {
+            client: std::net::SocketAddr::new(
+                request.client.as_ref().map_or_else(|| connection.peer.ip(), |client| client.address),
+                connection.peer.port(),
+            ),
+            accept_date: DateTime::<Local>::from(request.date).fixed_offset(),
+            frontend: &frontend.name,
+            tls: frontend.tls.is_some(),
+            backend: backend.map_or(&frontend.name, |backend| &backend.name),
+            server: backend
+                .zip(request.lease.as_ref())
+                .map(|(backend, lease)| backend.servers[lease.server].name.as_str()),
+            timers: timers(request, total),
+            status,
+            bytes: sent_head + session.body_bytes_sent() as u64,
+            termination: request.termination,
+            counts: counts(request, metrics),
+            request: (head.method.as_str(), head.raw_path(), version(head.version)),
+        },
+    );
+}
+
+/// A request was refused, for this reason.
+pub(crate) fn refused(request: &Request, reason: &'static str) {
+    if let Some(connection) = request.connection {
+        request.gateway.metrics.refused(connection.frontend, reason);
+    }
+}
+
+/// A request goes to another server.
+pub(crate) fn retried(request: &Request) {
+    if let Some(backend) = request.backend {
+        request.gateway.metrics.backends[backend.0].retries.inc();
+    }
+}
+
+fn timers(request: &Request, total: Duration) -> Timers {
+    // A request that was refused, or failed on its way, did not come to the rest.
+    let reached = request.backend.is_some() && request.termination != Termination::Refused;
+    Timers {
+        request: Some(Duration::ZERO),
+        queue: reached.then_some(Duration::ZERO),
+        connect: request.connect,
+        response: request.response,
+        total,
+    }
+}
+
+fn counts(request: &Request, metrics: &FrontendMetrics) -> Counts {
+    let gateway = &request.gateway;
+    let srv_conn = request.lease.as_ref().map_or(0, |lease| lease.server().active.load(Ordering::Relaxed));
+    let beconn = request.lease.as_ref().map(|lease| &gateway.backends[lease.backend.0]);
+    // HAProxy counts what is still there without the request that ends.
+    let others = |count: u64| count.saturating_sub(1);
+    Counts {
+        actconn: gateway.load.connections.load(Ordering::Relaxed),
+        feconn: metrics.open.load(Ordering::Relaxed),
+        beconn: others(beconn.map_or(0, |backend| backend.active.load(Ordering::Relaxed))),
+        srv_conn: others(u64::from(srv_conn)),
+        retries: request.tries,
+        redispatched: request.lease.is_some() && !request.tried.is_empty(),
+    }
+}
+
+/// Bytes of a head as it was sent, near enough: the reason phrase is not kept.
+fn head_size(head: &ResponseHeader) -> u64 {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let reason = head.status.canonical_reason().map_or(0, str::len);
+    ("HTTP/1.1 200 \r\n\r\n".len() + reason + fields.sum::<usize>()) as u64
+}
+
+fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,165 @@
+//! What is counted on the way, ready to be read: handles are looked up at the start, not per request.
+
+use crate::state::Gateway;
+use gateway_core::Config;
+use gateway_core::names;
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// All counters of the gateway.
+pub(crate) struct Metrics {
+    registry: Registry,
+    refused: IntCounterVec,
+    pub(crate) frontends: Vec<FrontendMetrics>,
+    pub(crate) backends: Vec<BackendMetrics>,
+}
+
+/// Counters of one frontend.
+pub(crate) struct FrontendMetrics {
+    name: String,
+    /// Client connections that are open.
+    pub(crate) open: AtomicU64,
+    pub(crate) accepted: IntCounter,
+    pub(crate) accept_errors: IntCounter,
+    pub(crate) tls_failures: IntCounter,
+    pub(crate) duration: Histogram,
+    /// By the first digit of the status; 0 is no answer.
+    classes: [IntCounter; 6],
+}
+
+/// Counters of one backend.
+pub(crate) struct BackendMetrics {
+    pub(crate) retries: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(config: &Config) -> Self {
+        let registry = Registry::new();
+        let per_frontend =
+            |name, help| register(&registry, IntCounterVec::new(opts(name, help), &["frontend"]));
+        let accepted = per_frontend(names::CONNECTIONS_TOTAL, "Client connections accepted");
+        let accept_errors =
+            per_frontend(names::ACCEPT_ERRORS_TOTAL, "Connections that could not be accepted");
+        let tls_failures = per_frontend(names::TLS_FAILURES_TOTAL, "TLS handshakes that failed");
+        let requests = opts(names::REQUESTS_TOTAL, "Requests by class of the answer's status");
+        let requests = register(&registry, IntCounterVec::new(requests, &["frontend", "code"]));
+        let duration =
+            HistogramOpts::new(names::REQUEST_DURATION, "From the request to the end of its answer")
+                .buckets(DURATION_BUCKETS.to_vec());
+        let duration = register(&registry, HistogramVec::new(duration, &["frontend"]));
+        let refused = opts(names::REFUSED_TOTAL, "Requests refused, by reason");
+        let refused = register(&registry, IntCounterVec::new(refused, &["frontend", "reason"]));
+        let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
+        let retries = register(&registry, IntCounterVec::new(retries, &["backend"]));
+        let frontend = |name: &String| FrontendMetrics {
+            open: AtomicU64::new(0),
+            accepted: accepted.with_label_values(&[name]),
+            accept_errors: accept_errors.with_label_values(&[name]),
+            tls_failures: tls_failures.with_label_values(&[name]),
+            duration: duration.with_label_values(&[name]),
+            classes: CLASSES.map(|class| requests.with_label_values(&[name.as_str(), class])),
+            name: name.clone(),
+        };
+        let backend = |name: &String| BackendMetrics { retries: retries.with_label_values(&[name]) };
+        Self {
+            refused,
+            frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
+            backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
+            registry,
+        }
+    }
+
+    /// Counts a refusal: rare, so it may look up its labels.
+    pub(crate) fn refused(&self, frontend: usize, reason: &'static str) {
+        self.refused.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
+    }
+}
+
+impl FrontendMetrics {
+    /// Counts an answer, or that there was none.
+    pub(crate) fn answered(&self, status: Option<u16>) {
+        let class = usize::from(status.unwrap_or(0) / 100);
+        self.classes.get(class).unwrap_or(&self.classes[0]).inc();
+    }
+}
+
+/// Everything in Prometheus' text format: what was counted, and what is so now.
+pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
+    let now = Registry::new();
+    gauge(&now, names::READY, "1 while ready", &[]).with_label_values::<&str>(&[]).set(i64::from(ready));
+    let open = gauge(&now, names::CONNECTIONS, "Client connections that are open", &["frontend"]);
+    for frontend in &gateway.metrics.frontends {
+        open.with_label_values(&[&frontend.name]).set(signed(frontend.open.load(Ordering::Relaxed)));
+    }
+    servers(gateway, &now);
+    let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);
+    let evicted = opts(names::TABLE_EVICTED_TOTAL, "Entries that went before their time");
+    let evicted = register(&now, IntCounterVec::new(evicted, &["table"]));
+    let refused = opts(names::TABLE_REFUSED_TOTAL, "Entries not made, as all were busy");
+    let refused = register(&now, IntCounterVec::new(refused, &["table"]));
+    for (config, table) in gateway.config.tables.iter().zip(&gateway.tables) {
+        entries.with_label_values(&[&config.name]).set(signed(table.len() as u64));
+        evicted.with_label_values(&[&config.name]).inc_by(table.evicted());
+        refused.with_label_values(&[&config.name]).inc_by(table.refused());
+    }
+    let dropped = opts(names::LOG_DROPPED_TOTAL, "Access log lines dropped");
+    register(&now, IntCounter::with_opts(dropped)).inc_by(gateway.access_log.dropped());
+
+    let mut families = gateway.metrics.registry.gather();
+    families.extend(now.gather());
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+        tracing::error!(%error, "metrics can't be encoded");
+    }
+    text
+}
+
+fn servers(gateway: &Gateway, registry: &Registry) {
+    const LABELS: &[&str] = &["backend", "server"];
+    let up = gauge(registry, names::SERVER_UP, "1 while the server may get work", LABELS);
+    let active = gauge(registry, names::SERVER_ACTIVE, "Requests that run on the server", LABELS);
+    let requests = opts(names::SERVER_REQUESTS_TOTAL, "Tries sent to the server");
+    let requests = register(registry, IntCounterVec::new(requests, LABELS));
+    let errors = opts(names::SERVER_ERRORS_TOTAL, "Tries that the server failed");
+    let errors = register(registry, IntCounterVec::new(errors, LABELS));
+    for (config, backend) in gateway.config.backends.iter().zip(&gateway.backends) {
+        for (server_config, server) in config.servers.iter().zip(&backend.servers) {
+            let labels = &[config.name.as_str(), server_config.name.as_str()];
+            up.with_label_values(labels).set(i64::from(server.is_up()));
+            active.with_label_values(labels).set(i64::from(server.active.load(Ordering::Relaxed)));
+            requests.with_label_values(labels).inc_by(server.requests.load(Ordering::Relaxed));
+            errors.with_label_values(labels).inc_by(server.errors.load(Ordering::Relaxed));
+        }
+    }
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts(name, help), labels))
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help)
+}
+
+/// Metrics are made from names in the source, each once: an error here is a bug that every start and
+/// every test would show.
+#[expect(clippy::expect_used, reason = "see above")]
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the metric's name and labels are well-formed");
+    registry.register(Box::new(metric.clone())).expect("the metric's name is its own");
+    metric
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The label for each first digit of a status.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Seconds: from what a cache takes to what a client still waits for.
+const DURATION_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];

@@ -1,0 +1,334 @@
+//! The data path, stage by stage, as pingora calls them.
+
+use crate::request::{Connection, Request};
+use crate::state::Gateway;
+use crate::upstream::Lease;
+use crate::{account, guard};
+use async_trait::async_trait;
+use bytes::Bytes;
+use gateway_core::client;
+use gateway_core::failure::{Failure, Phase, Side};
+use gateway_core::record::Termination;
+use gateway_core::retry::{self, Progress};
+use gateway_core::strict;
+use http::header::{FORWARDED, HOST};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What pingora asks on the way of each request of one worker.
+pub(crate) struct Edge {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) worker: usize,
+}
+
+/// An answer that the gateway gives itself.
+struct Answer {
+    status: u16,
+    /// The reason word of a refusal.
+    refused: Option<&'static str>,
+    retry_after: Option<u64>,
+    /// Whether the connection can't be trusted to be at the start of a next request.
+    close: bool,
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Request;
+
+    fn new_ctx(&self) -> Request {
+        Request::new(Arc::clone(&self.gateway))
+    }
+
+    /// identify → strict → guard → route
+    async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
+        match self.receive(session, request) {
+            Ok(()) => Ok(false),
+            Err(answer) => self.answer(session, request, answer).await.map(|()| true),
+        }
+    }
+
+    /// pick
+    async fn upstream_peer(&self, _session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
+        let client = request.client.as_ref().map(|client| client.address);
+        // The place on the server before goes back first, or it would weigh on the choice.
+        request.lease = None;
+        request.lease = request
+            .backend
+            .zip(client)
+            .and_then(|(backend, client)| Lease::take(&self.gateway, backend, client, &request.tried));
+        request.picked = Some(self.gateway.clock.now());
+        match &request.lease {
+            Some(lease) => Ok(lease.peer()),
+            None => {
+                request.termination = Termination::ServerInConnect;
+                Err(Error::explain(ErrorType::HTTPStatus(503), "no server is up"))
+            }
+        }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        request: &mut Request,
+    ) -> Result<()> {
+        let took = request.picked.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked);
+        request.connect = Some(if reused { Duration::ZERO } else { took });
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        let Some(connection) = request.connection else { return Ok(()) };
+        let trusted = request.client.as_ref().is_some_and(|client| client.chain_is_trusted);
+        let peer = connection.peer.ip().to_canonical();
+        let mut forwarded_for = String::new();
+        if trusted {
+            for line in forwarded_for_lines(session) {
+                forwarded_for.push_str(line);
+                forwarded_for.push_str(", ");
+            }
+        } else {
+            upstream.remove_header(&FORWARDED);
+        }
+        forwarded_for.push_str(&peer.to_string());
+        upstream.insert_header(X_FORWARDED_FOR, forwarded_for)?;
+        if !trusted || !upstream.headers.contains_key(X_FORWARDED_PROTO) {
+            let tls = self.gateway.config.frontends[connection.frontend].tls.is_some();
+            upstream.insert_header(X_FORWARDED_PROTO, if tls { "https" } else { "http" })?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        _response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        let waited = request.connect.zip(request.picked);
+        request.response =
+            waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        _response: &mut ResponseHeader,
+        _request: &mut Request,
+    ) -> Result<()> {
+        if self.gateway.is_draining() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        request: &mut Request,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        self.failed(session, request, error, Progress::NotConnected)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        request: &mut Request,
+        reused: bool,
+    ) -> Box<Error> {
+        if *error.esource() != ErrorSource::Upstream {
+            let mut error = error;
+            error.set_retry(false);
+            return error;
+        }
+        let silent = request.response.is_none() && is_closed(&error);
+        let progress = if reused && silent { Progress::StaleConnection } else { Progress::Sent };
+        self.failed(session, request, error, progress)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        request: &mut Request,
+    ) -> FailToProxy {
+        let status = match error.etype() {
+            ErrorType::HTTPStatus(status) => Some(*status),
+            _ => {
+                let failure = failure(session, request, error);
+                request.termination = failure.termination();
+                failure.status()
+            }
+        };
+        if let Some(status) = status {
+            let answer = Answer { status, refused: None, retry_after: None, close: true };
+            // The client may be gone by now; the log says how it ended.
+            let _ = self.answer(session, request, answer).await;
+        }
+        FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
+    }
+
+    /// account → access_log
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, request: &mut Request) {
+        account::request(self.worker, session, request);
+    }
+
+    // What clients and servers do wrong is told once, in the access log and the metrics.
+    fn suppress_error_log(&self, _session: &Session, _request: &Request, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _request: &Request,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Edge {
+    /// From a request as it came to a backend that shall serve it, or an answer.
+    fn receive(&self, session: &mut Session, request: &mut Request) -> Result<(), Answer> {
+        let connection = connection(session).ok_or_else(|| Answer::of(500))?;
+        request.connection = Some(connection);
+        let frontend = &self.gateway.config.frontends[connection.frontend];
+        let client =
+            client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);
+        let address = client.address;
+        request.client = Some(client);
+        if let Some(raw) = session.as_http1().map(|http1| http1.get_headers_raw_bytes()) {
+            strict::check(&raw).map_err(|reason| Answer::refuse(400, reason))?;
+        }
+        let head = session.req_header();
+        if frontend.monitor_uri.as_deref().is_some_and(|uri| uri == head.uri.path()) {
+            request.is_probe = true;
+            return Err(Answer::of(200));
+        }
+        request.count();
+        guard::admit(request, connection.frontend, address).map_err(|denial| Answer {
+            retry_after: Some(denial.retry_after),
+            ..Answer::refuse(429, denial.reason)
+        })?;
+        let head = session.req_header();
+        let host = head.uri.authority().map(|authority| authority.as_str());
+        let host = host.or_else(|| head.headers.get(HOST).and_then(|host| host.to_str().ok())).unwrap_or("");
+        let backend = frontend.routes.find(host, head.uri.path());
+        request.backend = Some(backend.ok_or_else(|| Answer::refuse(404, "no_route"))?);
+        Ok(())
+    }
+
+    async fn answer(&self, session: &mut Session, request: &mut Request, answer: Answer) -> Result<()> {
+        if let Some(reason) = answer.refused {
+            request.termination = Termination::Refused;
+            account::refused(request, reason);
+        }
+        let mut head = ResponseHeader::build(answer.status, Some(3))?;
+        if let Some(seconds) = answer.retry_after {
+            head.insert_header("Retry-After", seconds)?;
+        }
+        let reason = head.status.canonical_reason().unwrap_or("");
+        let body = Bytes::from(format!("{} {reason}\n", answer.status));
+        head.set_content_length(body.len())?;
+        head.insert_header(http::header::CONTENT_TYPE, "text/plain")?;
+        if answer.close || self.gateway.is_draining() || !session.is_body_empty() {
+            session.set_keepalive(None);
+        }
+        session.write_response_header(Box::new(head), false).await?;
+        session.write_response_body(Some(body), true).await
+    }
+
+    /// A try has failed: says whether there shall be another, and remembers what the server did.
+    fn failed(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+        mut error: Box<Error>,
+        progress: Progress,
+    ) -> Box<Error> {
+        let most = request.backend.map_or(0, |backend| self.gateway.config.backends[backend.0].retries);
+        if let Some(lease) = &request.lease {
+            if progress != Progress::StaleConnection {
+                lease.server().failed();
+            }
+            request.tried.push(lease.server);
+        }
+        let idempotent = session.req_header().method.is_idempotent();
+        let again = retry::again(progress, idempotent, !session.is_body_empty(), request.tries, most);
+        if again {
+            request.tries += 1;
+            account::retried(request);
+        }
+        error.set_retry(again);
+        error
+    }
+}
+
+impl Answer {
+    fn of(status: u16) -> Self {
+        Self { status, refused: None, retry_after: None, close: status == 500 }
+    }
+
+    fn refuse(status: u16, reason: &'static str) -> Self {
+        Self { status, refused: Some(reason), retry_after: None, close: status == 400 }
+    }
+}
+
+/// What the accept loop knows of the connection that a request came on.
+fn connection(session: &Session) -> Option<Connection> {
+    let proxy_digest = session.digest()?.proxy_digest.as_ref()?;
+    proxy_digest.user_data.as_ref()?.downcast_ref::<Connection>().copied()
+}
+
+fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
+    session.req_header().headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
+}
+
+fn failure(session: &Session, request: &Request, error: &Error) -> Failure {
+    use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
+    Failure {
+        side: match error.esource() {
+            ErrorSource::Upstream => Side::Server,
+            ErrorSource::Downstream => Side::Client,
+            ErrorSource::Internal | ErrorSource::Unset => Side::Gateway,
+        },
+        phase: match (session.response_written(), request.connect) {
+            (Some(_), _) => Phase::Data,
+            (None, Some(_)) => Phase::Headers,
+            (None, None) => Phase::Connect,
+        },
+        timeout: matches!(
+            error.etype(),
+            ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
+        ),
+        closed: is_closed(error),
+    }
+}
+
+fn is_closed(error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
+}
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";

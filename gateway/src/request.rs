@@ -1,0 +1,106 @@
+//! One request on its way: what each stage leaves for the next, and what must be given back when it
+//! ends, however it ends.
+
+use crate::state::Gateway;
+use crate::upstream::Lease;
+use base_core::Time;
+use gateway_core::client::Client;
+use gateway_core::config::BackendId;
+use gateway_core::limits as core_limits;
+use gateway_core::record::Termination;
+use gateway_core::table::Key;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+/// A client connection, as the accept loop knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// Its frontend's place in the configuration.
+    pub(crate) frontend: usize,
+    /// Who is on the other side of it.
+    pub(crate) peer: std::net::SocketAddr,
+}
+
+/// One request.
+pub(crate) struct Request {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) began: Time,
+    pub(crate) date: SystemTime,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) client: Option<Client>,
+    /// A probe through the listener: answered, not counted, not logged.
+    pub(crate) is_probe: bool,
+    counted: bool,
+    admitted: Option<Admitted>,
+    pub(crate) backend: Option<BackendId>,
+    pub(crate) lease: Option<Lease>,
+    /// Servers that have failed it.
+    pub(crate) tried: Vec<usize>,
+    pub(crate) tries: u32,
+    /// When the last choice of a server was made.
+    pub(crate) picked: Option<Time>,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) response: Option<Duration>,
+    /// How it ended, if not as it should.
+    pub(crate) termination: Termination,
+}
+
+/// The limits of a frontend of which a request holds a place: one bit each.
+struct Admitted {
+    frontend: usize,
+    key: Key,
+    limits: u64,
+}
+
+impl Request {
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            began: gateway.clock.now(),
+            date: SystemTime::now(),
+            gateway,
+            connection: None,
+            client: None,
+            is_probe: false,
+            counted: false,
+            admitted: None,
+            backend: None,
+            lease: None,
+            tried: Vec::new(),
+            tries: 0,
+            picked: None,
+            connect: None,
+            response: None,
+            termination: Termination::Normal,
+        }
+    }
+
+    /// Counts it among the requests that run.
+    pub(crate) fn count(&mut self) {
+        self.counted = true;
+        self.gateway.load.started.fetch_add(1, Ordering::Relaxed);
+        self.gateway.load.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Remembers that it holds a place of the limit at `place` of `frontend` for `key`.
+    pub(crate) fn hold(&mut self, frontend: usize, key: Key, place: usize) {
+        let held = self.admitted.take().map_or(0, |held| held.limits);
+        self.admitted = Some(Admitted { frontend, key, limits: held | 1 << place });
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.counted {
+            self.gateway.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(Admitted { frontend, key, limits }) = self.admitted.take() {
+            let now = self.gateway.clock.now();
+            for (place, limit) in self.gateway.config.frontends[frontend].limits.iter().enumerate() {
+                if limits & (1 << place) != 0 {
+                    self.gateway.tables[limit.table.0].peek(key, now, core_limits::release);
+                }
+            }
+        }
+    }
+}

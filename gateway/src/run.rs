@@ -1,0 +1,182 @@
+//! Puts the gateway together, runs it, and takes it apart.
+//!
+//! ```text
+//!  signals, control socket ──events──► lifecycle ──state──► health ──verdicts──► admin (/health/watch)
+//!                                          │
+//!                                        phase ──► worker-0 … worker-n: accept, serve, drain, close, stop
+//! ```
+
+use crate::accept::{self, Listener};
+use crate::access_log::AccessLog;
+use crate::admin;
+use crate::admin::control::Control;
+use crate::health;
+use crate::load::{Loaded, StartError};
+use crate::state::Gateway;
+use crate::upstream;
+use crate::worker::{self, Phase};
+use base::{Clock, control, driver};
+use gateway_core::drain::{Action, Event, Lifecycle, State};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+/// Runs the gateway until it has been told to stop and has drained.
+pub fn run(loaded: Loaded) -> Result<(), StartError> {
+    raise_descriptor_limit();
+    let clock = Clock::start();
+    let workers = loaded.config.workers.unwrap_or_else(cores);
+    let listeners = accept::bind_all(&loaded, workers)?;
+    let admin = loaded.config.admin.bind.as_ref().map(accept::bind_alone).transpose()?;
+    let access_log = AccessLog::open(&loaded.config.log, workers)?;
+    let node = loaded.config.node.clone().unwrap_or_else(host_name);
+    let gateway = Arc::new(Gateway::new(loaded.config, node, workers, clock, access_log));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(system("the control thread"))?;
+    let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin));
+    gateway.access_log.close();
+    outcome
+}
+
+async fn control_thread(
+    gateway: Arc<Gateway>,
+    listeners: Vec<Vec<Listener>>,
+    admin: Option<TcpListener>,
+) -> Result<(), StartError> {
+    let path = gateway.config.admin.socket.clone();
+    let socket =
+        control::listen(&path).map_err(|source| StartError::ControlSocket { path: path.clone(), source })?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
+
+    let (phase, phases) = watch::channel(Phase::Serve);
+    let threads = listeners.into_iter().enumerate().map(|(place, listeners)| {
+        worker::start(Arc::clone(&gateway), place, listeners, phases.clone()).map_err(system("a worker"))
+    });
+    let threads = threads.collect::<Result<Vec<_>, _>>()?;
+    upstream::start_checks(&gateway);
+
+    let (events, mut inbox) = mpsc::channel(EVENTS);
+    let (publish_state, state) = watch::channel(State::Serving);
+    let (publish_verdict, verdicts) = watch::channel(health::first(&gateway));
+    tokio::spawn(health::run(Arc::clone(&gateway), state.clone(), publish_verdict));
+    if let Some(admin) = admin {
+        let admin = tokio::net::TcpListener::from_std(admin).map_err(system("the admin listener"))?;
+        tokio::spawn(admin::http::run(Arc::clone(&gateway), admin, verdicts.clone()));
+    }
+    let control =
+        Control { gateway: Arc::clone(&gateway), lifecycle: events.clone(), state: state.clone(), verdicts };
+    tokio::spawn(control::serve(socket, move |line| control.clone().answer(line)));
+    tokio::spawn(report_load(Arc::clone(&gateway), state.clone(), events.clone()));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // Full only if it has been told many times already.
+            let _ = events.try_send(Event::Terminate);
+        }
+    });
+    tracing::info!(node = gateway.node, workers = threads.len(), control = %path.display(), "serving");
+
+    let mut lifecycle = Lifecycle::new(gateway.config.drain_timeout, gateway.clock.now());
+    let live = driver::drive(&mut lifecycle, gateway.clock, &mut inbox, |action| {
+        obey(action, &gateway, &publish_state, &phase);
+    });
+    let mut gone = state;
+    tokio::select! {
+        () = live => {}
+        _ = gone.wait_for(|state| *state == State::Gone) => {}
+    }
+    let _ = std::fs::remove_file(&path);
+    join(threads).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn obey(action: Action, gateway: &Gateway, state: &watch::Sender<State>, phase: &watch::Sender<Phase>) {
+    match action {
+        Action::Enter(entered) => {
+            gateway.set_draining(entered != State::Serving);
+            match entered {
+                State::Serving => phase.send_replace(Phase::Serve),
+                State::Draining | State::Stopping => phase.send_replace(Phase::Drain),
+                State::Closing | State::Gone => *phase.borrow(),
+            };
+            tracing::info!(state = ?entered, "lifecycle");
+            state.send_replace(entered);
+        }
+        Action::CloseListeners => {
+            phase.send_replace(Phase::Close);
+        }
+        Action::Exit => {
+            phase.send_replace(Phase::Stop);
+        }
+    }
+}
+
+/// Tells the lifecycle what there is to do, once that matters.
+async fn report_load(gateway: Arc<Gateway>, mut state: watch::Receiver<State>, events: mpsc::Sender<Event>) {
+    let ending = |state: &State| matches!(state, State::Stopping | State::Closing);
+    if state.wait_for(ending).await.is_err() {
+        return;
+    }
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        let in_flight = gateway.load.in_flight.load(Ordering::Relaxed);
+        let started = gateway.load.started.load(Ordering::Relaxed);
+        if events.send(Event::Load { in_flight, started }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Workers end as soon as they are told to; one that is stuck ends with the process.
+async fn join(threads: Vec<std::thread::JoinHandle<()>>) {
+    let mut look = tokio::time::interval(LOOK);
+    for _ in 0..STOP_LOOKS {
+        look.tick().await;
+        if threads.iter().all(std::thread::JoinHandle::is_finished) {
+            return;
+        }
+    }
+    tracing::warn!("a worker does not end");
+}
+
+/// Each connection takes a descriptor, so take as many as there may be.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "gateway".to_owned())
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// Commands and signals that may wait for the lifecycle.
+const EVENTS: usize = 64;
+/// How often a gateway that ends looks at what is left.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks that the workers get to end: 2 s.
+const STOP_LOOKS: usize = 100;

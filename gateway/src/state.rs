@@ -1,0 +1,87 @@
+//! What all workers share. Everything in here is written with short locks or atomically; nothing
+//! waits while it holds one.
+
+use crate::access_log::AccessLog;
+use crate::metrics::Metrics;
+use crate::upstream::Backend;
+use base::Clock;
+use base_core::Time;
+use gateway_core::Config;
+use gateway_core::table::StickTable;
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The running gateway.
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) node: String,
+    pub(crate) clock: Clock,
+    /// In the order of `config.tables`.
+    pub(crate) tables: Vec<StickTable>,
+    /// In the order of `config.backends`.
+    pub(crate) backends: Vec<Backend>,
+    pub(crate) metrics: Metrics,
+    pub(crate) access_log: AccessLog,
+    pub(crate) load: Load,
+    /// When each worker last turned its loop.
+    turns: Box<[AtomicU64]>,
+    /// Whether answers end their connection.
+    draining: AtomicBool,
+}
+
+/// What there is to do, for the end of the process and for the log.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// Client connections that are open.
+    pub(crate) connections: AtomicU64,
+    /// Requests that run, without probes.
+    pub(crate) in_flight: AtomicU64,
+    /// Requests begun, without probes.
+    pub(crate) started: AtomicU64,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        config: Config,
+        node: String,
+        workers: usize,
+        clock: Clock,
+        access_log: AccessLog,
+    ) -> Self {
+        let metrics = Metrics::new(&config);
+        let table = |table: &gateway_core::config::Table| {
+            StickTable::new(table.size, table.expire, RandomState::new())
+        };
+        let now = clock.now().as_nanos();
+        Self {
+            tables: config.tables.iter().map(table).collect(),
+            backends: config.backends.iter().map(Backend::new).collect(),
+            node,
+            clock,
+            metrics,
+            access_log,
+            load: Load::default(),
+            turns: (0..workers).map(|_| AtomicU64::new(now)).collect(),
+            draining: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    /// A worker says that its loop turns.
+    pub(crate) fn turned(&self, worker: usize) {
+        self.turns[worker].store(self.clock.now().as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When each worker last turned its loop.
+    pub(crate) fn turns(&self) -> Vec<Time> {
+        self.turns.iter().map(|turned| Time::from_nanos(turned.load(Ordering::Relaxed))).collect()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+}
