@@ -18,8 +18,7 @@ use std::time::Duration;
 #[derive(Parser, Debug)]
 #[command(name = "headgate-probe", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What to probe: http://HOST[:PORT][/PATH], or HOST:PORT.
-    #[arg(value_name = "URL|HOST:PORT")]
+    #[arg(value_name = "URL|HOST:PORT", help = "What to probe: http://HOST[:PORT][/PATH], or HOST:PORT")]
     target: Target,
     /// What to ask: `tcp` to accept a connection, `http` to answer a request [default: http for a URL, else tcp].
     #[arg(long = "type", value_name = "TYPE", value_enum)]
