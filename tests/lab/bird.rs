@@ -125,7 +125,9 @@ fn parse(text: &str) -> Vec<Route> {
                 "via" => route.via = value.split(' ').next().and_then(|address| address.parse().ok()),
                 "BGP.med" => route.med = value.parse().ok(),
                 "BGP.local_pref" => route.local_pref = value.parse().ok(),
-                "BGP.as_path" => route.as_path = value.split(' ').filter_map(|asn| asn.parse().ok()).collect(),
+                "BGP.as_path" => {
+                    route.as_path = value.split(' ').filter_map(|asn| asn.parse().ok()).collect();
+                }
                 "BGP.community" => route.communities = value.split(' ').filter_map(community).collect(),
                 _ => {}
             }

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{OnceLock, PoisonError};
 use std::sync::{Mutex, MutexGuard};
+use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How to start a process of the lab, as often as a test wants.

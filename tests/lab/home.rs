@@ -133,8 +133,11 @@ fn folder(id: u32) -> PathBuf {
 }
 
 fn lock(path: &Path, how: FlockArg) -> Result<Flock<File>> {
-    let file = File::options().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
-    Flock::lock(file, how).map_err(|(_, errno)| errno).with_context(|| format!("cannot lock {}", path.display()))
+    let file =
+        File::options().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
+    Flock::lock(file, how)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("cannot lock {}", path.display()))
 }
 
 /// The labs of this process, for the signal handler.

@@ -39,7 +39,7 @@ impl Lab {
         let lab = Self::start_apart(options)?;
         match lab.start_nodes() {
             Ok(()) => Ok(lab),
-            Err(error) => bail!("{error:#}\n{}", lab.home.last_words()),
+            Err(error) => bail!("{error:#}\n{}", lab.last_words()),
         }
     }
 
@@ -112,6 +112,11 @@ impl Lab {
         self.home.folder()
     }
 
+    /// The last lines of every log, for a failure's report.
+    pub fn last_words(&self) -> String {
+        self.home.last_words()
+    }
+
     /// Makes one request from the client's namespace.
     pub fn fetch(&self, request: Request) -> Result<std::result::Result<Answer, Failure>> {
         self.client.run(fetch(request))
@@ -151,7 +156,8 @@ impl Lab {
         for (vip, number) in VIPS.into_iter().zip(1..) {
             let routes = self.bird.routes(vip)?;
             for node in &self.nodes {
-                let med = routes.iter().find(|route| route.neighbor == node.name()).and_then(|route| route.med);
+                let med =
+                    routes.iter().find(|route| route.neighbor == node.name()).and_then(|route| route.med);
                 if med != Some(planned_med(node.number(), number)) {
                     bail!("{vip} has at the router: {routes:?}");
                 }
@@ -167,7 +173,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = std::io::stderr().lock().write_all(self.home.last_words().as_bytes());
+            let _ = std::io::stderr().lock().write_all(self.last_words().as_bytes());
         }
     }
 }

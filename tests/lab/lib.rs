@@ -23,6 +23,7 @@ pub mod options;
 pub mod report;
 pub mod routes;
 mod signals;
+pub mod single;
 mod sys;
 mod templates;
 pub mod topology;

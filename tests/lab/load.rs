@@ -36,7 +36,13 @@ pub struct Mix {
 impl Mix {
     /// New connections alone.
     pub const fn new_connections(per_second: u32) -> Self {
-        Self { new_per_second: per_second, keep_alive: 0, long: 0, streams: 0, at_most: Duration::from_secs(300) }
+        Self {
+            new_per_second: per_second,
+            keep_alive: 0,
+            long: 0,
+            streams: 0,
+            at_most: Duration::from_secs(300),
+        }
     }
 
     /// What the deployment is judged by.
@@ -119,7 +125,9 @@ impl Load {
     /// way are not in it: ask a moment later ([`Load::settle`]).
     pub fn report(&self, from: Time, to: Time) -> Report {
         let samples = self.shared.samples();
-        Report::new(samples.iter().filter(|sample| sample.start >= from && sample.start < to).cloned().collect())
+        Report::new(
+            samples.iter().filter(|sample| sample.start >= from && sample.start < to).cloned().collect(),
+        )
     }
 
     /// What became of the requests whose outcome was known in a span of time, whenever they began.
@@ -250,7 +258,11 @@ async fn keep(
 
 fn judge(outcome: Result<crate::http::Answer, Failure>) -> Result<Box<str>, Failure> {
     let answer = outcome?;
-    if answer.status.is_success() { Ok(answer.server().into()) } else { Err(Failure::Status(answer.status.as_u16())) }
+    if answer.status.is_success() {
+        Ok(answer.server().into())
+    } else {
+        Err(Failure::Status(answer.status.as_u16()))
+    }
 }
 
 /// Deadline of a request on a new connection.

@@ -57,7 +57,12 @@ impl Namespace {
         words.extend(command);
         let output = Command::new(crate::system_program("ip")?).args(&words).output()?;
         if !output.status.success() {
-            bail!("in {}: {} failed: {}", self.name, command.join(" "), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "in {}: {} failed: {}",
+                self.name,
+                command.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

@@ -28,7 +28,12 @@ pub struct Node {
 
 impl Node {
     /// Writes its configurations. Nothing runs yet.
-    pub(crate) fn new(number: usize, namespace: Namespace, folder: &Path, options: &LabOptions) -> Result<Self> {
+    pub(crate) fn new(
+        number: usize,
+        namespace: Namespace,
+        folder: &Path,
+        options: &LabOptions,
+    ) -> Result<Self> {
         let folder = folder.join(format!("gw{number}"));
         std::fs::create_dir_all(&folder)?;
         let place = GatewayPlace {

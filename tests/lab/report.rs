@@ -92,7 +92,8 @@ impl Report {
 
     /// `0 failed of 312`, or with what failed how.
     pub fn summary(&self) -> String {
-        let failures: Vec<_> = self.failures().iter().map(|(failure, count)| format!("{count} {failure}")).collect();
+        let failures: Vec<_> =
+            self.failures().iter().map(|(failure, count)| format!("{count} {failure}")).collect();
         let how = if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
         format!("{} failed of {}{how}", self.failed(), self.total())
     }

@@ -10,7 +10,8 @@ use base::Clock;
 use base_core::Time;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt,
 };
 use nix::sys::time::TimeVal;
 use std::collections::HashMap;
@@ -78,7 +79,13 @@ impl Watcher {
     }
 
     /// Waits for the first change since `moment` that `is_it`; an error names what was waited for.
-    pub fn wait(&self, what: &str, moment: Time, within: Duration, is_it: impl Fn(&Change) -> bool) -> Result<Change> {
+    pub fn wait(
+        &self,
+        what: &str,
+        moment: Time,
+        within: Duration,
+        is_it: impl Fn(&Change) -> bool,
+    ) -> Result<Change> {
         crate::wait_until(what, within, || Ok(self.since(moment).into_iter().find(|change| is_it(change))))
     }
 

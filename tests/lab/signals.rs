@@ -1,7 +1,8 @@
 //! Ctrl-C, SIGTERM and SIGHUP take the labs away before the program ends.
 
 use std::io::Write;
-use std::sync::Once;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Starts the thread that waits for them. Once for a process; later calls do nothing.
@@ -28,6 +29,19 @@ fn wait() {
     if let Some(number) = number {
         let _ = writeln!(std::io::stderr().lock(), "\ninterrupted: taking the lab away");
         crate::home::remove_own();
+        for folder in folders().drain(..) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
         std::process::exit(128 + number);
     }
+}
+
+/// Has a folder removed, too, when the program is interrupted.
+pub(crate) fn remove_on_interrupt(folder: &Path) {
+    folders().push(folder.to_owned());
+}
+
+fn folders() -> MutexGuard<'static, Vec<PathBuf>> {
+    static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }

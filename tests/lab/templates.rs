@@ -175,7 +175,8 @@ template bgp node {{
         vips.join(", ")
     );
     for n in 1..=COUNT {
-        let _ = write!(text, "\nprotocol bgp gw{n} from node {{ neighbor {} as {NODE_AS}; }}\n", node_address(n));
+        let _ =
+            write!(text, "\nprotocol bgp gw{n} from node {{ neighbor {} as {NODE_AS}; }}\n", node_address(n));
     }
     text
 }
