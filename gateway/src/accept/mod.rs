@@ -1,6 +1,7 @@
 //! From a socket to a connection that requests come on.
 
 mod bind;
+mod stream;
 mod tls;
 
 pub(crate) use bind::{Listener, bind_all, bind_alone};
@@ -22,6 +23,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use stream::Buffered;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -103,7 +105,7 @@ impl Shared {
         let _ = socket.set_nodelay(true);
         let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
         let _ = socket_digest.peer_addr.set(Some(peer.into()));
-        let mut io = TcpIo::from(socket);
+        let mut io = Buffered::new(TcpIo::from(socket));
         io.set_socket_digest(socket_digest);
         let Ok(no_head) = ResponseHeader::build(200, None) else { return };
         let connection = Connection { frontend: self.frontend, peer };

@@ -1,8 +1,8 @@
 //! TLS towards clients.
 
+use super::stream::Buffered;
 use pingora::listeners::tls::Acceptor as PingoraAcceptor;
 use pingora::protocols::Stream;
-use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::tls::server::handshake as pingora_handshake;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) fn acceptor(config: &Arc<ServerConfig>) -> Acceptor {
 }
 
 /// Shakes hands; `None` if the client does not, or not in time.
-pub(crate) async fn handshake(acceptor: &Acceptor, io: TcpIo) -> Option<Stream> {
+pub(crate) async fn handshake(acceptor: &Acceptor, io: Buffered) -> Option<Stream> {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, pingora_handshake(acceptor, io)).await {
         Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(_)) | Err(_) => None,

@@ -78,7 +78,7 @@ mod tests {
     fn concurrent_requests_are_given_back() {
         let mut entry = Entry::default();
         let limit = limit(Some(2), None);
-        let mut admit = |entry: &mut Entry| limit.admit(entry, Time::ZERO, PERIOD) == Verdict::Allow;
+        let admit = |entry: &mut Entry| limit.admit(entry, Time::ZERO, PERIOD) == Verdict::Allow;
         assert_eq!([admit(&mut entry), admit(&mut entry), admit(&mut entry)], [true, true, false]);
         release(&mut entry);
         assert_eq!([admit(&mut entry), admit(&mut entry)], [true, false]);

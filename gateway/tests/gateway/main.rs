@@ -1,0 +1,8 @@
+//! The gateway's promises, on the real binary with real sockets on loopback. Needs no privileges.
+
+mod bad_input;
+mod data_path;
+mod drain;
+mod harness;
+mod log;
+mod requests;
