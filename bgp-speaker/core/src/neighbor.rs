@@ -165,7 +165,9 @@ impl Neighbor {
         for (vip, decision) in standings.iter() {
             let before = self.told.insert(*vip, decision.standing).unwrap_or(Standing::Withdrawn);
             if before != decision.standing {
-                actions.push(Action::Told { vip: *vip, decision: *decision });
+                // A neighbor that was away is late by its own doing.
+                let since = decision.since.max(self.session.since());
+                actions.push(Action::Told { vip: *vip, decision: Decision { since, ..*decision } });
             }
         }
     }

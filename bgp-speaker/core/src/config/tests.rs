@@ -1,1 +1,118 @@
+use super::*;
 
+const GOOD: &str = r#"
+[bgp]
+asn = 65010
+router_id = "10.0.0.2"
+[[neighbor]]
+name = "r1"
+address = "10.0.0.1"
+asn = 65000
+[[vip]]
+address = "203.0.113.1"
+"#;
+
+fn error(text: &str) -> Diagnostic {
+    parse(&Source::new("bgp.toml", text)).expect_err(text)
+}
+
+/// What [`GOOD`] turns into when a line of it is replaced.
+fn changed(line: &str, by: &str) -> Diagnostic {
+    assert!(GOOD.contains(line));
+    error(&GOOD.replacen(line, by, 1))
+}
+
+#[test]
+fn the_sample_is_valid() {
+    let sample = include_str!("../../../../configs/bgp.toml");
+    let config = parse(&Source::new("configs/bgp.toml", sample)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((config.node.as_deref(), config.vips.len()), (Some("gw1"), 4));
+    assert_eq!(config.vips[2].communities, [65010 << 16 | 3]);
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = parse(&Source::new("bgp.toml", GOOD)).unwrap();
+    assert_eq!(config.bgp.hold_time, 9);
+    assert_eq!(config.health.watch.to_string(), DEFAULT_WATCH);
+    assert_eq!(config.health.dead_after, DEFAULT_DEAD_AFTER);
+    assert_eq!((config.neighbors[0].port, config.vips[0].med), (DEFAULT_PORT, DEFAULT_MED));
+}
+
+#[test]
+fn an_error_points_at_its_line_and_column() {
+    let error = changed("asn = 65010", "asn = 65010\nhold_time = \"2s\"");
+    assert_eq!((error.line, error.column), (4, 13));
+    assert!(error.to_string().contains("3s to 65535s"), "{error}");
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_its_reason() {
+    let cases = [
+        ("asn = 65010", "asn = 0", "AS 0"),
+        ("asn = 65000", "asn = 23456", "AS 23456"),
+        ("asn = 65010", "asn = -1", "invalid value"),
+        ("asn = 65010", "as = 1", "unknown field `as`"),
+        ("asn = 65010", "asn = 1\nhold_time = \"1s\"", "hold time of 1s"),
+        ("asn = 65010", "asn = 1\nhold_time = \"3500ms\"", "hold time"),
+        ("asn = 65010", "asn = 1\nhold_time = \"65536s\"", "hold time"),
+        ("asn = 65010", "asn = 1\nretry_max = \"1ms\"", "out of range"),
+        ("\"10.0.0.2\"", "\"0.0.0.0\"", "not a usable BGP identifier"),
+        ("\"10.0.0.1\"", "\"224.0.0.1\"", "multicast"),
+        ("\"10.0.0.1\"", "\"0.0.0.0\"", "unspecified"),
+        ("\"10.0.0.1\"", "\"fe80::1\"", "link-local"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nsource = \"fd00::1\"", "no packet goes from"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nport = 0", "port 0"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\npassword = \"\"", "1 to 80 bytes"),
+        ("\"203.0.113.1\"", "\"203.0.113.1/32\"", "invalid IP address"),
+        ("\"203.0.113.1\"", "\"255.255.255.255\"", "broadcast"),
+        ("\"203.0.113.1\"", "\"::ffff:1.2.3.4\"", "IPv4 in the shape of IPv6"),
+        ("\"203.0.113.1\"", "\"2001:db8::1\"", "no next hop towards neighbor r1"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nmed = 4294967294", "nothing that is worse"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nmed = 4294967296", "invalid value"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\ncommunities = [\"65536:1\"]", "not a community"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nlarge_communities = [\"1:2\"]", "not a community"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nprobe = \"http://203.0.113.2/\"", "goes to 203.0.113.2"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nprobe = \"https://x/\"", "not a URL"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[health]\ndead_after = \"10ms\"", "out of range"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[health]\nwatch = \"http://localhost/\"", "not a URL"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[[vip]]\naddress = \"203.0.113.1\"", "there twice"),
+        ("asn = 65000", "asn = 1\n[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1", "there twice"),
+        (
+            "asn = 65000",
+            "asn = 1\n[[neighbor]]\nname = \"r1\"\naddress = \"10.0.0.3\"\nasn = 1",
+            "are named r1",
+        ),
+    ];
+    for (line, by, says) in cases {
+        let error = changed(line, by);
+        assert!(error.to_string().contains(says), "{by}: {error}");
+        assert!(error.line > 1, "{by}: {error}");
+    }
+}
+
+#[test]
+fn a_next_hop_of_the_other_family_makes_a_vip_announceable() {
+    let text = GOOD
+        .replace("\"203.0.113.1\"", "\"2001:db8::1\"")
+        .replace("asn = 65000", "asn = 1\nnext_hop6 = \"fd00::2\"");
+    parse(&Source::new("bgp.toml", text)).unwrap();
+}
+
+#[test]
+fn a_url_has_an_address_and_defaults_to_port_80() {
+    let url = |text| Url::parse(text).map(|url| url.to_string());
+    assert_eq!(url("http://203.0.113.1").as_deref(), Some("http://203.0.113.1:80/"));
+    assert_eq!(url("http://[2001:db8::1]/x?y").as_deref(), Some("http://[2001:db8::1]:80/x?y"));
+    assert_eq!(url("http://[2001:db8::1]:8404/").as_deref(), Some("http://[2001:db8::1]:8404/"));
+    for bad in
+        ["", "http://", "http://name/", "https://1.2.3.4/", "http://1.2.3.4/a b", "http://1.2.3.4:99999/"]
+    {
+        assert_eq!(url(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_password_never_shows() {
+    assert!(!format!("{:?}", Password("geheim".to_owned())).contains("geheim"));
+}

@@ -1,1 +1,197 @@
+use super::*;
+use crate::config;
+use crate::fsm::negotiate::Local;
+use crate::wire::attribute::Value;
+use crate::wire::prefix::Family;
+use crate::wire::{Message, Open, RouteRefresh, decode};
+use base_core::diagnose::Source;
+use std::time::Duration;
 
+const CONFIG: &str = r#"
+    [bgp]
+    asn = 65010
+    router_id = "10.0.0.2"
+    [[neighbor]]
+    address = "10.0.0.1"
+    asn = 65000
+    [[vip]]
+    address = "203.0.113.1"
+    med = 100
+    communities = ["65010:7"]
+    [[vip]]
+    address = "203.0.113.2"
+    med = 200
+"#;
+
+struct Rig {
+    machine: Neighbor,
+    actions: Vec<Action>,
+}
+
+impl Rig {
+    fn new(neighbor_asn: u32) -> Self {
+        let mut config = config::parse(&Source::new("bgp.toml", CONFIG)).unwrap();
+        config.neighbors[0].asn = neighbor_asn;
+        let local = Local { asn: 65010, identifier: config.bgp.router_id, hold_time: 9, neighbor_asn };
+        let settings = Settings { local, retry_max: Duration::from_secs(10), seed: 1 };
+        let machine = Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings);
+        Self { machine, actions: Vec::new() }
+    }
+
+    fn established(neighbor_asn: u32) -> Self {
+        let mut rig = Self::new(neighbor_asn);
+        rig.establish(neighbor_asn);
+        rig
+    }
+
+    fn establish(&mut self, asn: u32) {
+        let open = Open::ours(asn, 9, [10, 0, 0, 1].into());
+        self.session(fsm::Event::Start);
+        self.session(fsm::Event::Tick);
+        self.feed(Event::Connected { local: [10, 0, 0, 2].into() });
+        self.session(fsm::Event::Received(Received::Open(open)));
+        self.session(fsm::Event::Received(Received::Keepalive));
+    }
+
+    fn session(&mut self, event: fsm::Event) {
+        self.feed(Event::Session(event));
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.machine.on(event, Time::from_millis(300), &mut self.actions);
+        self.machine.check_invariants();
+    }
+
+    fn decide(&mut self, one: Standing, two: Standing) {
+        let decision = |standing| Decision { standing, reason: Reason::Ready, since: Time::ZERO };
+        let standings = [("203.0.113.1", one), ("203.0.113.2", two)];
+        let standings = standings.map(|(vip, standing)| (vip.parse().unwrap(), decision(standing)));
+        self.feed(Event::Decided(Arc::new(standings.into())));
+    }
+
+    /// One word for each message since the last call.
+    fn sent(&mut self) -> Vec<String> {
+        let actions = std::mem::take(&mut self.actions);
+        let bytes = actions.into_iter().filter_map(|action| match action {
+            Action::Send(bytes) => Some(bytes),
+            _ => None,
+        });
+        bytes.map(|bytes| describe(&bytes)).collect()
+    }
+}
+
+fn describe(bytes: &[u8]) -> String {
+    let update = match decode(bytes).unwrap() {
+        Message::Update(update) => update,
+        Message::Notification(notification) => return notification.to_string(),
+        Message::Open(_) => return "open".to_owned(),
+        Message::Keepalive => return "keepalive".to_owned(),
+        Message::RouteRefresh(_) => return "refresh".to_owned(),
+    };
+    let mut words = Vec::new();
+    words.extend(update.withdrawn().map(|net| format!("-{}", net.unwrap().addr())));
+    words.extend(update.nlri().map(|net| format!("+{}", net.unwrap().addr())));
+    for attribute in update.attributes() {
+        match attribute.unwrap().value(true).unwrap() {
+            Value::Med(med) => words.push(format!("med {med}")),
+            Value::LocalPref(local_pref) => words.push(format!("pref {local_pref}")),
+            Value::Communities(bytes) => words.push(format!("communities {bytes:02x?}")),
+            Value::AsPath(path) => words.push(format!("path {:?}", path.numbers())),
+            Value::NextHop(hop) => words.push(format!("via {hop}")),
+            Value::MpUnreach(_) => words.push("end of IPv6".to_owned()),
+            _ => {}
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn nothing_is_announced_before_the_gate_has_decided() {
+    let mut rig = Rig::established(65000);
+    assert_eq!(rig.sent(), ["open", "keepalive"]);
+    rig.decide(Standing::Withdrawn, Standing::Withdrawn);
+    assert_eq!(rig.sent(), ["", "end of IPv6"], "End-of-RIB, as there is nothing to announce");
+    rig.decide(Standing::Announced, Standing::Withdrawn);
+    let sent = "+203.0.113.1 path [65010] via 10.0.0.2 med 100 communities [fd, f2, 00, 07]";
+    assert_eq!(rig.sent(), [sent]);
+}
+
+#[test]
+fn a_worsened_vip_has_the_worst_metric_and_graceful_shutdown() {
+    let mut rig = Rig::established(65000);
+    rig.decide(Standing::Withdrawn, Standing::Announced);
+    rig.sent();
+    rig.decide(Standing::Withdrawn, Standing::Worsened);
+    let sent = "+203.0.113.2 path [65010] via 10.0.0.2 med 4294967294 communities [ff, ff, 00, 00]";
+    assert_eq!(rig.sent(), [sent]);
+}
+
+#[test]
+fn inside_the_own_as_local_preference_goes_along_and_falls_to_zero() {
+    let mut rig = Rig::established(65010);
+    rig.decide(Standing::Withdrawn, Standing::Announced);
+    assert_eq!(rig.sent()[2], "+203.0.113.2 path [] via 10.0.0.2 med 200 pref 100");
+    rig.decide(Standing::Withdrawn, Standing::Worsened);
+    assert_eq!(
+        rig.sent(),
+        ["+203.0.113.2 path [] via 10.0.0.2 med 4294967294 pref 0 communities [ff, ff, 00, 00]"]
+    );
+}
+
+#[test]
+fn a_neighbor_that_does_not_read_gets_only_the_last_wish() {
+    let mut rig = Rig::established(65000);
+    rig.decide(Standing::Announced, Standing::Announced);
+    rig.sent();
+    rig.session(fsm::Event::Blocked);
+    rig.decide(Standing::Worsened, Standing::Withdrawn);
+    rig.decide(Standing::Announced, Standing::Announced);
+    rig.decide(Standing::Withdrawn, Standing::Announced);
+    assert!(rig.sent().is_empty());
+    rig.session(fsm::Event::Drained);
+    assert_eq!(rig.sent(), ["-203.0.113.1"]);
+}
+
+#[test]
+fn a_new_session_and_a_refresh_get_everything_again() {
+    let mut rig = Rig::established(65000);
+    rig.decide(Standing::Announced, Standing::Announced);
+    let first = rig.sent();
+    assert_eq!(first.len(), 6, "{first:?}");
+    rig.session(fsm::Event::Received(Received::RouteRefresh(RouteRefresh {
+        family: Some(Family::Ipv4),
+        subtype: 0,
+    })));
+    assert_eq!(rig.sent(), first[2..4]);
+    rig.session(fsm::Event::Lost);
+    rig.feed(Event::Session(fsm::Event::Tick));
+    rig.machine.on(Event::Session(fsm::Event::Tick), Time::from_millis(1000), &mut rig.actions);
+    rig.establish(65000);
+    assert_eq!(rig.sent(), first);
+}
+
+#[test]
+fn each_change_is_told_once_and_a_late_session_is_not_blamed_on_the_speaker() {
+    let mut rig = Rig::new(65000);
+    rig.decide(Standing::Announced, Standing::Withdrawn);
+    rig.establish(65000);
+    let told = |rig: &mut Rig| -> Vec<_> {
+        let actions = std::mem::take(&mut rig.actions);
+        actions.into_iter().filter(|action| matches!(action, Action::Told { .. })).collect()
+    };
+    let vip = "203.0.113.1".parse().unwrap();
+    let since = Time::from_millis(300);
+    let decision = Decision { standing: Standing::Announced, reason: Reason::Ready, since };
+    assert_eq!(told(&mut rig), [Action::Told { vip, decision }]);
+    rig.decide(Standing::Announced, Standing::Withdrawn);
+    assert_eq!(told(&mut rig), []);
+}
+
+#[test]
+fn the_end_withdraws_everything_before_it_says_goodbye() {
+    let mut rig = Rig::established(65000);
+    rig.decide(Standing::Announced, Standing::Announced);
+    rig.sent();
+    rig.session(fsm::Event::Stop { text: "gw1 ends".to_owned() });
+    assert_eq!(rig.sent(), ["-203.0.113.1 -203.0.113.2", "6/2 administrative shutdown: gw1 ends"]);
+}
