@@ -13,6 +13,7 @@ use crate::topology::{PORT, SERVICES, VIPS, client_address};
 use anyhow::Result;
 use base::Clock;
 use base_core::Time;
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -93,7 +94,15 @@ struct Shared {
     clock: Clock,
     mix: Mix,
     until: Time,
-    samples: Mutex<Vec<Sample>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    samples: Vec<Sample>,
+    /// Requests without an outcome yet, by number.
+    open: HashMap<u64, (Kind, Time)>,
+    begun: u64,
 }
 
 impl Load {
@@ -101,7 +110,7 @@ impl Load {
     pub fn start(client: &Namespace, clock: Clock, mix: Mix) -> Result<Self> {
         let inside = Inside::start(Some(client))?;
         let until = clock.now() + mix.at_most;
-        let shared = Arc::new(Shared { clock, mix, until, samples: Mutex::new(Vec::new()) });
+        let shared = Arc::new(Shared { clock, mix, until, memory: Mutex::default() });
         if mix.new_per_second > 0 {
             inside.spawn(new_connections(Arc::clone(&shared)));
         }
@@ -124,38 +133,70 @@ impl Load {
     /// What became of the requests that were begun in a span of time. Requests that are still on their
     /// way are not in it: ask a moment later ([`Load::settle`]).
     pub fn report(&self, from: Time, to: Time) -> Report {
-        let samples = self.shared.samples();
+        let memory = self.shared.memory();
         Report::new(
-            samples.iter().filter(|sample| sample.start >= from && sample.start < to).cloned().collect(),
+            memory
+                .samples
+                .iter()
+                .filter(|sample| sample.start >= from && sample.start < to)
+                .cloned()
+                .collect(),
         )
     }
 
     /// What became of the requests whose outcome was known in a span of time, whenever they began.
     pub fn ended(&self, from: Time, to: Time) -> Report {
-        let samples = self.shared.samples();
-        Report::new(samples.iter().filter(|sample| sample.end >= from && sample.end < to).cloned().collect())
+        let memory = self.shared.memory();
+        Report::new(
+            memory.samples.iter().filter(|sample| sample.end >= from && sample.end < to).cloned().collect(),
+        )
     }
 
     /// Waits until every request on a new connection that was begun before now has its outcome.
-    pub fn settle(&self) {
-        crate::pause(NEW_DEADLINE + Duration::from_millis(50));
+    pub fn settle(&self) -> Result<()> {
+        self.settle_those("the outcome of new requests", |kind| kind == Kind::New)
+    }
+
+    /// Waits until every request of any kind that was begun before now has its outcome: some seconds.
+    pub fn settle_all(&self) -> Result<()> {
+        self.settle_those("the outcome of all requests", |_| true)
+    }
+
+    fn settle_those(&self, what: &str, wanted: impl Fn(Kind) -> bool) -> Result<()> {
+        let now = self.shared.clock.now();
+        let within = LONG_TIME + 2 * NEW_DEADLINE;
+        crate::wait_until(what, within, || {
+            let memory = self.shared.memory();
+            let waits = memory.open.values().any(|(kind, start)| wanted(*kind) && *start < now);
+            Ok((!waits).then_some(()))
+        })
     }
 }
 
 impl Shared {
-    fn samples(&self) -> MutexGuard<'_, Vec<Sample>> {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_over(&self) -> bool {
         self.clock.now() >= self.until
     }
 
-    fn record(&self, plan: &Plan, start: Time, outcome: Result<Box<str>, Failure>) {
+    fn begin(&self, kind: Kind) -> (u64, Time) {
+        let start = self.clock.now();
+        let mut memory = self.memory();
+        memory.begun += 1;
+        let number = memory.begun;
+        memory.open.insert(number, (kind, start));
+        (number, start)
+    }
+
+    fn end(&self, plan: &Plan, (number, start): (u64, Time), outcome: Result<Box<str>, Failure>) {
         let Plan { kind, vip, service, .. } = *plan;
-        let mut samples = self.samples();
-        if samples.len() < MAX_SAMPLES {
-            samples.push(Sample { kind, vip, service, start, end: self.clock.now(), outcome });
+        let mut memory = self.memory();
+        memory.open.remove(&number);
+        if memory.samples.len() < MAX_SAMPLES {
+            memory.samples.push(Sample { kind, vip, service, start, end: self.clock.now(), outcome });
         }
     }
 }
@@ -210,10 +251,10 @@ async fn repeat(shared: Arc<Shared>, kind: Kind, index: u32, client: u32, first:
 }
 
 async fn once(shared: &Shared, plan: Plan) -> bool {
-    let start = shared.clock.now();
+    let begun = shared.begin(plan.kind);
     let outcome = judge(fetch(plan.request.clone()).await);
     let good = outcome.is_ok();
-    shared.record(&plan, start, outcome);
+    shared.end(&plan, begun, outcome);
     good
 }
 
@@ -225,7 +266,7 @@ async fn keep_alive(shared: Arc<Shared>, index: u32, client: u32) {
     let mut connection: Option<Connection> = None;
     while !shared.is_over() {
         tick.tick().await;
-        let start = shared.clock.now();
+        let begun = shared.begin(Kind::KeepAlive);
         // One that was closed in order is not broken: the next request opens another.
         let kept = connection.take().filter(|connection| !connection.is_closed());
         let outcome = match kept {
@@ -239,7 +280,7 @@ async fn keep_alive(shared: Arc<Shared>, index: u32, client: u32) {
                 }
             }
         };
-        shared.record(&plan, start, outcome);
+        shared.end(&plan, begun, outcome);
     }
 }
 

@@ -153,10 +153,12 @@ impl Node {
     /// Cuts the node off: every packet on its link is lost, both ways, and nobody is told. What it says
     /// to itself goes on.
     pub fn cut(&self) -> Result<()> {
-        let rules = "table inet cut { \
-             chain in { type filter hook prerouting priority -400; iifname \"eth0\" drop; } \
-             chain out { type filter hook postrouting priority 400; oifname \"eth0\" drop; } }";
-        self.nft(&["add table inet cut; flush table inet cut;", rules].join(" "))
+        self.nft(
+            "table inet cut {
+                chain in { type filter hook prerouting priority -400; iifname eth0 drop; }
+                chain out { type filter hook postrouting priority 400; oifname eth0 drop; }
+            }",
+        )
     }
 
     /// Ends [`Node::cut`].

@@ -50,7 +50,8 @@ impl Demo<'_> {
             self.note(&format!("{kind:?}: {}; median {}, 99 % {}", report.summary(), times[0], times[1]));
         }
         let new = report.kind(Kind::New);
-        self.note(&format!("servers: {:?}", new.servers()));
+        let servers: Vec<_> = new.servers().iter().map(|(name, count)| format!("{name} {count}")).collect();
+        self.note(&format!("answered by: {}", servers.join(", ")));
         Promise::none("steady state: failed requests", report.failed(), report.total())
     }
 
@@ -72,10 +73,10 @@ impl Demo<'_> {
         let took = left.at - began;
         self.note(&format!("the router sends {vip} to {} after {}", next_hop(left.via), milliseconds(took)));
         tests::pause(AFTER_A_FAULT);
-        self.load.settle();
+        self.load.settle()?;
         let mended = self.now();
         let report = self.load.ended(began, mended);
-        self.note_vip(vip, &report);
+        self.note_vip(vip, &report, began);
         (fault.mend)(node)?;
         self.lab.wait_steady(Duration::from_secs(20))?;
         let back = self.now();
@@ -83,7 +84,8 @@ impl Demo<'_> {
             "mended: all VIPs are back with their nodes after {}",
             milliseconds(back - mended)
         ));
-        self.load.settle();
+        self.load.settle()?;
+        self.load.settle_all()?;
         self.note_moves("the way back", &self.load.ended(mended, self.now()).vip(vip));
         let others = self.load.ended(began, self.now()).other_vips(vip);
         if others.failed() > 0 {
@@ -111,21 +113,23 @@ impl Demo<'_> {
             milliseconds(left.at - began)
         ));
         if let Some(route) = self.lab.bird().route_from(vip, "gw1")? {
-            let (med, communities) = (route.med.unwrap_or_default(), route.communities);
-            self.note(&format!("it still has the route of gw1: MED {med}, communities {communities:?}"));
+            self.note(&format!(
+                "it still has gw1's route, worsened: MED {:?}, communities {:?}",
+                route.med, route.communities
+            ));
         }
         let gone = || Ok(self.lab.bird().route_from(vip, "gw1")?.is_none().then(|| self.now()));
         let withdrawn = tests::wait_until("gw1 to withdraw", Duration::from_secs(10), gone)?;
         self.note(&format!("gw1 has withdrawn after {}", milliseconds(withdrawn - began)));
         tests::pause(AFTER_A_FAULT);
-        self.load.settle();
+        self.load.settle()?;
         let returning = self.now();
         let away = self.load.ended(began, returning);
         self.note_moves("the drain", &away);
         node.undrain()?;
         self.lab.wait_steady(Duration::from_secs(10))?;
         self.note(&format!("undrained: back with gw1 after {}", milliseconds(self.now() - returning)));
-        self.load.settle();
+        self.load.settle_all()?;
         let back = self.load.ended(returning, self.now());
         self.note_moves("the return", &back);
         let (away, back) = (away.kind(Kind::New), back.kind(Kind::New));
@@ -141,12 +145,13 @@ impl Demo<'_> {
         let began = self.now();
         host.kill("compute")?;
         tests::pause(AFTER_A_FAULT);
-        self.load.settle();
+        self.load.settle()?;
         let mended = self.now();
         let report = self.load.ended(began, mended);
         self.note_moves("the kill", &report);
         let compute = report.kind(Kind::New).service("compute");
-        self.note(&format!("compute: {}, answered by {:?}", compute.summary(), compute.servers()));
+        let servers = compute.servers().into_keys().collect::<Vec<_>>().join(" and ");
+        self.note(&format!("compute, new connections: {}, answered by {servers}", compute.summary()));
         host.start("compute")?;
         let back = || {
             let report = self.load.ended(mended, self.now()).kind(Kind::New).service("compute");
@@ -174,7 +179,8 @@ impl Demo<'_> {
             milliseconds(took),
             let_through.len()
         ));
-        self.load.settle();
+        tests::pause(Duration::from_secs(1));
+        self.load.settle()?;
         let others = self.load.ended(began, self.now());
         Ok(vec![
             Promise::exactly("client over its limit: requests let through", let_through.len(), limit),
@@ -187,14 +193,13 @@ impl Demo<'_> {
         ])
     }
 
-    fn note_vip(&self, vip: Ipv4Addr, report: &Report) {
+    fn note_vip(&self, vip: Ipv4Addr, report: &Report, began: Time) {
         let own = report.vip(vip);
         let new = own.kind(Kind::New);
-        self.note(&format!(
-            "{vip}, new connections: {}; blackout {}",
-            new.summary(),
-            milliseconds(new.longest_gap())
-        ));
+        // From the last success before the fault on.
+        let before = Time::from_nanos(began.as_nanos().saturating_sub(500_000_000));
+        let gap = self.load.ended(before, self.now()).vip(vip).kind(Kind::New).longest_gap();
+        self.note(&format!("{vip}, new connections: {}; blackout {}", new.summary(), milliseconds(gap)));
         self.note_moves("the fault", &own);
     }
 

@@ -62,7 +62,8 @@ fn run(keep: bool) -> Result<bool> {
         Ok(promises) => promises,
         Err(error) => {
             drop(table);
-            return Err(error.context(lab.last_words()));
+            screen.line(&lab.last_words());
+            return Err(error);
         }
     };
     if keep {
