@@ -115,3 +115,11 @@ fn backends_share_a_stick_table_only_if_their_servers_are_the_same() {
 fn nothing_at_all_is_no_configuration() {
     assert!(parse("").expect_err("no frontend").to_string().contains("no frontend"));
 }
+
+#[test]
+fn the_sample_is_valid() {
+    let sample = include_str!("../../../../configs/gateway.toml");
+    let config =
+        Config::parse(&Source::new("configs/gateway.toml", sample)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((config.frontends[0].binds.len(), config.backends.len()), (3, 3));
+}

@@ -1,0 +1,75 @@
+//! What each decision on the way of a request takes, one by one. Compare figures of one run only.
+
+use base_core::Time;
+use divan::{Bencher, black_box};
+use gateway_core::balance::{Algorithm, Balancer, Candidate};
+use gateway_core::config::{BackendId, TableId};
+use gateway_core::limits::{self, Limit};
+use gateway_core::route::{HostPattern, Route, Routes};
+use gateway_core::strict;
+use gateway_core::table::{Key, StickTable};
+use std::hash::RandomState;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+fn main() {
+    divan::main();
+}
+
+fn client(number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+}
+
+fn filled(entries: u32) -> StickTable {
+    let table = StickTable::new(entries as usize * 2, Duration::from_secs(600), RandomState::new());
+    for number in 0..entries {
+        table.update(Key::from(client(number)), Time::ZERO, |_| {});
+    }
+    table
+}
+
+/// Track and decide, then give back: the price of a limit for an entry in use.
+#[divan::bench(args = [1_000, 100_000, 1_000_000], threads = [1, 2])]
+fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
+    let table = filled(entries);
+    let limit = Limit { table: TableId(0), conn_cur: Some(1000), http_req_rate: Some(1_000_000_000) };
+    let next = AtomicU32::new(0);
+    bencher.bench(|| {
+        let number = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b1) % entries;
+        let key = Key::from(client(number));
+        let now = Time::from_millis(1_000);
+        black_box(table.update(key, now, |entry| limit.admit(entry, now, PERIOD)));
+        table.peek(key, now, limits::release);
+    });
+}
+
+#[divan::bench(args = [Algorithm::RoundRobin, Algorithm::LeastConn, Algorithm::Source])]
+fn pick_one_of_ten_servers(bencher: Bencher<'_, '_>, algorithm: &Algorithm) {
+    let mut balancer = Balancer::new(*algorithm, 10);
+    let candidate = |place: usize| Candidate { weight: 100, usable: true, active: place as u32 };
+    bencher.bench_local(|| balancer.pick(black_box(client(7)), candidate));
+}
+
+#[divan::bench]
+fn read_a_head_strictly() -> Result<(), &'static str> {
+    strict::check(black_box(
+        b"GET /v2.1/servers/detail?limit=100 HTTP/1.1\r\nHost: compute.infra.example\r\n\
+          User-Agent: python-novaclient\r\nAccept: application/json\r\nX-Auth-Token: 0123456789abcdef0123456789abcdef\r\n\
+          OpenStack-API-Version: compute 2.87\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\n\r\n",
+    ))
+}
+
+#[divan::bench(args = [1, 10, 100])]
+fn route_by_the_last_rule(bencher: Bencher<'_, '_>, rules: usize) {
+    let rule = |number| Route {
+        host: HostPattern::parse(&format!("service-{number}.infra.example")),
+        path: None,
+        backend: BackendId(number),
+    };
+    let routes = Routes::new((0..rules).map(rule).collect(), None);
+    let host = format!("service-{}.infra.example:80", rules - 1);
+    bencher.bench(|| routes.find(black_box(&host), "/v2.1/servers"));
+}
