@@ -2,7 +2,7 @@
 
 use crate::board::Decisions;
 use crate::metrics::GateMetrics;
-use crate::probe::probe;
+use crate::probe::Probe;
 use crate::stream::Streams;
 use base::Clock;
 use base_core::{Machine, Time};
@@ -19,7 +19,7 @@ pub(crate) struct Task {
     clock: Clock,
     machine: Gate,
     streams: Streams,
-    probes: BTreeMap<IpAddr, Url>,
+    probes: BTreeMap<IpAddr, Probe>,
     sender: mpsc::Sender<Event>,
     probed: mpsc::Receiver<Event>,
     standings: Standings,
@@ -38,7 +38,8 @@ impl Task {
     ) -> Self {
         // One probe of each VIP is under way at most, so its answer always has room.
         let (sender, probed) = mpsc::channel(vips.len().max(1));
-        let probes = vips.iter().filter_map(|vip| Some((vip.address, vip.probe.clone()?))).collect();
+        let probes =
+            vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)))).collect();
         let (streams, standings) = (Streams::new(watch), Standings::new());
         Self { clock, machine, streams, probes, sender, probed, standings, decisions, metrics }
     }
@@ -103,11 +104,11 @@ impl Task {
             Action::Open { stream } => self.streams.open(stream),
             Action::Close { stream } => self.streams.close(stream),
             Action::Probe { vip } => {
-                let Some(url) = self.probes.get(&vip).cloned() else { return };
-                let sender = self.sender.clone();
+                let Some(probe) = self.probes.get(&vip).cloned() else { return };
+                let (sender, clock) = (self.sender.clone(), self.clock);
                 tokio::spawn(async move {
-                    let good = probe(&url).await;
-                    let _ = sender.send(Event::Probed { vip, good }).await;
+                    let served = probe.ask(clock).await;
+                    let _ = sender.send(Event::Probed { vip, served }).await;
                 });
             }
             Action::Decide { vip, standing, reason } => {

@@ -25,7 +25,7 @@ impl Loopback {
             match loopback.add_one(vip).await {
                 Ok(()) => loopback.present.push(vip),
                 Err(error) => {
-                    tracing::error!(%vip, %error, "the VIP cannot be put on lo; it stays withdrawn")
+                    tracing::error!(%vip, %error, "the VIP cannot be put on lo; it stays withdrawn");
                 }
             }
         }

@@ -1,31 +1,29 @@
 //! A real request through a VIP: does the listener behind it answer?
 
+use base::Clock;
 use bgp_core::config::Url;
 use bgp_core::gate::PROBE_TIMEOUT;
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use healthcheck_core::{HttpCheck, Kind};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-/// Asks once, over a connection of its own. Any answer up to 399 in time is good.
-pub(crate) async fn probe(url: &Url) -> bool {
-    matches!(tokio::time::timeout(PROBE_TIMEOUT, ask(url)).await, Ok(Some(status)) if status < 400)
+/// The request, and where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    target: SocketAddr,
+    kind: Arc<Kind>,
 }
 
-async fn ask(url: &Url) -> Option<u16> {
-    let tcp = TcpStream::connect(url.address).await.ok()?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.ok()?;
-    let request = Request::get(&url.path)
-        .header(HOST, url.address.to_string())
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .ok()?;
-    tokio::select! {
-        biased;
-        response = sender.send_request(request) => response.ok().map(|response| response.status().as_u16()),
-        _ = connection => None,
+impl Probe {
+    pub(crate) fn new(url: &Url) -> Self {
+        let check = HttpCheck { uri: url.path.clone(), method: "GET".to_owned(), ..HttpCheck::default() };
+        Self { target: url.address, kind: Arc::new(Kind::Http(check)) }
+    }
+
+    /// Asks once, over a connection of its own. `None`: this side could not even ask.
+    pub(crate) async fn ask(&self, clock: Clock) -> Option<bool> {
+        let outcome =
+            healthcheck::probe::run(&self.kind, self.target, clock, clock.now() + PROBE_TIMEOUT).await;
+        (!outcome.status.inconclusive()).then(|| outcome.passed())
     }
 }

@@ -82,8 +82,8 @@ pub enum Event {
     Probed {
         /// Which VIP.
         vip: IpAddr,
-        /// Was it served?
-        good: bool,
+        /// Was it served? `None`: it could not be asked, which says nothing.
+        served: Option<bool>,
     },
     /// A VIP is on the loopback interface, or is not.
     Address {
@@ -240,7 +240,7 @@ impl Machine for Gate {
             Event::Opened { stream } => self.feed.opened(stream, now),
             Event::Line { stream, reading } => self.feed.line(stream, reading, now, actions),
             Event::Closed { stream } => self.feed.closed(stream, now),
-            Event::Probed { vip, good } => self.probes.probed(vip, good),
+            Event::Probed { vip, served } => self.probes.probed(vip, served),
             Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),
             Event::Address { vip, present: false } if self.settings.loopback.contains(&vip) => {
                 self.missing.insert(vip);

@@ -34,15 +34,19 @@ impl Probes {
         self.0.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
     }
 
-    pub(super) fn probed(&mut self, vip: IpAddr, good: bool) {
+    pub(super) fn probed(&mut self, vip: IpAddr, served: Option<bool>) {
         let Some(probe) = self.0.get_mut(&vip) else { return };
         probe.in_flight = false;
-        if good {
-            probe.failures = 0;
-            probe.good = true;
-        } else {
-            probe.failures = probe.failures.saturating_add(1);
-            probe.good &= probe.failures < FALL;
+        match served {
+            Some(true) => {
+                probe.failures = 0;
+                probe.good = true;
+            }
+            Some(false) => {
+                probe.failures = probe.failures.saturating_add(1);
+                probe.good &= probe.failures < FALL;
+            }
+            None => {}
         }
     }
 

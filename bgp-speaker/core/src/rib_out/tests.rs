@@ -43,7 +43,9 @@ impl Model {
             announcing |= !come.is_empty();
             self.withdrawn += gone.len();
             self.announced += come.len();
-            gone.iter().for_each(|net| drop(self.routes.remove(&net.addr()).expect("only what it holds")));
+            for net in &gone {
+                self.routes.remove(&net.addr()).expect("only what it holds");
+            }
             self.routes.extend(come.iter().map(|net| (net.addr(), med.expect("with its metric"))));
         }
     }
