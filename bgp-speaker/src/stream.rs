@@ -98,10 +98,11 @@ async fn watch(url: &Url, stream: u64, events: &mpsc::Sender<Event>) -> Result<(
         let _ = connection.await;
         std::future::pending::<()>().await;
     };
+    // The connection first: what it fetches from the socket is read in the same turn.
     tokio::select! {
         biased;
-        outcome = talk => outcome,
         () = carry => Ok(()),
+        outcome = talk => outcome,
     }
 }
 

@@ -1,0 +1,107 @@
+//! Stands in for a gateway: serves the health stream and does to it what the test says.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+pub(crate) struct Gateway {
+    address: SocketAddr,
+    commands: SyncSender<Command>,
+    beats: Receiver<()>,
+}
+
+enum Command {
+    Say(&'static str),
+    Hang,
+    Die,
+}
+
+impl Gateway {
+    /// Says nothing before it is told what.
+    pub(crate) fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (commands, inbox) = sync_channel(16);
+        let (beat, beats) = sync_channel(1);
+        std::thread::spawn(move || serve(&listener, &inbox, &beat));
+        Self { address, commands, beats }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on this is its state.
+    pub(crate) fn say(&self, state: &'static str) {
+        self.commands.send(Command::Say(state)).expect("the gateway runs");
+    }
+
+    /// Says nothing more, and keeps the connection.
+    pub(crate) fn hang(&self) {
+        self.commands.send(Command::Hang).expect("the gateway runs");
+    }
+
+    /// Ends the stream without a word.
+    pub(crate) fn die(&self) {
+        self.commands.send(Command::Die).expect("the gateway runs");
+    }
+
+    /// Waits for so many beats.
+    pub(crate) fn beats(&self, count: usize) {
+        while self.beats.try_recv().is_ok() {}
+        (0..count).for_each(|_| self.beats.recv_timeout(super::rig::DEADLINE).expect("a beat"));
+    }
+}
+
+/// Every speaker that comes is served until the test says that the gateway dies.
+fn serve(listener: &TcpListener, inbox: &Receiver<Command>, beat: &SyncSender<()>) {
+    let mut state = None;
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        if stream_to(stream, inbox, beat, &mut state).is_none() {
+            return;
+        }
+    }
+}
+
+/// `None`: the test is over.
+fn stream_to(
+    mut stream: TcpStream,
+    inbox: &Receiver<Command>,
+    beat: &SyncSender<()>,
+    state: &mut Option<&'static str>,
+) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+        line.clear();
+    }
+    stream
+        .write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )
+        .ok()?;
+    loop {
+        match inbox.recv_timeout(Duration::from_millis(100)) {
+            Ok(Command::Say(word)) => *state = Some(word),
+            Ok(Command::Hang) => {
+                // The last word was up to one beat ago, as in life.
+                *state = None;
+                continue;
+            }
+            Ok(Command::Die) => {
+                *state = None;
+                return Some(());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+        let Some(word) = state else { continue };
+        let line = format!("{{\"state\":\"{word}\",\"reasons\":[]}}\n");
+        if write!(stream, "{:x}\r\n{line}\r\n", line.len()).is_err() {
+            return Some(());
+        }
+        let _ = beat.try_send(());
+    }
+}

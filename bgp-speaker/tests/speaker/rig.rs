@@ -1,0 +1,148 @@
+//! One speaker under test, with what stands around it.
+
+use crate::gateway::Gateway;
+use crate::router::Router;
+use base::Clock;
+use base_core::Time;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Longest wait for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Rig {
+    pub(crate) gateway: Gateway,
+    pub(crate) router: Router,
+    folder: TempDir,
+    metrics: SocketAddr,
+    clock: Clock,
+    speaker: Child,
+}
+
+impl Rig {
+    /// A speaker with one VIP, `203.0.113.1` with the metric 100, and one neighbor, the router.
+    pub(crate) fn start() -> Self {
+        let router = Router::listen();
+        let address = router.address();
+        let neighbor = format!("address = \"{}\"\nport = {}\nasn = 65000", address.ip(), address.port());
+        Self::with(router, &neighbor)
+    }
+
+    /// The same, with another neighbor in the router's place.
+    pub(crate) fn with(router: Router, neighbor: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gateway = Gateway::listen();
+        let metrics = free_address();
+        let config = format!(
+            r#"
+            node = "gw1"
+            [bgp]
+            asn = 4200000010
+            router_id = "10.0.0.2"
+            socket = "{}"
+            metrics = "{metrics}"
+            [health]
+            watch = "http://{}/health/watch"
+            [drain]
+            worsen_for = "300ms"
+            [[neighbor]]
+            name = "r1"
+            {neighbor}
+            [[vip]]
+            address = "203.0.113.1"
+            med = 100
+            communities = ["65010:7"]
+            large_communities = ["4200000010:1:2"]
+            "#,
+            folder.path().join("bgp.sock").display(),
+            gateway.address(),
+        );
+        let file = folder.path().join("bgp.toml");
+        std::fs::write(&file, config).expect("the configuration");
+        let speaker = speaker().arg("run").arg(&file).spawn().expect("the speaker");
+        Self { gateway, router, folder, metrics, clock: Clock::start(), speaker }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.speaker.id()).expect("a pid"));
+        kill(pid, signal).expect("the speaker lives");
+    }
+
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        let until = self.now() + DEADLINE;
+        loop {
+            if let Some(status) = self.speaker.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(self.now() < until, "the speaker does not end");
+            pause(Duration::from_millis(5));
+        }
+    }
+
+    /// Bytes of memory that the speaker holds.
+    pub(crate) fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.speaker.id())).expect("/proc");
+        statm.split(' ').nth(1).expect("resident pages").parse::<u64>().expect("a number") * 4096
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.metrics).expect("the metrics listener");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("the page");
+        page
+    }
+
+    /// What `headgate-bgp` answers when it asks the speaker.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        let socket = self.folder.path().join("bgp.sock");
+        let output = speaker().arg("--socket").arg(socket).args(arguments).output().expect("an answer");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = self.speaker.kill();
+        let _ = self.speaker.wait();
+    }
+}
+
+/// What `headgate-bgp VERB FILE` says to a file that it refuses.
+pub(crate) fn refuse(verb: &str, text: &str) -> (ExitStatus, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file: PathBuf = folder.path().join("bgp.toml");
+    let text = text.replace("SOCKET", &folder.path().join("bgp.sock").display().to_string());
+    std::fs::write(&file, text).expect("the configuration");
+    let Output { status, stderr, .. } = speaker().arg(verb).arg(&file).output().expect("headgate-bgp");
+    (status, String::from_utf8(stderr).expect("text"))
+}
+
+/// Waits without anything to wait for; only between two looks at something that cannot be waited on.
+pub(crate) fn pause(time: Duration) {
+    let (_sender, never) = sync_channel::<()>(0);
+    assert_eq!(never.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+}
+
+fn speaker() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate-bgp"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address")
+}
