@@ -1,32 +1,56 @@
-//! x
-use tests::*;
-#[test]
-fn smoke() {
-    let lab = Lab::start(&LabOptions::default()).unwrap();
-    for vip in topology::VIPS {
-        println!("{:?}", lab.bird().routes(vip).unwrap());
-        println!("{:?}", lab.get(vip, "volume.example", "/whoami").unwrap().text());
+//! The promises of the deployment, one file for each, on the lab's real parts.
+//!
+//! A case asserts on what clients get, on the router's own table, on metrics and on log fields. Cases
+//! that need minutes are in a module `long`: the second tier. See docs/lab.md.
+
+mod access_log;
+mod announce;
+mod drain;
+mod forwarded;
+mod garbage;
+mod gateway_hung;
+mod gateway_killed;
+mod labs;
+mod limit;
+mod node_cut_off;
+mod server_killed;
+mod services_apart;
+mod single;
+mod speaker_killed;
+mod sticky;
+mod worker_stalled;
+
+use anyhow::Result;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use tests::{Lab, LabOptions};
+
+/// Runs a case in a lab of its own. One at a time, whatever the number of test threads: each measures
+/// times. Where there can be no lab it says so, past the capture of the test's output.
+fn case(options: &LabOptions, test: impl FnOnce(&Lab) -> Result<()>) {
+    alone(|| {
+        let lab = Lab::start(options)?;
+        // A panic, not an error: the lab shows the ends of its logs to who panics.
+        test(&lab).unwrap_or_else(|error| panic!("{error:#}"));
+        Ok(())
+    });
+}
+
+/// Runs a test that makes its labs itself, while no other case runs.
+fn alone(test: impl FnOnce() -> Result<()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    if let Some(reason) = tests::unavailable() {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let _ = writeln!(std::io::stderr().lock(), "{name}: NOT RUN: {reason}");
+        return;
     }
-    let load = lab.load(load::Mix::full()).unwrap();
-    pause(std::time::Duration::from_secs(6));
-    let since = lab.clock().now();
-    let r = load.report(base_core::Time::ZERO, since);
-    for k in [load::Kind::New, load::Kind::KeepAlive, load::Kind::Long, load::Kind::Stream] {
-        let r = r.kind(k);
-        println!(
-            "{k:?} {} gap {:?} p50 {:?} p99 {:?} {:?}",
-            r.summary(),
-            r.longest_gap(),
-            r.latency(0.5),
-            r.latency(0.99),
-            r.servers()
-        );
-    }
-    let since = lab.clock().now();
-    lab.gateway(1).kill_gateway().unwrap();
-    let c = lab
-        .routes()
-        .wait_left(topology::VIPS[0], lab.gateway(1).address(), since, std::time::Duration::from_secs(3))
-        .unwrap();
-    println!("left after {:?} to {:?}", c.at - since, c.via);
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    test().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// The middle one.
+fn median<T: Ord + Copy>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
 }

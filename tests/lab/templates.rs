@@ -83,7 +83,7 @@ period = "{period}ms"
             text,
             "\n[[backend]]\nname = \"{service}\"\nbalance = \"{balance}\"\nretries = 3\n{stick}\
              check = {{ type = \"http\", uri = \"/health\", inter = \"200ms\", fastinter = \"100ms\", \
-             downinter = \"200ms\", timeout = \"500ms\", rise = 2, fall = 2 }}\n\
+             downinter = \"200ms\", timeout = \"200ms\", rise = 2, fall = 2 }}\n\
              connect_timeout = \"1s\"\nserver_timeout = \"10s\"\n"
         );
         for (name, address) in servers(service) {

@@ -268,4 +268,4 @@ const GATEWAY_HUNG: Duration = Duration::from_millis(400);
 /// The hold time of three seconds, and what BIRD's timers and the cut itself add to it.
 const NODE_CUT_OFF: Duration = Duration::from_millis(3300);
 /// How long a fault lasts once the router has reacted.
-const AFTER_A_FAULT: Duration = Duration::from_secs(2);
+const AFTER_A_FAULT: Duration = Duration::from_secs(3);
