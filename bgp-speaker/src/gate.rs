@@ -21,7 +21,7 @@ pub(crate) struct Task {
     streams: Streams,
     probes: BTreeMap<IpAddr, Probe>,
     sender: mpsc::Sender<Event>,
-    probed: mpsc::Receiver<Event>,
+    inbox: mpsc::Receiver<Event>,
     standings: Standings,
     decisions: watch::Sender<Decisions>,
     metrics: GateMetrics,
@@ -36,12 +36,17 @@ impl Task {
         decisions: watch::Sender<Decisions>,
         metrics: GateMetrics,
     ) -> Self {
-        // One probe of each VIP is under way at most, so its answer always has room.
-        let (sender, probed) = mpsc::channel(vips.len().max(1));
+        // One probe of each VIP is under way at most; who finds no room waits.
+        let (sender, inbox) = mpsc::channel(vips.len().max(1));
         let probes =
             vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)))).collect();
         let (streams, standings) = (Streams::new(watch), Standings::new());
-        Self { clock, machine, streams, probes, sender, probed, standings, decisions, metrics }
+        Self { clock, machine, streams, probes, sender, inbox, standings, decisions, metrics }
+    }
+
+    /// Where others report: probes, and the keeper of the loopback interface.
+    pub(crate) fn inbox(&self) -> mpsc::Sender<Event> {
+        self.sender.clone()
     }
 
     /// Runs for ever. `present` says which VIPs are on the loopback interface.
@@ -70,7 +75,7 @@ impl Task {
         tokio::select! {
             biased;
             event = self.streams.next() => event,
-            Some(event) = self.probed.recv() => event,
+            Some(event) = self.inbox.recv() => event,
             () = passed => Event::Tick,
         }
     }

@@ -10,7 +10,7 @@ use crate::socket;
 use base::Clock;
 use base_core::Machine;
 use bgp_core::config::Neighbor as Config;
-use bgp_core::fsm::{self, Received, State, Why};
+use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Why};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
 use std::collections::VecDeque;
 use std::future::pending;
@@ -36,6 +36,8 @@ pub(crate) struct Task {
     told: Vec<(IpAddr, Decision)>,
     closing: JoinSet<()>,
     last_error: Option<String>,
+    /// It was told that there is no session; cleared when there is.
+    failing: bool,
 }
 
 /// What woke the task.
@@ -56,9 +58,20 @@ impl Task {
         view: watch::Sender<NeighborView>,
         metrics: NeighborMetrics,
     ) -> Self {
-        let closing = JoinSet::new();
-        let (connecting, link, told, last_error) = (None, None, Vec::new(), None);
-        Self { config, hold_time, clock, view, metrics, machine, connecting, link, told, closing, last_error }
+        Self {
+            config,
+            hold_time,
+            clock,
+            view,
+            metrics,
+            machine,
+            connecting: None,
+            link: None,
+            told: Vec::new(),
+            closing: JoinSet::new(),
+            last_error: None,
+            failing: false,
+        }
     }
 
     /// Runs until `stop` carries a text, which the neighbor gets as reason; then says goodbye.
@@ -243,21 +256,26 @@ impl Task {
     }
 
     fn changed(&mut self, change: &fsm::Change) {
-        let ended = matches!(change.to, State::Idle | State::Active);
-        if ended && let Why::Sent(_) | Why::Got(_) = change.why {
-            self.last_error = Some(change.why.to_string());
-        }
         self.metrics.state(change.to);
+        match &change.why {
+            Why::Sent(_) | Why::Got(_) => self.last_error = Some(change.why.to_string()),
+            Why::Word(CONNECT_TIMED_OUT) => {
+                self.last_error =
+                    Some("connect: no answer (to a wrong password there is none, too)".to_owned());
+            }
+            Why::Word(_) => {}
+        }
         let (from, to) = (change.from.name(), change.to.name());
+        let ended = matches!(change.to, State::Idle | State::Active);
         let error = self.last_error.as_deref().filter(|_| ended);
         let name = &self.config.name;
-        if change.to == State::Established || change.from == State::Established {
+        // The first failure is news; that it goes on failing is for the status.
+        if change.to == State::Established || ended && !self.failing {
             tracing::info!(neighbor = %name, from, to, why = %change.why, error, "session");
-        } else if ended && matches!(change.why, Why::Sent(_) | Why::Got(_)) {
-            tracing::warn!(neighbor = %name, from, to, why = %change.why, "session refused");
         } else {
             tracing::debug!(neighbor = %name, from, to, why = %change.why, error, "session");
         }
+        self.failing = if change.to == State::Established { false } else { self.failing || ended };
     }
 
     fn publish(&mut self) {

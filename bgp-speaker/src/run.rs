@@ -21,7 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Why the speaker does not start.
@@ -41,7 +41,7 @@ pub enum StartError {
 }
 
 /// Runs until SIGTERM or SIGINT, then says goodbye to everybody. `source` is where `config` was read from.
-pub async fn run(config: Config, source: &Source) -> Result<(), StartError> {
+pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> {
     let system = |what| move |source| StartError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
@@ -53,13 +53,16 @@ pub async fn run(config: Config, source: &Source) -> Result<(), StartError> {
     if let Err(error) = sys::set_priority(PRIORITY) {
         tracing::info!(%error, "runs at ordinary priority");
     }
+    config.node.get_or_insert_with(host_name);
     let config = Arc::new(config);
-    let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address).collect();
+    let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address);
     let loopback = Loopback::add(wanted).await.map_err(system("netlink"))?;
 
     let clock = Clock::start();
     let (stop, stopped) = watch::channel(None);
-    let (board, mut neighbors) = start(&config, clock, &metrics, loopback.present.clone(), &stopped);
+    let (board, mut neighbors, gate) = start(&config, clock, &metrics, loopback.present(), &stopped);
+    let (end, ended) = oneshot::channel();
+    let loopback = tokio::spawn(loopback.keep(gate, ended));
     serve_control(control, Arc::clone(&config), board, clock);
     tracing::info!(
         asn = config.bgp.asn,
@@ -70,10 +73,11 @@ pub async fn run(config: Config, source: &Source) -> Result<(), StartError> {
 
     let why = ended_by(&mut terminate, &mut interrupt).await;
     tracing::info!(why, "ends: withdraws everything");
-    stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or("headgate-bgp"))));
+    stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or_default())));
     let farewell = async {
         while neighbors.join_next().await.is_some() {}
-        loopback.remove().await;
+        drop(end);
+        let _ = loopback.await;
     };
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not everybody took part in the goodbye");
@@ -88,7 +92,7 @@ fn start(
     metrics: &Metrics,
     present: Vec<std::net::IpAddr>,
     stopped: &watch::Receiver<Option<String>>,
-) -> (Board, JoinSet<()>) {
+) -> (Board, JoinSet<()>, mpsc::Sender<bgp_core::gate::Event>) {
     let seed = RandomState::new().build_hasher().finish();
     let vips: Arc<[config::Vip]> = config.vips.clone().into();
     let (decide, decisions) = watch::channel(None);
@@ -116,8 +120,9 @@ fn start(
     let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));
     let counters = metrics.gate(config.vips.iter().map(|vip| vip.address));
     let gate = gate::Task::new(clock, machine, config.health.watch.clone(), &vips, decide, counters);
+    let inbox = gate.inbox();
     tokio::spawn(gate.run(present));
-    (Board { decisions, neighbors: views }, tasks)
+    (Board { decisions, neighbors: views }, tasks, inbox)
 }
 
 fn serve_control(listener: UnixListener, config: Arc<Config>, board: Board, clock: Clock) {
@@ -147,6 +152,12 @@ async fn open_metrics(config: &Config, source: &Source) -> Result<Option<TcpList
             Err(StartError::Config(Box::new(source.at(address.span(), message).help(help))))
         }
     }
+}
+
+/// The node's name when the configuration gives none.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 async fn ended_by(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

@@ -3,7 +3,9 @@
 use crate::board::{Board, NeighborView};
 use base::Clock;
 use bgp_core::config::Config;
+use bgp_core::gate::Standing;
 use bgp_core::neighbor::Decision;
+use bgp_core::policy::WORST_MED;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -47,7 +49,12 @@ fn text(config: &Config, board: &Board, clock: Clock) -> String {
             ),
             None => ("withdrawn", "starting", "-".to_owned()),
         };
-        let _ = writeln!(out, "{:<40} {state:<10} {reason:<13} {since:>9} {:>10}", vip.address, vip.med);
+        let _ = writeln!(
+            out,
+            "{:<40} {state:<10} {reason:<13} {since:>9} {:>10}",
+            vip.address,
+            med(decision(board, vip.address), vip.med)
+        );
     }
     out
 }
@@ -72,7 +79,7 @@ fn json(config: &Config, board: &Board, clock: Clock) -> Value {
             "state": decision.map_or("withdrawn", |decision| decision.standing.name()),
             "reason": decision.map_or("starting", |decision| decision.reason.name()),
             "since_seconds": decision.map(|decision| seconds(clock, decision.since)),
-            "med": vip.med,
+            "med": med(decision, vip.med),
         })
     });
     json!({
@@ -86,6 +93,14 @@ fn json(config: &Config, board: &Board, clock: Clock) -> Value {
 
 fn decision(board: &Board, vip: std::net::IpAddr) -> Option<Decision> {
     board.decisions.borrow().as_ref().and_then(|standings| standings.get(&vip).copied())
+}
+
+/// The metric that neighbors see, or would see.
+fn med(decision: Option<Decision>, configured: u32) -> u32 {
+    match decision.map(|decision| decision.standing) {
+        Some(Standing::Worsened) => WORST_MED,
+        _ => configured,
+    }
 }
 
 fn seconds(clock: Clock, since: base_core::Time) -> u64 {

@@ -287,7 +287,7 @@ impl Session {
                 State::Idle | State::Active => self.connect(now, actions),
                 State::Connect => {
                     actions.push(Action::Close);
-                    self.wait(State::Active, Why::Word("connect_timeout"), now, actions);
+                    self.wait(State::Active, Why::Word(CONNECT_TIMED_OUT), now, actions);
                 }
                 State::OpenSent | State::OpenConfirm | State::Established => self.retry = None,
             }
@@ -427,6 +427,8 @@ impl std::fmt::Display for Why {
 pub const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// How long a connection may take to be made; less than the third SYN takes.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The word for a connection that was not made within [`CONNECT_TIMEOUT`].
+pub const CONNECT_TIMED_OUT: &str = "connect_timed_out";
 /// How long the neighbor may take to say OPEN (RFC 4271 section 8.2.2 suggests four minutes).
 pub const OPEN_HOLD: Duration = Duration::from_secs(240);
 /// A session that stood this long was a good one: pauses start small again.
