@@ -22,6 +22,10 @@ fn a_killed_gateway_is_withdrawn_within_20_ms() {
                 let routes = lab.bird().routes(vip)?;
                 ensure!(routes.iter().all(|route| route.neighbor != node.name()), "{routes:?}");
             }
+            ensure!(
+                node.speaker_metrics()?.sum("headgate_bgp_vip_state", &[]) < 0.5,
+                "announced, by its metric"
+            );
             node.start_gateway()?;
             lab.wait_steady(Duration::from_secs(10))?;
             load.settle_all()?;

@@ -12,6 +12,7 @@ mod gateway_hung;
 mod gateway_killed;
 mod labs;
 mod limit;
+mod long;
 mod node_cut_off;
 mod server_killed;
 mod services_apart;
