@@ -8,15 +8,18 @@ use crate::link::{Flushed, Link};
 use crate::metrics::NeighborMetrics;
 use crate::socket;
 use base::Clock;
-use base_core::Machine;
+use base_core::{Machine, Time};
 use bgp_core::config::Neighbor as Config;
 use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Why};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
+use bgp_core::wire::validate::Summary;
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,6 +41,23 @@ pub(crate) struct Task {
     last_error: Option<String>,
     /// It was told that there is no session; cleared when there is.
     failing: bool,
+    complaints: Complaints,
+}
+
+/// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
+#[derive(Default)]
+struct Complaints {
+    next: Time,
+}
+
+impl Complaints {
+    fn allow(&mut self, now: Time) -> bool {
+        let allowed = now >= self.next;
+        if allowed {
+            self.next = now + COMPLAIN_EVERY;
+        }
+        allowed
+    }
 }
 
 /// What woke the task.
@@ -71,6 +91,7 @@ impl Task {
             closing: JoinSet::new(),
             last_error: None,
             failing: false,
+            complaints: Complaints::default(),
         }
     }
 
@@ -168,15 +189,22 @@ impl Task {
 
     /// Handles every whole message that was read.
     fn messages(&mut self) {
-        while let Some(message) = self.link.as_mut().and_then(Link::message) {
-            let message = message.map_or_else(Received::Bad, |message| self.machine.read(message));
+        while let Some(bytes) = self.link.as_mut().and_then(Link::message) {
+            let message = match bytes {
+                Ok(bytes) => {
+                    let message = self.machine.read(bytes);
+                    if let Received::Update(Summary { fault: Some(fault), .. }) = message
+                        && self.complaints.allow(self.clock.now())
+                    {
+                        let (attribute, reason) = (fault.attribute, fault.reason);
+                        let update = hex(bytes);
+                        tracing::warn!(neighbor = %self.config.name, attribute, reason, update, "bad path attribute");
+                    }
+                    message
+                }
+                Err(notification) => Received::Bad(notification),
+            };
             self.metrics.received(&message);
-            if let Received::Update(summary) = &message
-                && let Some(fault) = summary.fault
-            {
-                tracing::debug!(neighbor = %self.config.name, attribute = fault.attribute, reason = fault.reason,
-                    "bad path attribute");
-            }
             self.feed(Event::Session(fsm::Event::Received(message)));
         }
     }
@@ -299,3 +327,13 @@ async fn or_never<F: Future>(future: Option<F>) -> F::Output {
         None => pending().await,
     }
 }
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// At most one bad UPDATE of a neighbor is logged in this time; all are counted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -101,7 +101,7 @@ impl Neighbor {
 
     /// How many routes it holds.
     pub fn held(&self) -> usize {
-        self.rib_out.held().count()
+        self.rib_out.len()
     }
 
     /// Reads one framed message as this session means it.
@@ -163,8 +163,10 @@ impl Neighbor {
         self.rib_out.want(routes);
         actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
         for (vip, decision) in standings.iter() {
-            let before = self.told.insert(*vip, decision.standing).unwrap_or(Standing::Withdrawn);
-            if before != decision.standing {
+            // Not every neighbor can be told everything: it may not speak the VIP's family.
+            let standing = if self.rib_out.holds(*vip) { decision.standing } else { Standing::Withdrawn };
+            let before = self.told.insert(*vip, standing).unwrap_or(Standing::Withdrawn);
+            if before != standing {
                 // A neighbor that was away is late by its own doing.
                 let since = decision.since.max(self.session.since());
                 actions.push(Action::Told { vip: *vip, decision: Decision { since, ..*decision } });

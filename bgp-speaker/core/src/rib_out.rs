@@ -45,9 +45,19 @@ impl RibOut {
         Self::default()
     }
 
-    /// What the neighbor holds, by address.
-    pub fn held(&self) -> impl Iterator<Item = (IpAddr, &PathAttributes)> {
-        self.held.iter().map(|(address, held)| (*address, &held.attributes))
+    /// Does the neighbor hold a route to this address?
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.held.contains_key(&address)
+    }
+
+    /// How many routes the neighbor holds.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Does the neighbor hold none?
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// The neighbor shall hold exactly these.

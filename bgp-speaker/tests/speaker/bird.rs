@@ -1,9 +1,8 @@
 //! Against a real BIRD, as far as that goes without privileges: a session over loopback.
 
-use super::rig::{DEADLINE, Rig, pause};
+use super::rig::{DEADLINE, Rig, network, pause};
 use super::router::Router;
 use base::Clock;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 struct Bird {
     daemon: Child,
     folder: TempDir,
-    port: u16,
+    network: String,
 }
 
 impl Bird {
@@ -20,14 +19,14 @@ impl Bird {
     fn start() -> Option<Self> {
         let program = find("bird")?;
         let folder = tempfile::tempdir().expect("a folder");
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let [a, b, c] = network();
+        let network = format!("{a}.{b}.{c}");
         let config = format!(
             "router id 10.0.0.1;\n\
              protocol device {{}}\n\
              protocol bgp gw1 {{\n\
-               local 127.0.0.1 port {port} as 4200000001;\n\
-               neighbor 127.0.0.2 as 4200000010;\n\
+               local {network}.1 port 1790 as 4200000001;\n\
+               neighbor {network}.2 as 4200000010;\n\
                multihop; passive; hold time 3;\n\
                ipv4 {{ import all; export none; }};\n\
                ipv6 {{ import all; export none; }};\n\
@@ -43,7 +42,7 @@ impl Bird {
             .stdin(Stdio::null())
             .spawn()
             .expect("BIRD");
-        Some(Self { daemon, folder, port })
+        Some(Self { daemon, folder, network })
     }
 
     fn ask(&self, command: &str) -> String {
@@ -85,8 +84,8 @@ fn bird_gets_the_route_with_its_attributes_and_loses_it() {
         return;
     };
     let neighbor = format!(
-        "address = \"127.0.0.1\"\nsource = \"127.0.0.2\"\nport = {}\nasn = 4200000001\nnext_hop4 = \"192.0.2.2\"",
-        bird.port
+        "address = \"{0}.1\"\nsource = \"{0}.2\"\nport = 1790\nasn = 4200000001\nnext_hop4 = \"192.0.2.2\"",
+        bird.network
     );
     let rig = Rig::with(Router::listen(), &neighbor);
     rig.gateway.say("ready");

@@ -7,9 +7,10 @@ use base_core::Time;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -39,7 +40,8 @@ impl Rig {
     pub(crate) fn with(router: Router, neighbor: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::listen();
-        let metrics = free_address();
+        let [a, b, c] = network();
+        let metrics = SocketAddr::from(([a, b, c, 1], 9179));
         let config = format!(
             r#"
             node = "gw1"
@@ -143,6 +145,9 @@ fn speaker() -> Command {
     command
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address")
+/// A loopback network of its own for each caller, so that fixed ports never meet.
+pub(crate) fn network() -> [u8; 3] {
+    static CALLERS: AtomicU8 = AtomicU8::new(0);
+    let [.., process] = (std::process::id() % 200).to_be_bytes();
+    [127, process + 10, CALLERS.fetch_add(1, Ordering::Relaxed)]
 }

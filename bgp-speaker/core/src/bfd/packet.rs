@@ -106,6 +106,11 @@ impl Packet {
         })
     }
 
+    /// Is there no news in `other`? Poll and Final are none (RFC 5880 section 6.8.7).
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { poll: other.poll, finish: other.finish, ..*self } == *other
+    }
+
     /// The payload of a datagram.
     pub fn encode(&self) -> [u8; LENGTH] {
         let flag = |set, bit| if set { bit } else { 0 };

@@ -45,7 +45,10 @@ impl Rig {
     }
 
     fn establish(&mut self, asn: u32) {
-        let open = Open::ours(asn, 9, [10, 0, 0, 1].into());
+        self.establish_with(Open::ours(asn, 9, [10, 0, 0, 1].into()));
+    }
+
+    fn establish_with(&mut self, open: Open) {
         self.session(fsm::Event::Start);
         self.session(fsm::Event::Tick);
         self.feed(Event::Connected { local: [10, 0, 0, 2].into() });
@@ -185,6 +188,18 @@ fn each_change_is_told_once_and_a_late_session_is_not_blamed_on_the_speaker() {
     assert_eq!(told(&mut rig), [Action::Told { vip, decision }]);
     rig.decide(Standing::Announced, Standing::Withdrawn);
     assert_eq!(told(&mut rig), []);
+}
+
+#[test]
+fn a_neighbor_is_not_said_to_be_told_what_it_cannot_hear() {
+    let mut rig = Rig::new(65000);
+    let mut open = Open::ours(65000, 9, [10, 0, 0, 1].into());
+    open.capabilities.remove(0);
+    rig.establish_with(open);
+    rig.decide(Standing::Announced, Standing::Announced);
+    rig.decide(Standing::Withdrawn, Standing::Announced);
+    assert!(!rig.actions.iter().any(|action| matches!(action, Action::Told { .. })), "it speaks IPv6 only");
+    assert_eq!(rig.sent().last().map(String::as_str), Some("end of IPv6"));
 }
 
 #[test]
