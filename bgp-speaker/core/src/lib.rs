@@ -5,10 +5,12 @@
 //! imperatives out, time as an argument. Nothing from a neighbor is ever accepted as a route (RFC 8212);
 //! no byte of it can panic, and none makes this crate hold more than the message it came in.
 
+pub mod bfd;
 pub mod config;
 pub mod fsm;
 pub mod gate;
 pub mod neighbor;
 pub mod policy;
+mod random;
 pub mod rib_out;
 pub mod wire;

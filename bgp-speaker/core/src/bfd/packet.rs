@@ -184,4 +184,4 @@ const MULTIPOINT: u8 = 0b1;
 
 #[cfg(test)]
 #[path = "packet_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -163,8 +163,8 @@ impl Session {
     /// The longest time between two packets; `None` while none are wanted (RFC 5880 section 6.8.7).
     pub fn transmit_interval(&self) -> Option<Duration> {
         let up = self.state == State::Up && self.remote.state == State::Up;
-        let unwanted = self.remote.required_min_rx.is_zero()
-            || self.remote.demand && up && self.poll == Poll::Rest;
+        let unwanted =
+            self.remote.required_min_rx.is_zero() || self.remote.demand && up && self.poll == Poll::Rest;
         (!unwanted).then(|| self.pace.transmit().max(self.remote.required_min_rx))
     }
 
@@ -256,7 +256,7 @@ impl Session {
         if self.said.is_some_and(news) {
             self.transmit(false, now, actions);
         } else if interval != self.transmit_interval() {
-            self.due = self.sent.map_or(Some(now), |sent| self.after(sent));
+            self.due = self.after(self.sent.unwrap_or(now));
         }
     }
 
