@@ -58,6 +58,7 @@ impl Task {
         loop {
             let event = self.next().await;
             self.feed(event).await;
+            self.streams.complain();
         }
     }
 

@@ -73,9 +73,20 @@ fn check(file: &std::path::Path) -> Result<String, String> {
 fn run(file: &std::path::Path) -> Result<String, String> {
     let (source, config) = load(file)?;
     base::logging::start("info,netlink_proto=warn");
+    abort_on_panic();
     let runtime = runtime()?;
     runtime.block_on(bgp_speaker::run::run(config, &source)).map_err(|error| error.to_string())?;
     Ok(String::new())
+}
+
+/// A task that panicked would leave what it last announced standing for ever. A process that is gone has closed its
+/// connections, and the neighbors withdraw.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn status(arguments: &Arguments) -> Result<String, String> {

@@ -2,7 +2,7 @@
 
 use crate::sys;
 use bgp_core::config::Neighbor;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -30,9 +30,7 @@ pub(crate) async fn connect(neighbor: Neighbor, hold_time: u16) -> io::Result<Tc
     // CS6, network control: routing survives a full link (RFC 4594 section 3.2).
     let marked = if remote.is_ipv4() { socket.set_tos_v4(CS6) } else { socket.set_tclass_v6(CS6) };
     marked?;
-    let stream = TcpSocket::from_std_stream(socket.into()).connect(remote).await?;
-    debug_assert!(SockRef::from(&stream).tcp_nodelay().unwrap_or(true));
-    Ok(stream)
+    TcpSocket::from_std_stream(socket.into()).connect(remote).await
 }
 
 /// Differentiated services code point CS6 in its place in the byte.

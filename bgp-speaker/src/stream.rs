@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Watch = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// The health streams that are open; two at most, while the gateway is replaced.
 pub(crate) struct Streams {
@@ -28,6 +28,9 @@ pub(crate) struct Streams {
     sender: mpsc::Sender<Event>,
     lines: mpsc::Receiver<Event>,
     ended: VecDeque<Event>,
+    /// Why a stream ended, until it is told.
+    trouble: Option<String>,
+    told: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -38,21 +41,25 @@ struct Line {
 impl Streams {
     pub(crate) fn new(url: Url) -> Self {
         let (sender, lines) = mpsc::channel(LINES);
-        Self { url, open: Vec::new(), sender, lines, ended: VecDeque::new() }
+        Self { url, open: Vec::new(), sender, lines, ended: VecDeque::new(), trouble: None, told: None }
     }
 
     pub(crate) fn open(&mut self, number: u64) {
         let (url, sender) = (self.url.clone(), self.sender.clone());
-        let watch = async move {
-            if let Err(error) = watch(&url, number, &sender).await {
-                tracing::debug!(%url, %error, "health stream");
-            }
-        };
+        let watch = async move { watch(&url, number, &sender).await };
         self.open.push((number, Box::pin(watch)));
     }
 
     pub(crate) fn close(&mut self, number: u64) {
         self.open.retain(|(open, _)| *open != number);
+    }
+
+    /// Logs why a stream ended, unless that is what was logged last: a gateway that stays away is asked many times.
+    pub(crate) fn complain(&mut self) {
+        if let Some(trouble) = self.trouble.take().filter(|trouble| self.told.as_ref() != Some(trouble)) {
+            tracing::warn!(url = %self.url, error = trouble, "health stream");
+            self.told = Some(trouble);
+        }
     }
 
     /// The next thing that a stream says. Safe to drop and call again.
@@ -61,13 +68,14 @@ impl Streams {
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let ended = &mut self.ended;
-        self.open.retain_mut(|(number, watch)| {
-            let done = watch.as_mut().poll(context).is_ready();
-            if done {
+        let (ended, trouble) = (&mut self.ended, &mut self.trouble);
+        self.open.retain_mut(|(number, watch)| match watch.as_mut().poll(context) {
+            Poll::Ready(outcome) => {
                 ended.push_back(Event::Closed { stream: *number });
+                *trouble = Some(outcome.err().unwrap_or_else(|| "ended".to_owned()));
+                false
             }
-            !done
+            Poll::Pending => true,
         });
         // What a stream said last comes before its end.
         match self.lines.poll_recv(context) {

@@ -1,7 +1,7 @@
 //! What the two OPENs add up to (RFC 4271 sections 4.2 and 6.2, RFC 5492, 6286, 6793, 7607).
 
 use crate::wire::notification::{self, Notification};
-use crate::wire::prefix::{Family, SAFI_UNICAST};
+use crate::wire::prefix::Family;
 use crate::wire::{Capability, Open};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -67,7 +67,6 @@ pub fn negotiate(local: &Local, open: &Open) -> Result<Negotiated, Notification>
 fn families(open: &Open) -> [bool; 2] {
     let says = |family| open.capabilities.contains(&Capability::Multiprotocol(family));
     let silent = !open.capabilities.iter().any(|capability| capability.code() == MULTIPROTOCOL);
-    debug_assert_eq!(SAFI_UNICAST, 1);
     [says(Family::Ipv4) || silent, says(Family::Ipv6)]
 }
 
