@@ -88,9 +88,7 @@ impl Demo<'_> {
         self.load.settle_all()?;
         self.note_moves("the way back", &self.load.ended(mended, self.now()).vip(vip));
         let others = self.load.ended(began, self.now()).other_vips(vip);
-        if others.failed() > 0 {
-            self.note(&format!("other VIPs: {}", others.summary()));
-        }
+        self.note_failures("on the other VIPs", &others);
         Ok(vec![
             Promise::time(format!("{short}: until the router has withdrawn it"), took, bound),
             Promise::none(
@@ -160,6 +158,8 @@ impl Demo<'_> {
         tests::wait_until("api1 to be used again", Duration::from_secs(5), back)?;
         self.note(&format!("started again: it answers after {}", milliseconds(self.now() - mended)));
         let new = report.kind(Kind::New);
+        // What is still on the killed server's connections belongs to this event.
+        self.load.settle_all()?;
         Ok(Promise::none("server killed: failed requests on new connections", new.failed(), new.total()))
     }
 
@@ -182,6 +182,7 @@ impl Demo<'_> {
         tests::pause(Duration::from_secs(1));
         self.load.settle()?;
         let others = self.load.ended(began, self.now());
+        self.note_failures("of others", &others);
         Ok(vec![
             Promise::exactly("client over its limit: requests let through", let_through.len(), limit),
             Promise::exactly("client over its limit: 429 with Retry-After", proper, made - limit),
@@ -201,6 +202,16 @@ impl Demo<'_> {
         let gap = self.load.ended(before, self.now()).vip(vip).kind(Kind::New).longest_gap();
         self.note(&format!("{vip}, new connections: {}; blackout {}", new.summary(), milliseconds(gap)));
         self.note_moves("the fault", &own);
+    }
+
+    /// What should not have happened, kind by kind.
+    fn note_failures(&self, whose: &str, report: &Report) {
+        for kind in [Kind::New, Kind::KeepAlive, Kind::Long, Kind::Stream] {
+            let report = report.kind(kind);
+            if report.failed() > 0 {
+                self.note(&format!("{kind:?} requests {whose}: {}", report.summary()));
+            }
+        }
     }
 
     /// What a move breaks on connections that last: told, not promised.
