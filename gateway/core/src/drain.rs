@@ -141,9 +141,9 @@ impl Machine for Lifecycle {
     }
 }
 
-/// No request for so long means that traffic goes elsewhere: five times the interval of the clients'
-/// own health checks that are usual, and longer than a route takes to move.
-const QUIET: Duration = Duration::from_millis(1_000);
+/// No request for so long means that traffic goes elsewhere. It is longer than the second for which the
+/// speaker announces worse before it withdraws, with time for a slow router to follow.
+const QUIET: Duration = Duration::from_millis(1_500);
 
 #[cfg(test)]
 mod tests {
