@@ -179,9 +179,9 @@ mod tests {
         assert_eq!(feed(&mut gateway, 0, Event::Terminate), [Action::Enter(State::Stopping)]);
         assert_eq!(feed(&mut gateway, 5_000, load(1, 1)), []);
         assert_eq!(feed(&mut gateway, 5_500, load(0, 2)), [], "one more came");
-        assert_eq!(gateway.next_deadline(), Some(Time::from_millis(6_500)));
+        assert_eq!(gateway.next_deadline(), Some(Time::from_millis(7_000)));
         assert_eq!(
-            feed(&mut gateway, 6_500, Event::Tick),
+            feed(&mut gateway, 7_000, Event::Tick),
             [Action::Enter(State::Closing), Action::CloseListeners, Action::Enter(State::Gone), Action::Exit]
         );
     }
