@@ -10,6 +10,7 @@
 //!  probes ─────────►   │                       └──► status, metrics, log: after the bytes
 //! ```
 
+mod bfd;
 mod board;
 mod gate;
 mod link;

@@ -1,0 +1,116 @@
+//! One session in the thread: its machine, its socket, and who is told.
+
+use super::metrics::PeerMetrics;
+use super::socket::Sender;
+use base::Clock;
+use base_core::{Machine, Time};
+use bgp_core::bfd::demux::{MULTIHOP_PORT, SINGLE_HOP_PORT};
+use bgp_core::bfd::{self, Action, Change, Event, Hops, Identity, Packet, Settings};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// A neighbor to hold a session with.
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) hops: Hops,
+    pub(crate) settings: Settings,
+    /// Who is told of changes. Changes that find it full become one, and are offered again.
+    pub(crate) changes: mpsc::Sender<Change>,
+    pub(crate) metrics: PeerMetrics,
+}
+
+pub(super) struct Session {
+    identity: Identity,
+    machine: bfd::Session,
+    sender: Sender,
+    changes: mpsc::Sender<Change>,
+    untold: Option<Change>,
+    metrics: PeerMetrics,
+}
+
+impl Peer {
+    const fn remote(&self) -> SocketAddr {
+        let port = match self.hops {
+            Hops::Single => SINGLE_HOP_PORT,
+            Hops::Multiple { .. } => MULTIHOP_PORT,
+        };
+        SocketAddr::new(self.address, port)
+    }
+}
+
+impl Session {
+    pub(super) fn new(peer: Peer) -> io::Result<Self> {
+        let remote = peer.remote();
+        Self::towards(peer, remote)
+    }
+
+    pub(super) fn towards(peer: Peer, remote: SocketAddr) -> io::Result<Self> {
+        let Peer { address, source, hops, settings, changes, metrics } = peer;
+        let sender = Sender::open(source, remote, settings.seed)?;
+        let identity = Identity { discriminator: settings.discriminator, address, hops };
+        let machine = bfd::Session::new(settings);
+        metrics.state(machine.state());
+        Ok(Self { identity, machine, sender, changes, untold: None, metrics })
+    }
+
+    pub(super) const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.machine.next_deadline()
+    }
+
+    pub(super) fn received(&mut self, packet: Packet, clock: Clock, actions: &mut Vec<Action>) {
+        self.metrics.received();
+        self.feed(Event::Received(packet), clock.now(), actions);
+    }
+
+    pub(super) fn disable(&mut self, clock: Clock, actions: &mut Vec<Action>) {
+        self.feed(Event::Disable, clock.now(), actions);
+    }
+
+    /// Does what is due.
+    pub(super) fn turn(&mut self, clock: Clock, actions: &mut Vec<Action>) {
+        let now = clock.now();
+        if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let due = self.machine.transmit_due().filter(|due| *due <= now && *due > Time::ZERO);
+            self.feed(Event::Tick, now, actions);
+            if let Some(due) = due {
+                self.metrics.late(clock.now() - due);
+            }
+        }
+        if let Some(untold) = self.untold.take() {
+            self.tell(untold);
+        }
+    }
+
+    fn feed(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        self.machine.on(event, now, actions);
+        if cfg!(debug_assertions) {
+            self.machine.check_invariants();
+        }
+        for action in actions.drain(..) {
+            match action {
+                Action::Transmit(packet) => self.metrics.sent(self.sender.send(&packet.encode())),
+                Action::Changed(change) => {
+                    self.metrics.state(change.to);
+                    self.tell(change);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, change: Change) {
+        let change = self.untold.take().map_or(change, |untold| untold.then(change));
+        if let Err(TrySendError::Full(change)) = self.changes.try_send(change) {
+            self.untold = Some(change);
+        }
+    }
+}
+
+/// Changes that may wait for a neighbor's task.
+pub(crate) const CHANGES: usize = 16;
