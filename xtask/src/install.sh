@@ -20,13 +20,13 @@ if command -v systemctl >/dev/null; then
     done
 fi
 
+# No package lists, or lists that are too old to have the packages, or to have them where the mirror has.
 install() { apt-get install --yes --no-install-recommends "$@"; }
-if ! apt-cache show "$@" >/dev/null 2>&1; then
+if apt-get install --simulate "$@" >/dev/null 2>&1; then
+    install "$@" || { apt-get update && install "$@"; }
+else
     apt-get update
     install "$@"
-else
-    # Lists that are too old name files that the mirror has no more.
-    install "$@" || { apt-get update && install "$@"; }
 fi
 
 for unit in $disable_after; do

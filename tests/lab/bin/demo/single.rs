@@ -29,7 +29,6 @@ fn explain(screen: &Screen, single: &Single) {
     let (address, admin, folder) = (single.address(), single.admin(), single.folder().display());
     let socket = single.folder().join("gateway.sock");
     let ctl = tests::program("headgatectl").unwrap_or_default();
-    let ctl = format!("{} --socket {}", ctl.display(), socket.display());
     screen.line(&format!(
         "One gateway on http://{address} in front of three API servers. A client may make {LIMIT} requests in\n\
          10 s, 10 at once; it stays on the server that it had first. Everything is in {folder}. Try:"
@@ -43,8 +42,8 @@ fn explain(screen: &Screen, single: &Single) {
             "seq 150 | xargs -I_ curl -s -o /dev/null -w '%{{http_code}}\\n' http://{address}/ | sort | uniq -c"
         ),
         format!("curl -s http://{admin}/health; curl -s http://{admin}/metrics"),
-        format!("{ctl} status"),
-        format!("{ctl} drain      # then: {ctl} undrain"),
+        format!("ctl='{} --socket {}'", ctl.display(), socket.display()),
+        "$ctl status; $ctl drain; $ctl undrain".to_owned(),
         format!("tail -f {folder}/access.log"),
     ] {
         screen.line(&format!("  {command}"));
