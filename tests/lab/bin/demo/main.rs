@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tests::load::{Load, Mix};
+use tests::load::Mix;
 use tests::topology::{PORT, VIPS};
 use tests::{Lab, LabOptions};
 
@@ -69,7 +69,7 @@ fn run(keep: bool) -> Result<bool> {
     if keep {
         summary::print(&screen, &promises);
         how_to_enter(&screen, &lab);
-        wait_for_interrupt(&load);
+        wait_for_interrupt();
     }
     drop(table);
     if !keep {
@@ -105,7 +105,7 @@ fn how_to_enter(screen: &Screen, lab: &Lab) {
 }
 
 /// The thread that handles signals ends the program.
-fn wait_for_interrupt(_load: &Load) {
+fn wait_for_interrupt() -> ! {
     loop {
         std::thread::park();
     }
