@@ -1,6 +1,7 @@
 //! What the tasks show to the status and to each other. Each piece has one writer; everybody else reads.
 
 use base_core::Time;
+use bgp_core::bfd;
 use bgp_core::fsm::State;
 use bgp_core::neighbor::Standings;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(crate) struct NeighborView {
     pub(crate) held: usize,
     /// Why the last session or attempt ended.
     pub(crate) last_error: Option<String>,
+    /// How its BFD session is, if it has one.
+    pub(crate) bfd: Option<bfd::State>,
 }
 
 /// Everything that can be looked at.
@@ -30,6 +33,6 @@ pub(crate) struct Board {
 
 impl NeighborView {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Idle, since: Time::ZERO, held: 0, last_error: None }
+        Self { state: State::Idle, since: Time::ZERO, held: 0, last_error: None, bfd: None }
     }
 }

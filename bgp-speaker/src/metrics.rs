@@ -1,5 +1,6 @@
 //! Every metric of the speaker, and the page that shows them.
 
+use crate::bfd;
 use bgp_core::fsm::{Received, State};
 use bgp_core::gate::Standing;
 use bgp_core::wire::{self, HEADER};
@@ -32,6 +33,7 @@ pub(crate) struct Metrics {
     dropped: IntCounterVec,
     vip: IntGaugeVec,
     change: Histogram,
+    pub(crate) bfd: bfd::Metrics,
 }
 
 /// The metrics of one neighbor, looked up once.
@@ -95,6 +97,7 @@ impl Metrics {
             )?,
             vip: gauge("headgate_bgp_vip_state", "0 withdrawn, 1 worsened, 2 announced", &["vip"])?,
             change,
+            bfd: bfd::Metrics::register(&registry)?,
             registry,
         })
     }

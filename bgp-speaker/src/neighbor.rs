@@ -9,6 +9,7 @@ use crate::metrics::NeighborMetrics;
 use crate::socket;
 use base::Clock;
 use base_core::{Machine, Time};
+use bgp_core::bfd;
 use bgp_core::config::Neighbor as Config;
 use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Why};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
@@ -21,7 +22,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -42,6 +43,9 @@ pub(crate) struct Task {
     /// It was told that there is no session; cleared when there is.
     failing: bool,
     complaints: Complaints,
+    /// What BFD tells, if the neighbor has it.
+    path: Option<mpsc::Receiver<bfd::Change>>,
+    path_state: Option<bfd::State>,
 }
 
 /// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
@@ -62,6 +66,7 @@ impl Complaints {
 
 /// What woke the task.
 enum Wake {
+    Path(Option<bfd::Change>),
     Decided,
     Stop,
     Connected(io::Result<TcpStream>),
@@ -77,7 +82,9 @@ impl Task {
         machine: Neighbor,
         view: watch::Sender<NeighborView>,
         metrics: NeighborMetrics,
+        path: Option<mpsc::Receiver<bfd::Change>>,
     ) -> Self {
+        let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             config,
             hold_time,
@@ -92,6 +99,8 @@ impl Task {
             last_error: None,
             failing: false,
             complaints: Complaints::default(),
+            path,
+            path_state,
         }
     }
 
@@ -112,6 +121,8 @@ impl Task {
                     }
                 }
                 Wake::Stop => break,
+                Wake::Path(Some(change)) => self.path_changed(change),
+                Wake::Path(None) => self.path = None,
                 Wake::Connected(outcome) => self.connected(outcome),
                 Wake::Link(outcome) => self.link_ready(outcome),
                 Wake::Deadline => {
@@ -134,15 +145,25 @@ impl Task {
     ) -> Wake {
         let deadline = self.machine.next_deadline();
         let (clock, link, connecting) = (self.clock, self.link.as_ref(), self.connecting.as_mut());
+        let path = self.path.as_mut();
         tokio::select! {
             biased;
             Ok(()) = decisions.changed() => Wake::Decided,
             _ = stop.wait_for(Option::is_some) => Wake::Stop,
+            change = or_never(path.map(mpsc::Receiver::recv)) => Wake::Path(change),
             outcome = or_never(connecting) => Wake::Connected(outcome),
             outcome = or_never(link.map(Link::ready)) => Wake::Link(outcome),
             () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
             Some(_) = self.closing.join_next() => Wake::Link(Ok(())),
         }
+    }
+
+    fn path_changed(&mut self, change: bfd::Change) {
+        self.path_state = Some(change.to);
+        self.feed(Event::Bfd(change));
+        let bfd::Change { from, to, diagnostic, remote, failed } = change;
+        let (from, to, why, remote) = (from.name(), to.name(), diagnostic.name(), remote.name());
+        tracing::info!(neighbor = %self.config.name, from, to, why, remote, failed, "BFD");
     }
 
     fn connected(&mut self, outcome: io::Result<TcpStream>) {
@@ -309,12 +330,12 @@ impl Task {
     fn publish(&mut self) {
         let session = self.machine.session();
         let (state, since, held) = (session.state(), session.since(), self.machine.held());
-        let last_error = &self.last_error;
+        let (last_error, bfd) = (&self.last_error, self.path_state);
         self.metrics.held(held);
         self.view.send_if_modified(|view| {
-            let same = view.state == state && view.since == since && view.held == held;
+            let same = view.state == state && view.since == since && view.held == held && view.bfd == bfd;
             if !same {
-                *view = NeighborView { state, since, held, last_error: last_error.clone() };
+                *view = NeighborView { state, since, held, last_error: last_error.clone(), bfd };
             }
             !same
         });

@@ -1,8 +1,9 @@
 //! Starts everything in the order that is safe, and ends it in the order that is.
 //!
 //! Start: sockets of our own, VIPs on `lo`, then gate and neighbors. End: withdraws and a goodbye to every
-//! neighbor, then the VIPs off `lo`.
+//! neighbor, then BFD, then the VIPs off `lo`.
 
+use crate::bfd::{self, Bfd};
 use crate::board::{Board, NeighborView};
 use crate::loopback::Loopback;
 use crate::metrics::{self, Metrics};
@@ -56,11 +57,12 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     config.node.get_or_insert_with(host_name);
     let config = Arc::new(config);
     let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address);
+    let clock = Clock::start();
+    let (bfd, paths) = Bfd::start(&config, clock, &metrics.bfd).map_err(system("BFD"))?;
     let loopback = Loopback::add(wanted).await.map_err(system("netlink"))?;
 
-    let clock = Clock::start();
     let (stop, stopped) = watch::channel(None);
-    let (board, mut neighbors, gate) = start(&config, clock, &metrics, loopback.present(), &stopped);
+    let (board, mut neighbors, gate) = start(&config, clock, &metrics, paths, loopback.present(), &stopped);
     let (end, ended) = oneshot::channel();
     let loopback = tokio::spawn(loopback.keep(gate, ended));
     serve_control(control, Arc::clone(&config), board, clock);
@@ -76,6 +78,9 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or_default())));
     let farewell = async {
         while neighbors.join_next().await.is_some() {}
+        if let Some(bfd) = bfd {
+            bfd.stop().await;
+        }
         drop(end);
         let _ = loopback.await;
     };
@@ -90,6 +95,7 @@ fn start(
     config: &Arc<Config>,
     clock: Clock,
     metrics: &Metrics,
+    paths: bfd::Paths,
     present: Vec<std::net::IpAddr>,
     stopped: &watch::Receiver<Option<String>>,
 ) -> (Board, JoinSet<()>, mpsc::Sender<bgp_core::gate::Event>) {
@@ -98,7 +104,7 @@ fn start(
     let (decide, decisions) = watch::channel(None);
     let mut tasks = JoinSet::new();
     let mut views = Vec::new();
-    for (number, neighbor) in (1_u64..).zip(&config.neighbors) {
+    for ((number, neighbor), path) in (1_u64..).zip(&config.neighbors).zip(paths) {
         let settings = fsm::Settings {
             local: Local {
                 asn: config.bgp.asn,
@@ -114,7 +120,7 @@ fn start(
         views.push(view);
         let counters = metrics.neighbor(&neighbor.name);
         let task =
-            neighbor::Task::new(neighbor.clone(), config.bgp.hold_time, clock, machine, show, counters);
+            neighbor::Task::new(neighbor.clone(), config.bgp.hold_time, clock, machine, show, counters, path);
         tasks.spawn(task.run(decisions.clone(), stopped.clone()));
     }
     let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));

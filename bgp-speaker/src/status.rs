@@ -2,6 +2,7 @@
 
 use crate::board::{Board, NeighborView};
 use base::Clock;
+use bgp_core::bfd;
 use bgp_core::config::Config;
 use bgp_core::gate::Standing;
 use bgp_core::neighbor::Decision;
@@ -24,17 +25,18 @@ fn text(config: &Config, board: &Board, clock: Clock) -> String {
     let _ = writeln!(out, "node {name}, AS {}, router id {}\n", config.bgp.asn, config.bgp.router_id);
     let _ = writeln!(
         out,
-        "{:<16} {:<28} {:<12} {:>9} {:>7}  last error",
-        "neighbor", "address", "state", "since", "routes"
+        "{:<16} {:<28} {:<12} {:>9} {:>7} {:<9}  last error",
+        "neighbor", "address", "state", "since", "routes", "bfd"
     );
     for (neighbor, view) in config.neighbors.iter().zip(&board.neighbors) {
-        let NeighborView { state, since, held, last_error } = view.borrow().clone();
+        let NeighborView { state, since, held, last_error, bfd } = view.borrow().clone();
         let address = format!("{} AS {}", neighbor.address, neighbor.asn);
         let since = seconds(clock, since);
         let error = last_error.as_deref().unwrap_or("-");
+        let bfd = bfd.map_or("-", bfd::State::name);
         let _ = writeln!(
             out,
-            "{:<16} {address:<28} {:<12} {since:>8}s {held:>7}  {error}",
+            "{:<16} {address:<28} {:<12} {since:>8}s {held:>7} {bfd:<9}  {error}",
             neighbor.name,
             state.name()
         );
@@ -69,6 +71,7 @@ fn json(config: &Config, board: &Board, clock: Clock) -> Value {
             "state": view.state.name(),
             "since_seconds": seconds(clock, view.since),
             "routes": view.held,
+            "bfd": view.bfd.map(bfd::State::name),
             "last_error": view.last_error,
         })
     });

@@ -3,6 +3,7 @@
 //! It promises that a neighbor which does not read gets no new UPDATE behind the bytes it has not taken:
 //! when it reads again, it gets the difference to the latest wish, at most once for each VIP.
 
+use crate::bfd;
 use crate::config::{Neighbor as NeighborConfig, Vip};
 use crate::fsm::{self, Change, Received, Session, Settings, State};
 use crate::gate::{Reason, Standing};
@@ -39,6 +40,8 @@ pub enum Event {
     },
     /// The gate decided.
     Decided(Arc<Standings>),
+    /// BFD's state changed.
+    Bfd(bfd::Change),
 }
 
 /// What the shell shall do.
@@ -146,6 +149,17 @@ impl Neighbor {
         }
     }
 
+    /// A path that BFD lost ends the session, unless an operator took BFD down (RFC 5882 sections 3.2 and 4.2);
+    /// one that BFD has not found yet is no obstacle (section 4.1), as not every router speaks BFD at once.
+    fn path_changed(&mut self, change: bfd::Change, now: Time, actions: &mut Vec<Action>) {
+        if change.failed {
+            self.session_event(fsm::Event::PathLost, now, actions);
+        }
+        if change.to == bfd::State::Up {
+            self.session_event(fsm::Event::PathFound, now, actions);
+        }
+    }
+
     /// Brings the neighbor up to date, unless it has not taken yet what was sent before.
     fn update(&mut self, actions: &mut Vec<Action>) {
         if self.blocked || self.session.state() != State::Established {
@@ -191,6 +205,7 @@ impl Machine for Neighbor {
                 self.session_event(fsm::Event::Connected, now, actions);
             }
             Event::Decided(standings) => self.standings = Some(standings),
+            Event::Bfd(change) => self.path_changed(change, now, actions),
         }
         self.update(actions);
     }

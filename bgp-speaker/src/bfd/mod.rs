@@ -21,21 +21,24 @@ mod tests;
 mod thread;
 
 pub(crate) use metrics::Metrics;
-pub(crate) use session::{CHANGES, Peer};
 
 use base::Clock;
-use bgp_core::bfd::Hops;
 use bgp_core::bfd::demux::{MULTIHOP_PORT, SINGLE_HOP_PORT};
+use bgp_core::bfd::{Change, Hops, Settings};
+use bgp_core::config::Config;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use prometheus::IntCounter;
-use session::Session;
+use session::{Peer, Session};
 use socket::Listener;
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use thread::Loop;
+use tokio::sync::mpsc;
 
 /// The running thread. Dropped, the thread ends without a word to anybody: to the routers it is as if the
 /// node had died.
@@ -45,6 +48,9 @@ pub(crate) struct Bfd {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What BFD tells each neighbor's task; `None` for one without BFD.
+pub(crate) type Paths = Vec<Option<mpsc::Receiver<Change>>>;
+
 /// What the thread is told.
 #[derive(Clone, Copy, Debug)]
 enum Command {
@@ -53,24 +59,43 @@ enum Command {
 }
 
 impl Bfd {
-    /// Opens the sockets that `peers` need, and starts the thread.
+    /// Opens the sockets that the neighbors' sessions need, and starts the thread; does neither if no neighbor
+    /// has BFD. The paths are in the order of the neighbors.
     pub(crate) fn start(
-        peers: Vec<Peer>,
+        config: &Config,
         clock: Clock,
-        discarded: [IntCounter; metrics::REASONS],
-    ) -> io::Result<Self> {
-        let mut ways = BTreeSet::new();
-        for peer in &peers {
-            ways.insert((peer.address.is_ipv4(), peer.hops != Hops::Single));
+        metrics: &Metrics,
+    ) -> io::Result<(Option<Self>, Paths)> {
+        let (random, mut used) = (RandomState::new(), BTreeSet::new());
+        let (mut sessions, mut ways, mut paths) = (Vec::new(), BTreeSet::new(), Paths::new());
+        for neighbor in &config.neighbors {
+            let Some(bfd) = neighbor.bfd else {
+                paths.push(None);
+                continue;
+            };
+            let (changes, path) = mpsc::channel(CHANGES);
+            paths.push(Some(path));
+            ways.insert((neighbor.address.is_ipv4(), bfd.hops != Hops::Single));
+            let discriminator = discriminator(&random, &mut used);
+            sessions.push(Session::new(Peer {
+                address: neighbor.address,
+                source: neighbor.source,
+                hops: bfd.hops,
+                settings: Settings {
+                    discriminator,
+                    timers: bfd.timers,
+                    seed: random.hash_one(&neighbor.name),
+                },
+                changes,
+                metrics: metrics.peer(&neighbor.name),
+            })?);
         }
-        let listeners = ways.into_iter().map(|(ipv4, multihop)| {
-            let port = if multihop { MULTIHOP_PORT } else { SINGLE_HOP_PORT };
-            Listener::open(ipv4, port, multihop)
-                .map_err(|error| io::Error::new(error.kind(), format!("UDP port {port}: {error}")))
-        });
-        let listeners = listeners.collect::<io::Result<_>>()?;
-        let sessions = peers.into_iter().map(Session::new).collect::<io::Result<_>>()?;
-        Self::spawn(sessions, listeners, clock, discarded)
+        if sessions.is_empty() {
+            return Ok((None, paths));
+        }
+        let listeners = ways.into_iter().map(|(ipv4, multihop)| listen(ipv4, multihop));
+        let bfd = Self::spawn(sessions, listeners.collect::<io::Result<_>>()?, clock, metrics.discarded())?;
+        Ok((Some(bfd), paths))
     }
 
     fn spawn(
@@ -121,6 +146,22 @@ impl Drop for Bfd {
     }
 }
 
+/// A number that no other session has, and nobody outside can guess: over several hops that is what stands
+/// against forgery (RFC 5883 section 3).
+fn discriminator(random: &RandomState, used: &mut BTreeSet<u32>) -> NonZeroU32 {
+    let mut attempts = (0_u64..).map(|attempt| (random.hash_one(attempt) >> 32) as u32);
+    let fresh = attempts.find(|number| *number != 0 && used.insert(*number));
+    fresh.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
+fn listen(ipv4: bool, multihop: bool) -> io::Result<Listener> {
+    let port = if multihop { MULTIHOP_PORT } else { SINGLE_HOP_PORT };
+    Listener::open(ipv4, port, multihop)
+        .map_err(|error| io::Error::new(error.kind(), format!("UDP port {port}: {error}")))
+}
+
+/// Changes that may wait for a neighbor's task.
+const CHANGES: usize = 16;
 /// Commands that may wait; there is one.
 const COMMANDS: usize = 4;
 /// Bytes of stack: the loop has one datagram on it and calls little.

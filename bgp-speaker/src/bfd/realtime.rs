@@ -1,7 +1,7 @@
 //! What keeps other work and paging away from the thread, as far as the system allows.
 
 use super::sys;
-use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use std::io;
 
@@ -12,21 +12,31 @@ pub(super) fn raise_priority() -> io::Result<()> {
 
 /// Keeps every page in memory from the moment it is first touched. Logged where it is refused.
 ///
-/// Under a limit it is not even tried: every later request for memory would count against the limit, and
-/// the process would die of the first that does not fit.
+/// Never under a limit: each later request for memory would count against it, and the process would die of the
+/// first that does not fit.
 pub(super) fn lock_memory() {
-    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or((0, 0));
-    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err() && hard != RLIM_INFINITY {
-        tracing::warn!(
-            limit = hard,
-            "BFD runs in memory that may be paged out: RLIMIT_MEMLOCK is not unlimited"
-        );
-        return;
-    }
-    let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
-    if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault) {
+    if let Err(error) = try_lock_memory() {
         tracing::warn!(%error, "BFD runs in memory that may be paged out");
     }
+}
+
+fn try_lock_memory() -> io::Result<()> {
+    // Works with CAP_SYS_RESOURCE; without it the limit stays, and counts only without CAP_IPC_LOCK.
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault)?;
+    // Does the limit count? A request for as much as it says would be refused, and is never touched.
+    let room = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut probe = Vec::<u8>::new();
+    let refused = limit != RLIM_INFINITY && probe.try_reserve_exact(room).is_err();
+    drop(std::hint::black_box(probe));
+    if refused {
+        munlockall()?;
+        let message = format!("neither CAP_IPC_LOCK nor an unlimited RLIMIT_MEMLOCK, but {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
 }
 
 /// The middle of 1 to 99: ahead of all ordinary work, behind what the kernel's own threads do at 50 and

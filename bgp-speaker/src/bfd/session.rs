@@ -111,6 +111,3 @@ impl Session {
         }
     }
 }
-
-/// Changes that may wait for a neighbor's task.
-pub(crate) const CHANGES: usize = 16;

@@ -1,12 +1,14 @@
 //! The speaker's configuration: [`parse`] gives a [`Config`] in which everything that can be checked
 //! without a network holds, or a [`Diagnostic`] that points at the line.
 
+mod bfd;
 mod schema;
 mod url;
 mod validate;
 
 pub use url::Url;
 
+use crate::bfd::{Hops, Timers};
 use base_core::diagnose::{Diagnostic, Source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -84,6 +86,17 @@ pub struct Neighbor {
     pub ttl_security: bool,
     /// The key of TCP MD5 signatures (RFC 2385).
     pub password: Option<Password>,
+    /// BFD beside the session (RFC 5882).
+    pub bfd: Option<Bfd>,
+}
+
+/// A neighbor's BFD session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bfd {
+    /// How often, both ways.
+    pub timers: Timers,
+    /// How far the neighbor is.
+    pub hops: Hops,
 }
 
 /// A secret that does not show in logs.
@@ -134,6 +147,16 @@ pub const DEFAULT_PORT: u16 = 179;
 pub const DEFAULT_SOCKET: &str = "/run/headgate/bgp.sock";
 /// Where a gateway on this node says how it is.
 pub const DEFAULT_WATCH: &str = "http://127.0.0.1:8404/health/watch";
+/// With [`DEFAULT_BFD_MULTIPLIER`] a dead path is seen within 900 ms: what every router can hold up under load.
+pub const DEFAULT_BFD_INTERVAL: Duration = Duration::from_millis(300);
+/// Two packets may be lost in a row.
+pub const DEFAULT_BFD_MULTIPLIER: u8 = 3;
+/// Any: not every router starts at 255 over several hops (BIRD 2.0 starts at 64), and RFC 5883 asks for nothing.
+pub const DEFAULT_BFD_MIN_TTL: u8 = 1;
+/// Shortest interval: below, what a busy node adds to it is larger than the interval.
+pub const MIN_BFD_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest interval: above, the hold timer is the faster one.
+pub const MAX_BFD_INTERVAL: Duration = Duration::from_secs(10);
 /// Most communities of one kind on a VIP, so that every route fits into one message.
 pub const MAX_COMMUNITIES: usize = 64;
 /// Most VIPs: what is sent to a neighbor at once stays small.

@@ -58,6 +58,17 @@ pub(super) struct Neighbor {
     #[serde(default)]
     pub(super) ttl_security: bool,
     pub(super) password: Option<Spanned<String>>,
+    pub(super) bfd: Option<Spanned<Bfd>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bfd {
+    pub(super) interval: Option<Spanned<Span>>,
+    pub(super) multiplier: Option<Spanned<u8>>,
+    #[serde(default)]
+    pub(super) multihop: bool,
+    pub(super) min_ttl: Option<Spanned<u8>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -40,6 +40,24 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
+fn bfd_is_off_and_has_its_defaults_when_it_is_on() {
+    let bfd = |table: &str| {
+        let text = GOOD.replace("asn = 65000", &format!("asn = 65000\n{table}"));
+        parse(&Source::new("bgp.toml", text)).unwrap().neighbors[0].bfd
+    };
+    assert_eq!(bfd(""), None);
+    let usual = bfd("bfd = {}").unwrap();
+    assert_eq!(
+        (usual.timers.desired_min_tx, usual.timers.required_min_rx),
+        (DEFAULT_BFD_INTERVAL, DEFAULT_BFD_INTERVAL)
+    );
+    assert_eq!((usual.timers.multiplier.get(), usual.hops), (DEFAULT_BFD_MULTIPLIER, Hops::Single));
+    let fast = bfd("bfd = { interval = \"50ms\", multiplier = 5, multihop = true, min_ttl = 250 }").unwrap();
+    assert_eq!(fast.timers.desired_min_tx, Duration::from_millis(50));
+    assert_eq!((fast.timers.multiplier.get(), fast.hops), (5, Hops::Multiple { min_ttl: 250 }));
+}
+
+#[test]
 fn an_error_points_at_its_line_and_column() {
     let error = changed("asn = 65010", "asn = 65010\nhold_time = \"2s\"");
     assert_eq!((error.line, error.column), (4, 13));
@@ -64,6 +82,19 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nsource = \"fd00::1\"", "no packet goes from"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nport = 0", "port 0"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\npassword = \"\"", "1 to 80 bytes"),
+        ("asn = 65000", "asn = 1\nbfd = { interval = \"9ms\" }", "out of range"),
+        ("asn = 65000", "asn = 1\nbfd = { interval = \"11s\" }", "out of range"),
+        ("asn = 65000", "asn = 1\nbfd = { interval = 50 }", "duration with its unit"),
+        ("asn = 65000", "asn = 1\nbfd = { multiplier = 0 }", "1 to 255"),
+        ("asn = 65000", "asn = 1\nbfd = { multiplier = 256 }", "invalid value"),
+        ("asn = 65000", "asn = 1\nbfd = { min_ttl = 250 }", "multihop = true"),
+        ("asn = 65000", "asn = 1\nbfd = { multihop = true }\nttl_security = true", "several hops"),
+        ("asn = 65000", "asn = 1\nbfd = { passive = true }", "unknown field `passive`"),
+        (
+            "asn = 65000",
+            "asn = 1\nbfd = {}\n[[neighbor]]\naddress = \"10.0.0.1\"\nport = 1790\nasn = 1\nbfd = {}",
+            "two neighbors at 10.0.0.1 with BFD",
+        ),
         ("\"203.0.113.1\"", "\"203.0.113.1/32\"", "invalid IP address"),
         ("\"203.0.113.1\"", "\"255.255.255.255\"", "broadcast"),
         ("\"203.0.113.1\"", "\"::ffff:1.2.3.4\"", "IPv4 in the shape of IPv6"),

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use toml::Spanned;
 
-type Checked<T> = Result<T, Diagnostic>;
+pub(super) type Checked<T> = Result<T, Diagnostic>;
 
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     let config = Config {
@@ -142,7 +142,7 @@ fn neighbors(
     if let Some(extra) = list.get(super::MAX_NEIGHBORS) {
         return Err(source.at(extra.span(), format!("more than {} neighbors", super::MAX_NEIGHBORS)));
     }
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut addresses, mut watched) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut neighbors = Vec::new();
     for spanned in list {
         let raw = spanned.get_ref();
@@ -151,6 +151,10 @@ fn neighbors(
         let neighbor = neighbor(spanned.into_inner(), source)?;
         if !addresses.insert((neighbor.address, neighbor.port)) {
             return Err(source.at(address_span, format!("neighbor {} is there twice", neighbor.address)));
+        }
+        if neighbor.bfd.is_some() && !watched.insert(neighbor.address) {
+            let message = format!("two neighbors at {} with BFD", neighbor.address);
+            return Err(source.at(address_span, message).help("one session of BFD for each address"));
         }
         if !names.insert(neighbor.name.clone()) {
             let span = name_span.unwrap_or(address_span);
@@ -190,6 +194,7 @@ fn neighbor(raw: schema::Neighbor, source: &Source) -> Checked<Neighbor> {
         next_hop6: raw.next_hop6.map(Spanned::into_inner),
         ttl_security: raw.ttl_security,
         password: raw.password.map(|text| Password(text.into_inner())),
+        bfd: raw.bfd.map(|bfd| super::bfd::bfd(bfd, raw.ttl_security, source)).transpose()?,
     })
 }
 
@@ -240,7 +245,12 @@ fn url(text: &Spanned<String>, source: &Source) -> Checked<Url> {
     })
 }
 
-fn within(span: &Spanned<Span>, least: Duration, most: Duration, source: &Source) -> Checked<Duration> {
+pub(super) fn within(
+    span: &Spanned<Span>,
+    least: Duration,
+    most: Duration,
+    source: &Source,
+) -> Checked<Duration> {
     let value = span.get_ref().0;
     if (least..=most).contains(&value) {
         return Ok(value);

@@ -1,5 +1,6 @@
 //! Growing pauses with jitter from a seed, so that neighbors and nodes do not try in step.
 
+use crate::random::Random;
 use std::time::Duration;
 
 /// Pauses that double from `first` up to `cap`, each shortened by up to a quarter.
@@ -8,13 +9,13 @@ pub struct Backoff {
     first: Duration,
     cap: Duration,
     attempt: u32,
-    random: u64,
+    random: Random,
 }
 
 impl Backoff {
     /// Starts at `first`.
     pub const fn new(first: Duration, cap: Duration, seed: u64) -> Self {
-        Self { first, cap, attempt: 0, random: seed }
+        Self { first, cap, attempt: 0, random: Random::new(seed) }
     }
 
     /// The next pause.
@@ -23,22 +24,12 @@ impl Backoff {
         self.attempt = (self.attempt + 1).min(31);
         let pause = self.first.saturating_mul(factor).min(self.cap);
         // RFC 4271 section 10: the base times 0.75 to 1.0.
-        pause - pause.mul_f64(self.jitter() / 4.0)
+        pause - pause.mul_f64(self.random.fraction() / 4.0)
     }
 
     /// The next pause is the first again.
     pub const fn reset(&mut self) {
         self.attempt = 0;
-    }
-
-    /// From 0 to 1, by SplitMix64.
-    fn jitter(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        (bits >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -58,6 +58,10 @@ pub enum Event {
     Blocked,
     /// All bytes are out again.
     Drained,
+    /// BFD lost the way to the neighbor.
+    PathLost,
+    /// BFD found it.
+    PathFound,
 }
 
 /// A message after decoding and validation: all that the machine needs of it.
@@ -378,6 +382,15 @@ impl Machine for Session {
                 self.send_hold = self.hold_time().map(|hold| now + hold * SEND_HOLD_FACTOR);
             }
             (_, Event::Drained) => self.send_hold = None,
+            (State::OpenSent | State::OpenConfirm | State::Established, Event::PathLost) => {
+                self.refuse(Notification::new(notification::BFD_DOWN), now, actions);
+            }
+            (State::Idle | State::Active, Event::PathFound) => {
+                // What failed before failed without a path. Soon, and not at once: a path that flaps makes no tight loop.
+                self.backoff.reset();
+                self.retry = self.retry.map(|retry| retry.min(now + FIRST_RETRY));
+            }
+            (_, Event::PathLost | Event::PathFound) => {}
             // An echo of a connection that this machine has already given up.
             (_, Event::Connected | Event::ConnectFailed | Event::Lost | Event::Start | Event::Blocked) => {}
         }

@@ -288,6 +288,8 @@ fn events() -> impl Strategy<Value = Event> {
         8 => received.prop_map(Event::Received),
         1 => Just(Event::Blocked),
         1 => Just(Event::Drained),
+        1 => Just(Event::PathLost),
+        1 => Just(Event::PathFound),
     ]
 }
 

@@ -210,3 +210,32 @@ fn the_end_withdraws_everything_before_it_says_goodbye() {
     rig.session(fsm::Event::Stop { text: "gw1 ends".to_owned() });
     assert_eq!(rig.sent(), ["-203.0.113.1 -203.0.113.2", "6/2 administrative shutdown: gw1 ends"]);
 }
+
+fn path(from: bfd::State, to: bfd::State, failed: bool) -> Event {
+    let diagnostic = bfd::Diagnostic::EXPIRED;
+    Event::Bfd(bfd::Change { from, to, diagnostic, remote: bfd::State::Up, failed })
+}
+
+#[test]
+fn a_path_that_bfd_lost_ends_the_session_and_everything_is_forgotten() {
+    let mut rig = Rig::established(65000);
+    rig.feed(path(bfd::State::Init, bfd::State::Up, false));
+    rig.decide(Standing::Announced, Standing::Announced);
+    rig.sent();
+    rig.feed(path(bfd::State::Up, bfd::State::Down, true));
+    let closed = rig.actions.iter().any(|action| matches!(action, Action::Close));
+    assert!(closed && rig.machine.held() == 0 && rig.machine.session().state() == State::Idle);
+    assert_eq!(rig.sent(), ["6/10 BFD down"]);
+    rig.feed(path(bfd::State::Init, bfd::State::Up, false));
+    let soon = Time::from_millis(300) + fsm::FIRST_RETRY;
+    assert!(rig.machine.next_deadline().is_some_and(|deadline| deadline <= soon), "tried again soon");
+}
+
+#[test]
+fn bfd_that_is_not_up_or_was_taken_down_hinders_no_session() {
+    let mut rig = Rig::established(65000);
+    rig.feed(path(bfd::State::Down, bfd::State::Init, false));
+    rig.feed(path(bfd::State::Init, bfd::State::Down, false));
+    rig.feed(path(bfd::State::Up, bfd::State::Down, false));
+    assert_eq!(rig.machine.session().state(), State::Established);
+}

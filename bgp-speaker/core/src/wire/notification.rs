@@ -110,7 +110,7 @@ impl Code {
             COLLISION => "connection collision resolution",
             Self(6, 8) => "out of resources",
             Self(6, 9) => "hard reset",
-            Self(6, 10) => "BFD down",
+            BFD_DOWN => "BFD down",
             Self(6, _) => "cease",
             Self(7, _) => "ROUTE-REFRESH message error",
             SEND_HOLD_EXPIRED => "send hold timer expired",
@@ -161,6 +161,8 @@ pub const ADMINISTRATIVE_RESET: Code = Code(6, 4);
 pub const CONNECTION_REJECTED: Code = Code(6, 5);
 /// RFC 4486, RFC 4271 section 6.8.
 pub const COLLISION: Code = Code(6, 7);
+/// RFC 9384.
+pub const BFD_DOWN: Code = Code(6, 10);
 /// RFC 7313 section 5; data: the whole message.
 pub const BAD_REFRESH_LENGTH: Code = Code(7, 1);
 /// RFC 9687.
