@@ -95,7 +95,11 @@ impl Metrics {
                 "Received prefixes; none is ever accepted (RFC 8212)",
                 &["neighbor"],
             )?,
-            vip: gauge("headgate_bgp_vip_state", "0 withdrawn, 1 worsened, 2 announced", &["vip"])?,
+            vip: gauge(
+                "headgate_bgp_vip_state",
+                "0 withdrawn, 1 last choice (backup or worsened), 2 announced",
+                &["vip"],
+            )?,
             change,
             bfd: bfd::Metrics::register(&registry)?,
             registry,
@@ -176,7 +180,7 @@ impl GateMetrics {
     pub(crate) fn decided(&self, vip: IpAddr, standing: Standing) {
         self.vip.with_label_values(&[&vip.to_string()]).set(match standing {
             Standing::Withdrawn => 0,
-            Standing::Worsened => 1,
+            Standing::Backup | Standing::Worsened => 1,
             Standing::Announced => 2,
         });
     }

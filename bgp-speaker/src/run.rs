@@ -115,7 +115,7 @@ fn start(
             retry_max: config.bgp.retry_max,
             seed: seed.wrapping_add(number),
         };
-        let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings);
+        let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings, config.back.session());
         let (show, view) = watch::channel(NeighborView::new());
         views.push(view);
         let counters = metrics.neighbor(&neighbor.name);

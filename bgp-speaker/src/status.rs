@@ -3,7 +3,7 @@
 use crate::board::{Board, NeighborView};
 use base::Clock;
 use bgp_core::bfd;
-use bgp_core::config::Config;
+use bgp_core::config::{Config, Vip};
 use bgp_core::gate::Standing;
 use bgp_core::neighbor::Decision;
 use bgp_core::policy::WORST_MED;
@@ -55,7 +55,7 @@ fn text(config: &Config, board: &Board, clock: Clock) -> String {
             out,
             "{:<40} {state:<10} {reason:<13} {since:>9} {:>10}",
             vip.address,
-            med(decision(board, vip.address), vip.med)
+            med(decision(board, vip.address), vip)
         );
     }
     out
@@ -82,7 +82,7 @@ fn json(config: &Config, board: &Board, clock: Clock) -> Value {
             "state": decision.map_or("withdrawn", |decision| decision.standing.name()),
             "reason": decision.map_or("starting", |decision| decision.reason.name()),
             "since_seconds": decision.map(|decision| seconds(clock, decision.since)),
-            "med": med(decision, vip.med),
+            "med": med(decision, vip),
         })
     });
     json!({
@@ -99,10 +99,11 @@ fn decision(board: &Board, vip: std::net::IpAddr) -> Option<Decision> {
 }
 
 /// The metric that neighbors see, or would see.
-fn med(decision: Option<Decision>, configured: u32) -> u32 {
+fn med(decision: Option<Decision>, vip: &Vip) -> u32 {
     match decision.map(|decision| decision.standing) {
         Some(Standing::Worsened) => WORST_MED,
-        _ => configured,
+        Some(Standing::Backup) => vip.backup_med,
+        _ => vip.med,
     }
 }
 

@@ -13,4 +13,5 @@ pub mod neighbor;
 pub mod policy;
 mod random;
 pub mod rib_out;
+pub mod soak;
 pub mod wire;

@@ -1,14 +1,17 @@
 //! One neighbor: its session, and what it holds of ours. The machine that a neighbor's task drives.
 //!
 //! It promises that a neighbor which does not read gets no new UPDATE behind the bytes it has not taken:
-//! when it reads again, it gets the difference to the latest wish, at most once for each VIP.
+//! when it reads again, it gets the difference to the latest wish, at most once for each VIP. After a session
+//! that was lost, all VIPs are the last choice first, and stand as the gate says only after a soak.
 
 use crate::bfd;
 use crate::config::{Neighbor as NeighborConfig, Vip};
-use crate::fsm::{self, Change, Received, Session, Settings, State};
+use crate::fsm::{self, Change, Received, Session, Settings, State, Why};
 use crate::gate::{Reason, Standing};
 use crate::policy;
 use crate::rib_out::{Agreed, RibOut, Routes};
+use crate::soak::{self, Soak};
+use crate::wire::notification;
 use base_core::{Machine, Time};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -78,11 +81,14 @@ pub struct Neighbor {
     /// What the neighbor was last told about each VIP.
     told: BTreeMap<IpAddr, Standing>,
     blocked: bool,
+    soak: Soak,
+    /// When a soak last ended.
+    soaked: Time,
 }
 
 impl Neighbor {
     /// A neighbor that waits for `Start`.
-    pub fn new(config: NeighborConfig, vips: Arc<[Vip]>, settings: Settings) -> Self {
+    pub fn new(config: NeighborConfig, vips: Arc<[Vip]>, settings: Settings, soak: soak::Settings) -> Self {
         let asn = settings.local.asn;
         Self {
             config,
@@ -94,6 +100,8 @@ impl Neighbor {
             standings: None,
             told: BTreeMap::new(),
             blocked: false,
+            soak: Soak::new(soak),
+            soaked: Time::ZERO,
         }
     }
 
@@ -125,11 +133,11 @@ impl Neighbor {
         let mut inner = Vec::new();
         self.session.on(event, now, &mut inner);
         for action in inner {
-            self.run(action, actions);
+            self.run(action, now, actions);
         }
     }
 
-    fn run(&mut self, action: fsm::Action, actions: &mut Vec<Action>) {
+    fn run(&mut self, action: fsm::Action, now: Time, actions: &mut Vec<Action>) {
         match action {
             fsm::Action::Connect => actions.push(Action::Connect),
             fsm::Action::Send(bytes) => actions.push(Action::Send(bytes)),
@@ -139,13 +147,29 @@ impl Neighbor {
             }
             fsm::Action::Up(negotiated) => {
                 self.rib_out.up(Agreed { families: negotiated.families, four_octet: negotiated.four_octet });
+                self.soak.back(now);
             }
             fsm::Action::Down => {
                 self.rib_out.down();
                 self.told.clear();
             }
             fsm::Action::Refresh(family) => self.rib_out.refresh(family),
-            fsm::Action::Changed(change) => actions.push(Action::Changed(change)),
+            fsm::Action::Changed(change) => {
+                if change.from == State::Established {
+                    if was_lost(&change.why) { self.soak.lost(now) } else { self.soak.ended() }
+                }
+                actions.push(Action::Changed(change));
+            }
+        }
+    }
+
+    /// What the gate decided, as this neighbor shall hear it for now.
+    fn soften(&self, decision: Decision) -> Decision {
+        match (decision.standing, self.soak.reason()) {
+            (Standing::Announced, Some(reason)) => {
+                Decision { standing: Standing::Backup, reason, ..decision }
+            }
+            _ => decision,
         }
     }
 
@@ -168,8 +192,8 @@ impl Neighbor {
         let (Some(standings), Some(local)) = (self.standings.clone(), self.local) else { return };
         let mut routes = Routes::new();
         for vip in self.vips.iter() {
-            let standing =
-                standings.get(&vip.address).map_or(Standing::Withdrawn, |decision| decision.standing);
+            let Some(decision) = standings.get(&vip.address) else { continue };
+            let standing = self.soften(*decision).standing;
             if let Some(route) = policy::route(vip, standing, &self.config, self.asn, local) {
                 routes.insert(vip.address, route);
             }
@@ -177,14 +201,29 @@ impl Neighbor {
         self.rib_out.want(routes);
         actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
         for (vip, decision) in standings.iter() {
+            let decision = self.soften(*decision);
             // Not every neighbor can be told everything: it may not speak the VIP's family.
             let standing = if self.rib_out.holds(*vip) { decision.standing } else { Standing::Withdrawn };
             let before = self.told.insert(*vip, standing).unwrap_or(Standing::Withdrawn);
             if before != standing {
                 // A neighbor that was away is late by its own doing.
-                let since = decision.since.max(self.session.since());
-                actions.push(Action::Told { vip: *vip, decision: Decision { since, ..*decision } });
+                let since = decision.since.max(self.session.since()).max(self.soaked);
+                actions.push(Action::Told { vip: *vip, decision: Decision { since, ..decision } });
             }
+        }
+    }
+}
+
+/// Nobody wanted this end: the way to the neighbor was cut. A neighbor that ends a session in good order has lost
+/// no way.
+const fn was_lost(why: &Why) -> bool {
+    match why {
+        Why::Word(_) => true,
+        Why::Sent(notification) | Why::Got(notification) => {
+            matches!(
+                notification.code,
+                notification::HOLD_TIMER_EXPIRED | notification::SEND_HOLD_EXPIRED | notification::BFD_DOWN
+            )
         }
     }
 }
@@ -207,11 +246,14 @@ impl Machine for Neighbor {
             Event::Decided(standings) => self.standings = Some(standings),
             Event::Bfd(change) => self.path_changed(change, now, actions),
         }
+        if self.soak.pass(now) {
+            self.soaked = now;
+        }
         self.update(actions);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.session.next_deadline()
+        [self.session.next_deadline(), self.soak.next_deadline()].into_iter().flatten().min()
     }
 
     fn check_invariants(&self) {

@@ -23,21 +23,22 @@ pub fn route(
     asn: u32,
     session: IpAddr,
 ) -> Option<PathAttributes> {
-    let worse = match standing {
-        Standing::Announced => false,
-        Standing::Worsened => true,
+    let (med, last_choice) = match standing {
+        Standing::Announced => (vip.med, false),
+        Standing::Backup => (vip.backup_med, true),
+        Standing::Worsened => (WORST_MED, true),
         Standing::Withdrawn => return None,
     };
     let inside = neighbor.asn == asn;
     let mut communities = vip.communities.clone();
-    if worse && !communities.contains(&GRACEFUL_SHUTDOWN) {
+    if standing == Standing::Worsened && !communities.contains(&GRACEFUL_SHUTDOWN) {
         communities.push(GRACEFUL_SHUTDOWN);
     }
     Some(PathAttributes {
         as_path: if inside { Vec::new() } else { vec![asn] },
         next_hop: next_hop(vip.address, neighbor, session)?,
-        med: Some(if worse { WORST_MED } else { vip.med }),
-        local_pref: inside.then_some(if worse { 0 } else { LOCAL_PREF }),
+        med: Some(med),
+        local_pref: inside.then_some(if last_choice { 0 } else { LOCAL_PREF }),
         communities,
         large_communities: vip.large_communities.clone(),
     })

@@ -177,6 +177,23 @@ fn a_million_routes_cost_no_memory() {
 }
 
 #[test]
+fn a_session_that_was_lost_comes_back_as_the_last_choice_and_is_the_first_after_a_second() {
+    let rig = Rig::start();
+    rig.gateway.say("ready");
+    let mut session = rig.router.session();
+    session.expect(announced(100));
+    for _ in 0..2 {
+        drop(session);
+        session = rig.router.session();
+        let back = rig.now();
+        session.expect(Heard::Announced { vip: VIP, med: WORST, graceful_shutdown: false });
+        session.expect(announced(100));
+        let took = rig.now() - back;
+        assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");
+    }
+}
+
+#[test]
 fn the_status_says_how_neighbors_and_vips_are() {
     let rig = Rig::start();
     rig.gateway.say("ready");

@@ -9,6 +9,7 @@ mod validate;
 pub use url::Url;
 
 use crate::bfd::{Hops, Timers};
+use crate::soak::{self, HoldDown};
 use base_core::diagnose::{Diagnostic, Source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Config {
     pub health: Health,
     /// How a drain goes.
     pub drain: Drain,
+    /// How the way back goes.
+    pub back: Return,
     /// Whom to announce to.
     pub neighbors: Vec<Neighbor>,
     /// What to announce.
@@ -63,6 +66,17 @@ pub struct Health {
 pub struct Drain {
     /// How long VIPs are shown as the last choice before they are withdrawn.
     pub worsen_for: Duration,
+}
+
+/// How the way back goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// How long VIPs are the last choice in a session that was lost and is back.
+    pub soak: Duration,
+    /// How long a VIP is the last choice that this node could not serve and can again.
+    pub gate_soak: Duration,
+    /// What comes and goes often waits longer.
+    pub hold_down: Option<HoldDown>,
 }
 
 /// A BGP router to announce to.
@@ -110,6 +124,8 @@ pub struct Vip {
     pub address: IpAddr,
     /// The metric: the node with the lowest gets the traffic.
     pub med: u32,
+    /// The metric while it is back and not trusted yet.
+    pub backup_med: u32,
     /// Put it on the loopback interface before it is announced.
     pub loopback: bool,
     /// A request through it that must be answered.
@@ -118,6 +134,18 @@ pub struct Vip {
     pub communities: Vec<u32>,
     /// RFC 8092 communities.
     pub large_communities: Vec<[u32; 3]>,
+}
+
+impl Return {
+    /// The way back of a session.
+    pub const fn session(&self) -> soak::Settings {
+        soak::Settings { soak: self.soak, hold_down: self.hold_down }
+    }
+
+    /// The way back of a VIP.
+    pub const fn gate(&self) -> soak::Settings {
+        soak::Settings { soak: self.gate_soak, hold_down: self.hold_down }
+    }
 }
 
 /// Parses and validates.
@@ -139,6 +167,14 @@ pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(9);
 pub const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Longer than routers take to choose another way, with room for slow ones.
 pub const DEFAULT_WORSEN_FOR: Duration = Duration::from_secs(1);
+/// Longer than a gateway takes to find its servers again after its link was cut.
+pub const DEFAULT_SOAK: Duration = Duration::from_secs(1);
+/// A gateway that says `ready` is: it comes back at once.
+pub const DEFAULT_GATE_SOAK: Duration = Duration::ZERO;
+/// Longest wait on the way back; who waits longer has rather lost a node.
+pub const MAX_SOAK: Duration = Duration::from_secs(3600);
+/// Most losses that hold-down can ask for; as many are remembered.
+pub const MAX_CHANGES: u8 = 100;
 /// The metric of a VIP that does not name one.
 pub const DEFAULT_MED: u32 = 100;
 /// The port of BGP.

@@ -15,6 +15,8 @@ pub(super) struct File {
     pub(super) health: Health,
     #[serde(default)]
     pub(super) drain: Drain,
+    #[serde(default, rename = "return")]
+    pub(super) back: Return,
     #[serde(default)]
     pub(super) neighbor: Vec<Spanned<Neighbor>>,
     #[serde(default)]
@@ -43,6 +45,22 @@ pub(super) struct Health {
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
     pub(super) worsen_for: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Return {
+    pub(super) soak: Option<Spanned<Span>>,
+    pub(super) gate_soak: Option<Spanned<Span>>,
+    pub(super) hold_down: Option<HoldDown>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HoldDown {
+    pub(super) changes: Spanned<u8>,
+    pub(super) within: Spanned<Span>,
+    pub(super) wait: Spanned<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +94,7 @@ pub(super) struct Bfd {
 pub(super) struct Vip {
     pub(super) address: Spanned<IpAddr>,
     pub(super) med: Option<Spanned<u32>>,
+    pub(super) backup_med: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) loopback: bool,
     pub(super) probe: Option<Spanned<String>>,

@@ -36,6 +36,8 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.bgp.hold_time, 9);
     assert_eq!(config.health.watch.to_string(), DEFAULT_WATCH);
     assert_eq!(config.health.dead_after, DEFAULT_DEAD_AFTER);
+    let back = Return { soak: DEFAULT_SOAK, gate_soak: Duration::ZERO, hold_down: None };
+    assert_eq!((config.back, config.vips[0].backup_med), (back, crate::policy::WORST_MED));
     assert_eq!((config.neighbors[0].port, config.vips[0].med), (DEFAULT_PORT, DEFAULT_MED));
 }
 
@@ -101,6 +103,19 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"203.0.113.1\"", "\"2001:db8::1\"", "no next hop towards neighbor r1"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nmed = 4294967294", "nothing that is worse"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nmed = 4294967296", "invalid value"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nbackup_med = 100", "not worse than 100"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nbackup_med = 4294967295", "not worse"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[return]\nsoak = \"2h\"", "out of range"),
+        (
+            "\"203.0.113.1\"",
+            "\"203.0.113.1\"\n[return]\nhold_down = { changes = 0, within = \"1m\", wait = \"9s\" }",
+            "after 0 changes",
+        ),
+        (
+            "\"203.0.113.1\"",
+            "\"203.0.113.1\"\n[return]\nhold_down = { changes = 3, within = \"1m\" }",
+            "missing field `wait`",
+        ),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\ncommunities = [\"65536:1\"]", "not a community"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nlarge_communities = [\"1:2\"]", "not a community"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nprobe = \"http://203.0.113.2/\"", "goes to 203.0.113.2"),

@@ -1,7 +1,9 @@
 //! From the file's shape to a [`Config`]: every rule that needs more than a type.
 
 use super::schema::{self, File};
-use super::{Bgp, Config, Drain, Health, Neighbor, Password, Url, Vip};
+use super::{Bgp, Config, Drain, Health, Neighbor, Password, Return, Url, Vip};
+use crate::policy::WORST_MED;
+use crate::soak::HoldDown;
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use std::collections::BTreeSet;
@@ -17,6 +19,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         bgp: bgp(file.bgp, source)?,
         health: health(file.health, source)?,
         drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
+        back: back(&file.back, source)?,
         vips: vips(file.vip, source)?,
         neighbors: Vec::new(),
     };
@@ -68,6 +71,31 @@ fn health(health: schema::Health, source: &Source) -> Checked<Health> {
     Ok(Health { watch, dead_after })
 }
 
+fn back(back: &schema::Return, source: &Source) -> Checked<Return> {
+    let soak = |span: &Option<Spanned<Span>>, default| {
+        span.as_ref().map_or(Ok(default), |span| within(span, Duration::ZERO, super::MAX_SOAK, source))
+    };
+    Ok(Return {
+        soak: soak(&back.soak, super::DEFAULT_SOAK)?,
+        gate_soak: soak(&back.gate_soak, super::DEFAULT_GATE_SOAK)?,
+        hold_down: back.hold_down.as_ref().map(|raw| hold_down(raw, source)).transpose()?,
+    })
+}
+
+fn hold_down(raw: &schema::HoldDown, source: &Source) -> Checked<HoldDown> {
+    let changes = *raw.changes.get_ref();
+    if !(1..=super::MAX_CHANGES).contains(&changes) {
+        let message = format!("hold-down after {changes} changes");
+        return Err(source.at(raw.changes.span(), message).help(format!("1 to {}", super::MAX_CHANGES)));
+    }
+    let second = Duration::from_secs(1);
+    Ok(HoldDown {
+        changes: changes.into(),
+        within: within(&raw.within, second, super::MAX_SOAK, source)?,
+        wait: within(&raw.wait, second, super::MAX_SOAK, source)?,
+    })
+}
+
 fn vips(list: Vec<Spanned<schema::Vip>>, source: &Source) -> Checked<Vec<Vip>> {
     let mut seen = BTreeSet::new();
     if let Some(extra) = list.get(super::MAX_VIPS) {
@@ -89,9 +117,11 @@ fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checke
         let message = format!("the probe of {address} goes to {}", url.address.ip());
         return Err(source.at(span.span(), message).help("a probe goes through the VIP that it guards"));
     }
+    let med = vip.med.map_or(Ok(super::DEFAULT_MED), |med| self::med(&med, source))?;
     Ok(Vip {
         address,
-        med: vip.med.map_or(Ok(super::DEFAULT_MED), |med| self::med(&med, source))?,
+        med,
+        backup_med: vip.backup_med.map_or(Ok(WORST_MED), |backup| backup_med(&backup, med, source))?,
         loopback: vip.loopback,
         probe,
         communities: communities(&vip.communities, source, |[high, low]: [u32; 2]| {
@@ -105,9 +135,18 @@ fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checke
 /// The two largest are kept for VIPs that are worsened, so that worse is always worse.
 fn med(med: &Spanned<u32>, source: &Source) -> Checked<u32> {
     let value = *med.get_ref();
-    if value >= crate::policy::WORST_MED {
+    if value >= WORST_MED {
         let message = format!("the metric {value} leaves nothing that is worse");
         return Err(source.at(med.span(), message).help("0 to 4294967293; the lowest gets the traffic"));
+    }
+    Ok(value)
+}
+
+fn backup_med(backup: &Spanned<u32>, med: u32, source: &Source) -> Checked<u32> {
+    let value = *backup.get_ref();
+    if !(med..=WORST_MED).contains(&value) || value == med {
+        let message = format!("a backup metric of {value} is not worse than {med}");
+        return Err(source.at(backup.span(), message).help(format!("above med, up to {WORST_MED}")));
     }
     Ok(value)
 }

@@ -3,27 +3,33 @@
 //! The gate asks for one thing only: can the gateway of this node serve. What stands behind the gateway
 //! is not asked, because all nodes share it, and a VIP that leaves every node helps nobody. It promises: a
 //! stream that ends without a word withdraws at once; one that says nothing for `dead_after` withdraws;
-//! `draining` makes worse first and withdraws later; `moved` never withdraws while the successor shows up.
+//! `draining` makes worse first and withdraws later; `moved` never withdraws while the successor shows up; what was
+//! bad and is good again comes back as the last choice first, if so configured.
 
 mod feed;
 mod probes;
+mod vip;
 
 pub use feed::Reading;
 
 use crate::config::Config;
+use crate::soak;
 use base_core::{Machine, Time};
 use feed::Feed;
 use probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
+use vip::{Verdict, Vip};
 
 /// How a VIP is shown to the neighbors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
     /// As configured.
     Announced,
-    /// As the last choice.
+    /// As the last choice, because it is back and not trusted yet.
+    Backup,
+    /// As the last choice, because it goes away.
     Worsened,
     /// Not at all.
     Withdrawn,
@@ -52,6 +58,10 @@ pub enum Reason {
     ProbeFailed,
     /// The VIP could not be put on the loopback interface.
     NoAddress,
+    /// It is back, and waits for its soak to pass.
+    Soak,
+    /// It comes and goes, and waits longer.
+    HoldDown,
 }
 
 /// What happens to the gate.
@@ -130,6 +140,8 @@ pub struct Settings {
     pub dead_after: Duration,
     /// How long a drained VIP is shown as the last choice.
     pub worsen_for: Duration,
+    /// How a VIP comes back that was bad.
+    pub soak: soak::Settings,
     /// Every VIP.
     pub vips: BTreeSet<IpAddr>,
     /// Those that requests are sent through.
@@ -150,7 +162,7 @@ pub struct Gate {
     missing: BTreeSet<IpAddr>,
     /// When a drain stops being only worse.
     drain_until: Option<Time>,
-    decided: BTreeMap<IpAddr, (Standing, Reason)>,
+    vips: BTreeMap<IpAddr, Vip>,
 }
 
 impl Settings {
@@ -162,6 +174,7 @@ impl Settings {
         Self {
             dead_after: config.health.dead_after,
             worsen_for: config.drain.worsen_for,
+            soak: config.back.gate(),
             vips: select(|_| true),
             probed: select(|vip| vip.probe.is_some()),
             loopback: select(|vip| vip.loopback),
@@ -178,13 +191,13 @@ impl Gate {
             probes: Probes::new(&settings.probed),
             missing: settings.loopback.clone(),
             drain_until: None,
-            decided: BTreeMap::new(),
+            vips: settings.vips.iter().map(|vip| (*vip, Vip::new(settings.soak))).collect(),
             settings,
         }
     }
 
     /// What holds for every VIP.
-    fn node(&self, now: Time) -> (Standing, Reason) {
+    fn node(&self, now: Time) -> Verdict {
         match self.feed.reason() {
             Reason::Ready => (Standing::Announced, Reason::Ready),
             Reason::Draining if self.drain_until.is_some_and(|until| now < until) => {
@@ -198,7 +211,7 @@ impl Gate {
         match (self.feed.reason(), self.drain_until) {
             (Reason::Draining, None) => {
                 // What nobody uses yet has nothing to be moved gently.
-                let used = self.decided.values().any(|(standing, _)| *standing != Standing::Withdrawn);
+                let used = self.vips.values().any(|vip| vip.standing() != Standing::Withdrawn);
                 self.drain_until = Some(if used { now + self.settings.worsen_for } else { now });
             }
             (Reason::Draining, Some(_)) => {}
@@ -208,17 +221,17 @@ impl Gate {
             return;
         }
         let (standing, reason) = self.node(now);
-        for vip in &self.settings.vips {
+        for (address, vip) in &mut self.vips {
             let mut verdict = (standing, reason);
             if standing != Standing::Withdrawn {
-                if self.missing.contains(vip) {
+                if self.missing.contains(address) {
                     verdict = (Standing::Withdrawn, Reason::NoAddress);
-                } else if !self.probes.good(*vip) {
+                } else if !self.probes.good(*address) {
                     verdict = (Standing::Withdrawn, Reason::ProbeFailed);
                 }
             }
-            if self.decided.insert(*vip, verdict) != Some(verdict) {
-                actions.push(Action::Decide { vip: *vip, standing: verdict.0, reason: verdict.1 });
+            if let Some((standing, reason)) = vip.judge(verdict, now) {
+                actions.push(Action::Decide { vip: *address, standing, reason });
             }
         }
     }
@@ -255,21 +268,21 @@ impl Machine for Gate {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let drain = self
-            .drain_until
-            .filter(|_| self.decided.values().any(|(standing, _)| *standing == Standing::Worsened));
-        [self.feed.next_deadline(), self.probes.next_deadline(), drain].into_iter().flatten().min()
+        let drain =
+            self.drain_until.filter(|_| self.vips.values().any(|vip| vip.standing() == Standing::Worsened));
+        let soak = self.vips.values().filter_map(Vip::next_deadline).min();
+        [self.feed.next_deadline(), self.probes.next_deadline(), drain, soak].into_iter().flatten().min()
     }
 
     fn check_invariants(&self) {
         self.feed.check_invariants();
         let serves = matches!(self.feed.reason(), Reason::Ready | Reason::Draining);
-        for (vip, (standing, _)) in &self.decided {
+        for (vip, standing) in self.vips.iter().map(|(address, vip)| (address, vip.standing())) {
             assert!(
-                *standing == Standing::Withdrawn || serves,
+                standing == Standing::Withdrawn || serves,
                 "{vip} is announced by a gateway that cannot serve"
             );
-            assert!(*standing == Standing::Withdrawn || !self.missing.contains(vip), "{vip} is not there");
+            assert!(standing == Standing::Withdrawn || !self.missing.contains(vip), "{vip} is not there");
         }
     }
 }
@@ -279,6 +292,7 @@ impl Standing {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Announced => "announced",
+            Self::Backup => "backup",
             Self::Worsened => "worsened",
             Self::Withdrawn => "withdrawn",
         }
@@ -299,6 +313,8 @@ impl Reason {
             Self::MoveFailed => "move_failed",
             Self::ProbeFailed => "probe_failed",
             Self::NoAddress => "no_address",
+            Self::Soak => "soak",
+            Self::HoldDown => "hold_down",
         }
     }
 }

@@ -22,10 +22,15 @@ struct Rig {
 
 impl Rig {
     fn new(vips: &[IpAddr]) -> Self {
+        Self::soaking(vips, soak::Settings { soak: Duration::ZERO, hold_down: None })
+    }
+
+    fn soaking(vips: &[IpAddr], soak: soak::Settings) -> Self {
         let only = |vip| vips.iter().copied().filter(|one| *one == vip).collect();
         let settings = Settings {
             dead_after: Duration::from_millis(300),
             worsen_for: Duration::from_secs(1),
+            soak,
             vips: vips.iter().copied().collect(),
             probed: only(PROBED),
             loopback: only(ON_LO),
@@ -287,6 +292,41 @@ fn a_vip_that_is_not_on_lo_is_not_announced() {
     rig.feed(Event::Address { vip: ON_LO, present: false });
     assert_eq!(rig.stands(ON_LO), (Standing::Withdrawn, Reason::NoAddress));
     assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
+}
+
+#[test]
+fn with_a_soak_the_first_start_is_at_once_and_each_way_back_is_slow() {
+    let second = Duration::from_secs(1);
+    let mut rig = Rig::soaking(&[VIP, PROBED], soak::Settings { soak: second, hold_down: None });
+    let wait_serving = |rig: &mut Rig, ms: u64| {
+        for _ in 0..ms / 100 {
+            rig.wait(100);
+            rig.say(Reading::Ready);
+        }
+    };
+    rig.wait(5000);
+    assert_eq!(rig.stands(VIP).0, Standing::Withdrawn);
+    rig.say(Reading::Ready);
+    rig.feed(Event::Probed { vip: PROBED, served: Some(true) });
+    for vip in [VIP, PROBED] {
+        assert_eq!(rig.stands(vip), (Standing::Announced, Reason::Ready), "a start is no return");
+    }
+    rig.say(Reading::NotReady);
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::NotReady));
+    rig.say(Reading::Ready);
+    assert_eq!(rig.stands(VIP), (Standing::Backup, Reason::Soak));
+    wait_serving(&mut rig, 900);
+    rig.say(Reading::NotReady);
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::NotReady), "the way down is never slow");
+    rig.say(Reading::Ready);
+    wait_serving(&mut rig, 900);
+    assert_eq!(rig.stands(VIP), (Standing::Backup, Reason::Soak));
+    wait_serving(&mut rig, 100);
+    assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
+    rig.say(Reading::Draining);
+    assert_eq!(rig.stands(VIP), (Standing::Worsened, Reason::Draining));
+    rig.say(Reading::Ready);
+    assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready), "it never was away");
 }
 
 fn events() -> impl Strategy<Value = Event> {

@@ -3,7 +3,7 @@ use crate::config;
 use crate::fsm::negotiate::Local;
 use crate::wire::attribute::Value;
 use crate::wire::prefix::Family;
-use crate::wire::{Message, Open, RouteRefresh, decode};
+use crate::wire::{Message, Notification, Open, RouteRefresh, decode};
 use base_core::diagnose::Source;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ const CONFIG: &str = r#"
 
 struct Rig {
     machine: Neighbor,
+    now: Time,
     actions: Vec<Action>,
 }
 
@@ -34,8 +35,9 @@ impl Rig {
         config.neighbors[0].asn = neighbor_asn;
         let local = Local { asn: 65010, identifier: config.bgp.router_id, hold_time: 9, neighbor_asn };
         let settings = Settings { local, retry_max: Duration::from_secs(10), seed: 1 };
-        let machine = Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings);
-        Self { machine, actions: Vec::new() }
+        let soak = config.back.session();
+        let machine = Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings, soak);
+        Self { machine, now: Time::from_millis(300), actions: Vec::new() }
     }
 
     fn established(neighbor_asn: u32) -> Self {
@@ -61,8 +63,14 @@ impl Rig {
     }
 
     fn feed(&mut self, event: Event) {
-        self.machine.on(event, Time::from_millis(300), &mut self.actions);
+        self.machine.on(event, self.now, &mut self.actions);
         self.machine.check_invariants();
+    }
+
+    /// Goes to the next deadline.
+    fn wait(&mut self) {
+        self.now = self.machine.next_deadline().unwrap().max(self.now);
+        self.session(fsm::Event::Tick);
     }
 
     fn decide(&mut self, one: Standing, two: Standing) {
@@ -166,11 +174,49 @@ fn a_new_session_and_a_refresh_get_everything_again() {
         subtype: 0,
     })));
     assert_eq!(rig.sent(), first[2..4]);
-    rig.session(fsm::Event::Lost);
-    rig.feed(Event::Session(fsm::Event::Tick));
-    rig.machine.on(Event::Session(fsm::Event::Tick), Time::from_millis(1000), &mut rig.actions);
+    rig.session(fsm::Event::Received(Received::Notification(Notification::cease(
+        notification::ADMINISTRATIVE_RESET,
+        "",
+    ))));
+    rig.wait();
     rig.establish(65000);
     assert_eq!(rig.sent(), first);
+}
+
+#[test]
+fn after_a_lost_session_all_is_the_last_choice_for_a_second_then_as_it_was() {
+    let bfd = Received::Bad(Notification::new(notification::BFD_DOWN));
+    for lost in [fsm::Event::Lost, fsm::Event::Received(bfd), fsm::Event::Tick] {
+        let mut rig = Rig::established(65000);
+        rig.decide(Standing::Announced, Standing::Worsened);
+        rig.sent();
+        rig.now += Duration::from_secs(9);
+        rig.session(lost);
+        rig.wait();
+        rig.sent();
+        rig.establish(65000);
+        let sent = rig.sent();
+        let one = |med: u32| {
+            format!("+203.0.113.1 path [65010] via 10.0.0.2 med {med} communities [fd, f2, 00, 07]")
+        };
+        let two = "+203.0.113.2 path [65010] via 10.0.0.2 med 4294967294 communities [ff, ff, 00, 00]";
+        assert_eq!(sent[2..4], [one(u32::MAX - 1), two.to_owned()], "it serves, and without a goodbye");
+        rig.decide(Standing::Withdrawn, Standing::Worsened);
+        assert_eq!(rig.sent(), ["-203.0.113.1"], "the way down is never slow");
+        rig.decide(Standing::Announced, Standing::Worsened);
+        assert_eq!(rig.sent(), [one(u32::MAX - 1)]);
+        let back = rig.now;
+        rig.wait();
+        assert_eq!(rig.now.since(back), Duration::from_secs(1));
+        assert_eq!(rig.sent(), [one(100)], "and only what changed");
+    }
+}
+
+#[test]
+fn inside_the_own_as_a_backup_is_the_last_choice_by_local_preference() {
+    let mut rig = Rig::established(65010);
+    rig.decide(Standing::Withdrawn, Standing::Backup);
+    assert_eq!(rig.sent()[2], "+203.0.113.2 path [] via 10.0.0.2 med 4294967294 pref 0");
 }
 
 #[test]
