@@ -194,6 +194,26 @@ fn a_session_that_was_lost_comes_back_as_the_last_choice_and_is_the_first_after_
 }
 
 #[test]
+fn a_vip_that_serves_every_second_request_is_withdrawn_and_does_not_flap() {
+    let [a, b, c] = rig::network();
+    let vip = IpAddr::from([a, b, c, 9]);
+    rig::flapping_server((vip, 8080).into());
+    let probed = format!("[[vip]]\naddress = \"{vip}\"\nprobe = \"http://{vip}:8080/\"");
+    let rig = Rig::with_more("", &probed);
+    rig.gateway.say("ready");
+    let mut session = rig.router.session();
+    session.skip_to(&Heard::Announced { vip, med: 100, graceful_shutdown: false });
+    session.skip_to(&Heard::Withdrawn { vip });
+    let again = Heard::Announced { vip, med: 100, graceful_shutdown: false };
+    session.expect_none_of(&again, Duration::from_secs(1));
+    let json: serde_json::Value = serde_json::from_str(&rig.ask(&["status", "--json"])).expect("JSON");
+    assert_eq!(
+        (&json["vips"][0]["state"], &json["vips"][1]["reason"]),
+        (&"announced".into(), &"probe_failed".into())
+    );
+}
+
+#[test]
 fn the_status_says_how_neighbors_and_vips_are() {
     let rig = Rig::start();
     rig.gateway.say("ready");

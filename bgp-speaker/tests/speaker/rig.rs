@@ -30,14 +30,23 @@ pub(crate) struct Rig {
 impl Rig {
     /// A speaker with one VIP, `203.0.113.1` with the metric 100, and one neighbor, the router.
     pub(crate) fn start() -> Self {
-        let router = Router::listen();
-        let address = router.address();
-        let neighbor = format!("address = \"{}\"\nport = {}\nasn = 65000", address.ip(), address.port());
-        Self::with(router, &neighbor)
+        Self::with_more("", "")
     }
 
     /// The same, with another neighbor in the router's place.
     pub(crate) fn with(router: Router, neighbor: &str) -> Self {
+        Self::configured(router, neighbor, "", "")
+    }
+
+    /// The usual router, and more configuration: `top` before the first table, `bottom` behind the last.
+    pub(crate) fn with_more(top: &str, bottom: &str) -> Self {
+        let router = Router::listen();
+        let address = router.address();
+        let neighbor = format!("address = \"{}\"\nport = {}\nasn = 65000", address.ip(), address.port());
+        Self::configured(router, &neighbor, top, bottom)
+    }
+
+    fn configured(router: Router, neighbor: &str, top: &str, bottom: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::listen();
         let [a, b, c] = network();
@@ -45,6 +54,7 @@ impl Rig {
         let config = format!(
             r#"
             node = "gw1"
+            {top}
             [bgp]
             asn = 4200000010
             router_id = "10.0.0.2"
@@ -62,6 +72,7 @@ impl Rig {
             med = 100
             communities = ["65010:7"]
             large_communities = ["4200000010:1:2"]
+            {bottom}
             "#,
             folder.path().join("bgp.sock").display(),
             gateway.address(),
@@ -131,6 +142,20 @@ pub(crate) fn refuse(verb: &str, text: &str) -> (ExitStatus, String) {
     std::fs::write(&file, text).expect("the configuration");
     let Output { status, stderr, .. } = speaker().arg(verb).arg(&file).output().expect("headgate-bgp");
     (status, String::from_utf8(stderr).expect("text"))
+}
+
+/// A web server at this address that answers every second request with 503.
+pub(crate) fn flapping_server(address: SocketAddr) {
+    let listener = std::net::TcpListener::bind(address).expect("a free port");
+    std::thread::spawn(move || {
+        for (turn, stream) in (0_usize..).zip(listener.incoming()) {
+            let Ok(mut stream) = stream else { return };
+            let status = if turn % 2 == 0 { "200 OK" } else { "503 Service Unavailable" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).and_then(|_| stream.write_all(answer.as_bytes()));
+        }
+    });
 }
 
 /// Waits without anything to wait for; only between two looks at something that cannot be waited on.

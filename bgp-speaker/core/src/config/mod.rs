@@ -9,6 +9,7 @@ mod validate;
 pub use url::Url;
 
 use crate::bfd::{Hops, Timers};
+use crate::gate::Fall;
 use crate::soak::{self, HoldDown};
 use base_core::diagnose::{Diagnostic, Source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -29,6 +30,8 @@ pub struct Config {
     pub drain: Drain,
     /// How the way back goes.
     pub back: Return,
+    /// When a VIP whose requests fail is bad.
+    pub probe: Fall,
     /// Whom to announce to.
     pub neighbors: Vec<Neighbor>,
     /// What to announce.
@@ -130,6 +133,8 @@ pub struct Vip {
     pub loopback: bool,
     /// A request through it that must be answered.
     pub probe: Option<Url>,
+    /// What becomes of it when it fails while the gateway lives.
+    pub on_down: OnDown,
     /// RFC 1997 communities.
     pub communities: Vec<u32>,
     /// RFC 8092 communities.
@@ -146,6 +151,17 @@ impl Return {
     pub const fn gate(&self) -> soak::Settings {
         soak::Settings { soak: self.gate_soak, hold_down: self.hold_down }
     }
+}
+
+/// What becomes of a VIP that fails while the gateway lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDown {
+    /// It is withdrawn.
+    #[default]
+    Withdraw,
+    /// It becomes the last choice.
+    Worsen,
 }
 
 /// Parses and validates.
@@ -175,6 +191,10 @@ pub const DEFAULT_GATE_SOAK: Duration = Duration::ZERO;
 pub const MAX_SOAK: Duration = Duration::from_secs(3600);
 /// Most losses that hold-down can ask for; as many are remembered.
 pub const MAX_CHANGES: u8 = 100;
+/// Two of five requests, so that a check that fails every second or third time is bad.
+pub const DEFAULT_FALL: Fall = Fall { fall: 2, window: 5 };
+/// The widest window: one bit for each request.
+pub const MAX_WINDOW: u32 = 64;
 /// The metric of a VIP that does not name one.
 pub const DEFAULT_MED: u32 = 100;
 /// The port of BGP.

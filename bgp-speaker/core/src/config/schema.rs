@@ -1,5 +1,6 @@
 //! The shape of the file, as serde reads it. Values that can be wrong keep their place in the text.
 
+use super::OnDown;
 use base_core::units::Span;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,6 +18,8 @@ pub(super) struct File {
     pub(super) drain: Drain,
     #[serde(default, rename = "return")]
     pub(super) back: Return,
+    #[serde(default)]
+    pub(super) probe: Probe,
     #[serde(default)]
     pub(super) neighbor: Vec<Spanned<Neighbor>>,
     #[serde(default)]
@@ -53,6 +56,13 @@ pub(super) struct Return {
     pub(super) soak: Option<Spanned<Span>>,
     pub(super) gate_soak: Option<Spanned<Span>>,
     pub(super) hold_down: Option<HoldDown>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Probe {
+    pub(super) fall: Option<Spanned<u32>>,
+    pub(super) window: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +108,8 @@ pub(super) struct Vip {
     #[serde(default)]
     pub(super) loopback: bool,
     pub(super) probe: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) on_down: OnDown,
     #[serde(default)]
     pub(super) communities: Vec<Spanned<String>>,
     #[serde(default)]

@@ -37,6 +37,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.health.watch.to_string(), DEFAULT_WATCH);
     assert_eq!(config.health.dead_after, DEFAULT_DEAD_AFTER);
     let back = Return { soak: DEFAULT_SOAK, gate_soak: Duration::ZERO, hold_down: None };
+    assert_eq!((config.probe, config.vips[0].on_down), (DEFAULT_FALL, OnDown::Withdraw));
     assert_eq!((config.back, config.vips[0].backup_med), (back, crate::policy::WORST_MED));
     assert_eq!((config.neighbors[0].port, config.vips[0].med), (DEFAULT_PORT, DEFAULT_MED));
 }
@@ -105,6 +106,10 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nmed = 4294967296", "invalid value"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nbackup_med = 100", "not worse than 100"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\nbackup_med = 4294967295", "not worse"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\non_down = \"stay\"", "unknown variant `stay`"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nfall = 0", "0 is out of range"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nwindow = 65", "65 is out of range"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nwindow = 1", "2 failures never happen"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\n[return]\nsoak = \"2h\"", "out of range"),
         (
             "\"203.0.113.1\"",

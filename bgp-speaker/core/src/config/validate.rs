@@ -2,6 +2,7 @@
 
 use super::schema::{self, File};
 use super::{Bgp, Config, Drain, Health, Neighbor, Password, Return, Url, Vip};
+use crate::gate::Fall;
 use crate::policy::WORST_MED;
 use crate::soak::HoldDown;
 use base_core::diagnose::{Diagnostic, Source};
@@ -20,6 +21,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         health: health(file.health, source)?,
         drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
         back: back(&file.back, source)?,
+        probe: probe(&file.probe, source)?,
         vips: vips(file.vip, source)?,
         neighbors: Vec::new(),
     };
@@ -82,6 +84,24 @@ fn back(back: &schema::Return, source: &Source) -> Checked<Return> {
     })
 }
 
+fn probe(raw: &schema::Probe, source: &Source) -> Checked<Fall> {
+    let number = |span: &Option<Spanned<u32>>, default, most| match span {
+        Some(span) if !(1..=most).contains(span.get_ref()) => Err(source
+            .at(span.span(), format!("{} is out of range", span.get_ref()))
+            .help(format!("1 to {most}"))),
+        Some(span) => Ok(*span.get_ref()),
+        None => Ok(default),
+    };
+    let fall = number(&raw.fall, super::DEFAULT_FALL.fall, super::MAX_WINDOW)?;
+    let window = number(&raw.window, super::DEFAULT_FALL.window.max(fall), super::MAX_WINDOW)?;
+    if fall > window {
+        let span = raw.window.as_ref().or(raw.fall.as_ref()).map_or(0..0, Spanned::span);
+        let message = format!("{fall} failures never happen among {window} requests");
+        return Err(source.at(span, message).help("fall at most as large as window"));
+    }
+    Ok(Fall { fall, window })
+}
+
 fn hold_down(raw: &schema::HoldDown, source: &Source) -> Checked<HoldDown> {
     let changes = *raw.changes.get_ref();
     if !(1..=super::MAX_CHANGES).contains(&changes) {
@@ -124,6 +144,7 @@ fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checke
         backup_med: vip.backup_med.map_or(Ok(WORST_MED), |backup| backup_med(&backup, med, source))?,
         loopback: vip.loopback,
         probe,
+        on_down: vip.on_down,
         communities: communities(&vip.communities, source, |[high, low]: [u32; 2]| {
             let part = |number| u16::try_from(number).ok().map(u32::from);
             Some(part(high)? << 16 | part(low)?)

@@ -11,8 +11,9 @@ mod probes;
 mod vip;
 
 pub use feed::Reading;
+pub use probes::{Fall, PROBE_TIMEOUT};
 
-use crate::config::Config;
+use crate::config::{Config, OnDown};
 use crate::soak;
 use base_core::{Machine, Time};
 use feed::Feed;
@@ -29,7 +30,7 @@ pub enum Standing {
     Announced,
     /// As the last choice, because it is back and not trusted yet.
     Backup,
-    /// As the last choice, because it goes away.
+    /// As the last choice, because it goes away or is not well.
     Worsened,
     /// Not at all.
     Withdrawn,
@@ -148,6 +149,10 @@ pub struct Settings {
     pub probed: BTreeSet<IpAddr>,
     /// Those that must be on the loopback interface.
     pub loopback: BTreeSet<IpAddr>,
+    /// Those that a failure makes worse and does not withdraw.
+    pub worsened: BTreeSet<IpAddr>,
+    /// How many failed requests are too many.
+    pub fall: Fall,
     /// Makes this node's pauses differ from those of others.
     pub seed: u64,
 }
@@ -178,6 +183,8 @@ impl Settings {
             vips: select(|_| true),
             probed: select(|vip| vip.probe.is_some()),
             loopback: select(|vip| vip.loopback),
+            worsened: select(|vip| vip.on_down == OnDown::Worsen),
+            fall: config.probe,
             seed,
         }
     }
@@ -188,7 +195,7 @@ impl Gate {
     pub fn new(settings: Settings) -> Self {
         Self {
             feed: Feed::new(settings.dead_after, settings.seed),
-            probes: Probes::new(&settings.probed),
+            probes: Probes::new(&settings.probed, settings.fall),
             missing: settings.loopback.clone(),
             drain_until: None,
             vips: settings.vips.iter().map(|vip| (*vip, Vip::new(settings.soak))).collect(),
@@ -229,6 +236,11 @@ impl Gate {
                 } else if !self.probes.good(*address) {
                     verdict = (Standing::Withdrawn, Reason::ProbeFailed);
                 }
+            }
+            // What lives and serves badly may still be better than nothing; what is dead is not.
+            let lives = matches!(verdict.1, Reason::NotReady | Reason::ProbeFailed);
+            if lives && vip.standing() != Standing::Withdrawn && self.settings.worsened.contains(address) {
+                verdict.0 = Standing::Worsened;
             }
             if let Some((standing, reason)) = vip.judge(verdict, now) {
                 actions.push(Action::Decide { vip: *address, standing, reason });
@@ -276,8 +288,12 @@ impl Machine for Gate {
 
     fn check_invariants(&self) {
         self.feed.check_invariants();
-        let serves = matches!(self.feed.reason(), Reason::Ready | Reason::Draining);
         for (vip, standing) in self.vips.iter().map(|(address, vip)| (address, vip.standing())) {
+            let serves = match self.feed.reason() {
+                Reason::Ready | Reason::Draining => true,
+                Reason::NotReady => self.settings.worsened.contains(vip),
+                _ => false,
+            };
             assert!(
                 standing == Standing::Withdrawn || serves,
                 "{vip} is announced by a gateway that cannot serve"
@@ -318,8 +334,6 @@ impl Reason {
         }
     }
 }
-
-pub use probes::PROBE_TIMEOUT;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,8 @@
-//! Real requests through each VIP: when the next is due, and how many in a row failed.
+//! Real requests through each VIP: when the next is due, and whether enough of the latest were served.
+//!
+//! A VIP is bad when `fall` of the latest `window` requests failed, in a row or not. One that failed in one row, as
+//! something that was away for a moment does, is good again with the next success. One that failed here and there
+//! is flapping, and must first have a window without a failure: otherwise it would come and go all the time.
 
 use super::Action;
 use base_core::Time;
@@ -6,58 +10,92 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// How many failures are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fall {
+    /// So many failures
+    pub fall: u32,
+    /// among so many requests; at most 64.
+    pub window: u32,
+}
+
 /// The probes of all VIPs that have one.
 #[derive(Debug)]
-pub(super) struct Probes(BTreeMap<IpAddr, Probe>);
+pub(super) struct Probes {
+    rule: Fall,
+    vips: BTreeMap<IpAddr, Probe>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Probe {
     good: bool,
-    failures: u32,
+    /// The latest requests, the last in the lowest bit: 1 failed.
+    failures: u64,
+    /// It failed here and there.
+    flapping: bool,
     /// `None` before the first.
     due: Option<Time>,
     in_flight: bool,
 }
 
+impl Fall {
+    const fn too_many(self, failures: u64) -> bool {
+        failures.count_ones() >= self.fall
+    }
+
+    const fn push(self, failures: u64, failed: bool) -> u64 {
+        let window = u64::MAX >> (64 - if self.window > 64 { 64 } else { self.window });
+        (failures << 1 | failed as u64) & window
+    }
+}
+
+impl Probe {
+    fn judge(&mut self, failed: bool, rule: Fall) {
+        self.failures = rule.push(self.failures, failed);
+        let too_many = rule.too_many(self.failures);
+        if failed && too_many && self.good {
+            self.good = false;
+            // One row of failures, and nothing but successes before: all ones at the low end.
+            self.flapping = self.failures & self.failures.wrapping_add(1) != 0;
+        } else if !failed && (!self.flapping || self.failures == 0) {
+            self.good = true;
+        }
+    }
+}
+
 impl Probes {
-    pub(super) fn new(vips: &BTreeSet<IpAddr>) -> Self {
-        let probe = |vip: &IpAddr| (*vip, Probe { good: false, failures: 0, due: None, in_flight: false });
-        Self(vips.iter().map(probe).collect())
+    pub(super) fn new(vips: &BTreeSet<IpAddr>, rule: Fall) -> Self {
+        Self { rule, vips: vips.iter().map(|vip| (*vip, Probe::default())).collect() }
     }
 
     /// A VIP without a probe has nothing against it.
     pub(super) fn good(&self, vip: IpAddr) -> bool {
-        self.0.get(&vip).is_none_or(|probe| probe.good)
+        self.vips.get(&vip).is_none_or(|probe| probe.good)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.0.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
+        self.vips.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
     }
 
     pub(super) fn probed(&mut self, vip: IpAddr, served: Option<bool>) {
-        let Some(probe) = self.0.get_mut(&vip) else { return };
+        let Some(probe) = self.vips.get_mut(&vip) else { return };
         probe.in_flight = false;
-        match served {
-            Some(true) => {
-                probe.failures = 0;
-                probe.good = true;
-            }
-            Some(false) => {
-                probe.failures = probe.failures.saturating_add(1);
-                probe.good &= probe.failures < FALL;
-            }
-            None => {}
+        if let Some(served) = served {
+            probe.judge(!served, self.rule);
         }
     }
 
-    /// The gateway has just become ready: what failed is asked again at once.
+    /// The gateway has just become ready: what failed is asked again at once. That it failed while the gateway was
+    /// away says nothing about now.
     pub(super) fn hurry(&mut self, now: Time) {
-        self.0.values_mut().filter(|probe| !probe.good).for_each(|probe| probe.due = Some(now));
+        for probe in self.vips.values_mut().filter(|probe| !probe.good) {
+            *probe = Probe { due: Some(now), in_flight: probe.in_flight, ..Probe::default() };
+        }
     }
 
     /// Sends what is due, at a fixed rate that does not depend on how long an answer takes.
     pub(super) fn run(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for (vip, probe) in &mut self.0 {
+        for (vip, probe) in &mut self.vips {
             let due = probe.due.unwrap_or(now);
             if !probe.in_flight && due <= now {
                 probe.in_flight = true;
@@ -74,5 +112,39 @@ impl Probes {
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// A request that takes longer failed.
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
-/// So many failures in a row withdraw; one success announces again.
-const FALL: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::{Fall, Probe};
+
+    /// What is good after each request: `+` was served, `-` failed.
+    fn verdicts(rule: Fall, requests: &str) -> String {
+        let mut probe = Probe::default();
+        let judge = |request| {
+            probe.judge(request == '-', rule);
+            if probe.good { '+' } else { '-' }
+        };
+        requests.chars().map(judge).collect()
+    }
+
+    #[test]
+    fn failures_are_counted_within_the_window_and_a_flapping_check_stays_down() {
+        let rule = Fall { fall: 2, window: 5 };
+        let cases = [
+            ("+--+", "++-+", "in a row: one success brings it back"),
+            ("+-++++-", "+++++++", "two within six are not within five"),
+            ("+-+-+-+-+-+", "+++--------", "every second fails: down, and down it stays"),
+            ("+-++-++-++", "++++------", "every third, too"),
+            ("+-+-+++++", "+++-----+", "a calm window"),
+            ("+--+-+++++", "++-+-----+", "right after a fall, the next failure counts"),
+            ("-----+", "-----+", "a start"),
+        ];
+        for (requests, expected, what) in cases {
+            assert_eq!(verdicts(rule, requests), expected, "{what}");
+        }
+        let lenient = Fall { fall: 3, window: 3 };
+        assert_eq!(verdicts(lenient, "+--+--+---+"), "+++++++++-+", "three in a row");
+        assert_eq!(verdicts(Fall { fall: 1, window: 64 }, "+-+"), "+-+");
+        assert_eq!(verdicts(Fall { fall: 1, window: 1 }, "+-+"), "+-+");
+    }
+}

@@ -34,6 +34,8 @@ impl Rig {
             vips: vips.iter().copied().collect(),
             probed: only(PROBED),
             loopback: only(ON_LO),
+            worsened: only(ON_LO),
+            fall: Fall { fall: 2, window: 5 },
             seed: 1,
         };
         let (stands, changed) = (BTreeMap::new(), BTreeMap::new());
@@ -327,6 +329,44 @@ fn with_a_soak_the_first_start_is_at_once_and_each_way_back_is_slow() {
     assert_eq!(rig.stands(VIP), (Standing::Worsened, Reason::Draining));
     rig.say(Reading::Ready);
     assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready), "it never was away");
+}
+
+#[test]
+fn a_vip_may_be_worsened_while_the_gateway_lives_but_never_once_it_is_dead() {
+    let mut rig = Rig::new(&[VIP, ON_LO]);
+    rig.feed(Event::Address { vip: ON_LO, present: true });
+    rig.say(Reading::NotReady);
+    assert_eq!(rig.stands(ON_LO), (Standing::Withdrawn, Reason::NotReady), "nothing starts by being bad");
+    rig.say(Reading::Ready);
+    rig.say(Reading::NotReady);
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::NotReady));
+    assert_eq!(rig.stands(ON_LO), (Standing::Worsened, Reason::NotReady));
+    rig.say(Reading::Ready);
+    assert_eq!(rig.stands(ON_LO), (Standing::Announced, Reason::Ready));
+    rig.say(Reading::NotReady);
+    rig.close(1);
+    assert_eq!(rig.stands(ON_LO), (Standing::Withdrawn, Reason::Closed));
+    rig.wait(100);
+    rig.say(Reading::NotReady);
+    assert_eq!(rig.stands(ON_LO), (Standing::Withdrawn, Reason::NotReady), "it was gone");
+    rig.say(Reading::Ready);
+    rig.feed(Event::Address { vip: ON_LO, present: false });
+    assert_eq!(rig.stands(ON_LO), (Standing::Withdrawn, Reason::NoAddress));
+}
+
+#[test]
+fn a_request_that_fails_every_second_time_withdraws_once_and_for_all() {
+    let mut rig = Rig::ready(&[PROBED]);
+    let mut changes = 0;
+    for turn in 0..40 {
+        let before = rig.stands.get(&PROBED).copied();
+        rig.feed(Event::Probed { vip: PROBED, served: Some(turn % 2 == 0) });
+        rig.say(Reading::Ready);
+        rig.wait(200);
+        changes += usize::from(rig.stands.get(&PROBED).copied() != before);
+    }
+    assert_eq!(changes, 2, "announced, withdrawn");
+    assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
 }
 
 fn events() -> impl Strategy<Value = Event> {

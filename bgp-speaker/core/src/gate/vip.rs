@@ -32,7 +32,7 @@ impl Vip {
     /// What follows from `verdict`, if that changes how it stands. The way down is never delayed.
     pub(super) fn judge(&mut self, verdict: Verdict, now: Time) -> Option<Verdict> {
         self.soak.pass(now);
-        let good = verdict.0 != Standing::Withdrawn;
+        let good = verdict.0 != Standing::Withdrawn && matches!(verdict.1, Reason::Ready | Reason::Draining);
         let was_good = std::mem::replace(&mut self.good, good);
         match (was_good, good) {
             (true, false) => self.soak.lost(now),
