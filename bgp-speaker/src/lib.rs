@@ -3,11 +3,12 @@
 //!
 //! All decisions are made in [`bgp_core`]; here are the sockets, the timers and the tasks. One task for each
 //! neighbor, one for the gate, one thread for all of them: a decision of the gate reaches the wire without
-//! a lock and without a thread being woken.
+//! a lock and without a thread being woken. BFD alone has a thread of its own, ahead of everything else.
 //!
 //! ```text
 //!  health stream ──► gate task ──watch──► neighbor task ──TCP──► router     (one for each neighbor)
 //!  probes ─────────►   │                       └──► status, metrics, log: after the bytes
+//!  BFD thread ────────changes, bounded────────► neighbor task
 //! ```
 
 mod bfd;

@@ -16,7 +16,8 @@ pub(super) fn raise_priority() -> io::Result<()> {
 /// first that does not fit.
 pub(super) fn lock_memory() {
     if let Err(error) = try_lock_memory() {
-        tracing::warn!(%error, "BFD runs in memory that may be paged out");
+        let wanted = "CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK";
+        tracing::warn!(%error, wanted, "BFD runs in memory that may be paged out");
     }
 }
 
@@ -33,12 +34,10 @@ fn try_lock_memory() -> io::Result<()> {
     drop(std::hint::black_box(probe));
     if refused {
         munlockall()?;
-        let message = format!("neither CAP_IPC_LOCK nor an unlimited RLIMIT_MEMLOCK, but {limit} bytes");
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("limited to {limit} bytes")));
     }
     Ok(())
 }
 
-/// The middle of 1 to 99: ahead of all ordinary work, behind what the kernel's own threads do at 50 and
-/// above (interrupt threads have 50, and go first among equals by being there first).
+/// Of 1 to 99: ahead of all ordinary work, not ahead of the kernel's interrupt threads, which have 50 too.
 const PRIORITY: libc::c_int = 50;
