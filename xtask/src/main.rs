@@ -99,7 +99,7 @@ fn demo(keep: bool, rest: &[String]) -> Result<ExitCode> {
         );
     }
     setup::everything(&privilege)?;
-    run::checked(cargo().args(["build", "--workspace", "--bins"]))?;
+    build()?;
     let mut demo = privilege.command(&run::target_dir().join("debug/lab-demo"));
     demo.args(keep.then_some("--keep")).args(rest);
     run::pass_on(demo)
@@ -107,10 +107,16 @@ fn demo(keep: bool, rest: &[String]) -> Result<ExitCode> {
 
 fn demo_single(rest: &[String]) -> Result<ExitCode> {
     setup::build_tools()?;
-    run::checked(cargo().args(["build", "--bins", "--package", "gateway", "--package", "tests"]))?;
+    build()?;
     let mut demo = Command::new(run::target_dir().join("debug/lab-demo"));
     demo.arg("--single").args(rest);
     run::pass_on(demo)
+}
+
+/// Builds all programs. `--examples`, of which there are none, makes cargo choose the features that it
+/// also chooses for the tests: without it, the tests after a demo would build much of it once more.
+fn build() -> Result<()> {
+    run::checked(cargo().args(["build", "--workspace", "--bins", "--examples"]))
 }
 
 fn exit_code(success: bool) -> ExitCode {

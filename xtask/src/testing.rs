@@ -96,9 +96,11 @@ pub(crate) fn prepare() -> Result<LabAccess> {
     Ok(lab)
 }
 
-/// Unit, property and documentation tests.
+/// Unit and property tests, each daemon tested whole, documentation tests.
 pub(crate) fn units(filter: Option<&str>) -> Result<Outcome> {
     let mut outcome = counted(test("--lib").arg("--bins").arg("--").args(filter))?;
+    // The test programs of every package but the lab's.
+    outcome.add(counted(test("--test").args(["*", "--exclude", "tests", "--"]).args(filter))?);
     outcome.add(counted(test("--doc").arg("--").args(filter))?);
     Ok(outcome)
 }
