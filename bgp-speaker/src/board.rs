@@ -3,12 +3,22 @@
 use base_core::Time;
 use bgp_core::bfd;
 use bgp_core::fsm::State;
+use bgp_core::gate::order::Order;
 use bgp_core::neighbor::Standings;
+use bgp_core::wire::attribute::PathAttributes;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What the gate decided; `None` before its first decision.
 pub(crate) type Decisions = Option<Arc<Standings>>;
+
+/// What operators ordered, and what holds still.
+pub(crate) type Orders = Arc<BTreeMap<IpAddr, Order>>;
+
+/// The routes that a neighbor holds.
+pub(crate) type Routes = Vec<(IpAddr, PathAttributes)>;
 
 /// How one neighbor is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +37,11 @@ pub(crate) struct NeighborView {
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
     pub(crate) decisions: watch::Receiver<Decisions>,
+    pub(crate) orders: watch::Receiver<Orders>,
     /// In the order of the configuration.
     pub(crate) neighbors: Vec<watch::Receiver<NeighborView>>,
+    /// Where each answers what it holds, in the same order.
+    pub(crate) ribs: Vec<mpsc::Sender<oneshot::Sender<Routes>>>,
 }
 
 impl NeighborView {

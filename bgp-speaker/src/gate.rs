@@ -1,12 +1,14 @@
 //! The gate's task: health streams and probes in, decisions out to all neighbors at once.
 
-use crate::board::Decisions;
+use crate::board::{Decisions, Orders};
+use crate::journal::{Entry, Journal};
 use crate::metrics::GateMetrics;
 use crate::probe::Probe;
 use crate::stream::Streams;
 use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::config::{Url, Vip};
+use bgp_core::gate::order::Order;
 use bgp_core::gate::{Action, Event, Gate};
 use bgp_core::neighbor::{Decision, Standings};
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub(crate) struct Task {
     inbox: mpsc::Receiver<Event>,
     standings: Standings,
     decisions: watch::Sender<Decisions>,
+    orders: watch::Sender<Orders>,
+    journal: Journal,
     metrics: GateMetrics,
 }
 
@@ -33,7 +37,8 @@ impl Task {
         machine: Gate,
         watch: Url,
         vips: &[Vip],
-        decisions: watch::Sender<Decisions>,
+        (decisions, orders): (watch::Sender<Decisions>, watch::Sender<Orders>),
+        journal: Journal,
         metrics: GateMetrics,
     ) -> Self {
         // One probe of each VIP is under way at most; who finds no room waits.
@@ -41,7 +46,19 @@ impl Task {
         let probes =
             vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)))).collect();
         let (streams, standings) = (Streams::new(watch), Standings::new());
-        Self { clock, machine, streams, probes, sender, inbox, standings, decisions, metrics }
+        Self {
+            clock,
+            machine,
+            streams,
+            probes,
+            sender,
+            inbox,
+            standings,
+            decisions,
+            orders,
+            journal,
+            metrics,
+        }
     }
 
     /// Where others report: probes, and the keeper of the loopback interface.
@@ -49,8 +66,10 @@ impl Task {
         self.sender.clone()
     }
 
-    /// Runs for ever. `present` says which VIPs are on the loopback interface.
-    pub(crate) async fn run(mut self, present: Vec<IpAddr>) {
+    /// Runs for ever. `present` says which VIPs are on the loopback interface, `disabled` whether the disable file
+    /// is there.
+    pub(crate) async fn run(mut self, present: Vec<IpAddr>, disabled: bool) {
+        self.feed(Event::Disabled(disabled)).await;
         for vip in present {
             self.feed(Event::Address { vip, present: true }).await;
         }
@@ -117,7 +136,22 @@ impl Task {
                     let _ = sender.send(Event::Probed { vip, served }).await;
                 });
             }
+            Action::Ordered { vip, order } => {
+                let kind = order.as_ref().map(|order| order.kind.name());
+                tracing::info!(%vip, kind, reason = order.as_ref().map(|order| &*order.reason), "order");
+                self.orders.send_modify(|orders| {
+                    let orders = Arc::make_mut(orders);
+                    match order.clone() {
+                        Some(order) => drop(orders.insert(vip, order)),
+                        None => drop(orders.remove(&vip)),
+                    }
+                });
+                let left = |order: Order| (order.until.since(self.clock.now()), order);
+                let order = order.map(left).map(|(lasts, order)| (order, lasts));
+                self.journal.record(Entry::Order { vip, order });
+            }
             Action::Decide { vip, standing, reason } => {
+                self.journal.record(Entry::Vip { vip, standing, reason });
                 self.metrics.decided(vip, standing);
                 tracing::info!(%vip, state = standing.name(), reason = reason.name(), "VIP decided");
             }

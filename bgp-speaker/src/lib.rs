@@ -13,7 +13,10 @@
 
 mod bfd;
 mod board;
+mod control;
+mod disable;
 mod gate;
+mod journal;
 mod link;
 mod loopback;
 mod metrics;
@@ -24,3 +27,5 @@ mod socket;
 mod status;
 mod stream;
 mod sys;
+
+pub use journal::text as event_text;

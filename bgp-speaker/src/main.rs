@@ -4,6 +4,7 @@ use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
 use clap::{Parser, Subcommand};
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +38,42 @@ enum Command {
     },
     /// Asks the running speaker how its neighbors and VIPs are.
     Status,
+    /// How each VIP stands, why, and what was ordered.
+    Vips,
+    /// How each neighbor is.
+    Neighbors,
+    /// The routes that each neighbor holds.
+    Rib,
+    /// What happened lately, one line for each transition.
+    Events {
+        /// Go on with what happens from now on.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Worsens VIPs, then withdraws them.
+    Drain(Order),
+    /// Keeps VIPs as they stand, whatever is said about them; a gateway that is dead is withdrawn all the same.
+    Pin(Order),
+    /// Announces VIPs whatever is said about them; a gateway that is dead is withdrawn all the same.
+    Force(Order),
+    /// Takes back what was ordered: drain, pin and force.
+    Undrain {
+        /// Which VIPs; all if none is named.
+        vips: Vec<IpAddr>,
+    },
+}
+
+/// For which VIPs, how long, and why.
+#[derive(Debug, clap::Args)]
+struct Order {
+    /// Which VIPs; all if none is named.
+    vips: Vec<IpAddr>,
+    /// When it ends by itself: from 1s to 7d.
+    #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+    time: String,
+    /// Why; shown in the status.
+    #[arg(long, default_value = "")]
+    reason: String,
 }
 
 fn main() -> ExitCode {
@@ -44,7 +81,15 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Check { file } => check(file),
         Command::Run { file } => run(file),
-        Command::Status => status(&arguments),
+        Command::Status => question("status", &arguments),
+        Command::Vips => question("vips", &arguments),
+        Command::Neighbors => question("neighbors", &arguments),
+        Command::Rib => question("rib", &arguments),
+        Command::Events { follow } => events(*follow, &arguments),
+        Command::Drain(order) => give("drain", order, &arguments),
+        Command::Pin(order) => give("pin", order, &arguments),
+        Command::Force(order) => give("force", order, &arguments),
+        Command::Undrain { vips } => ask(&format!("undrain {}", list(vips)), &arguments),
     };
     match outcome {
         Ok(text) => {
@@ -89,12 +134,48 @@ fn abort_on_panic() {
     }));
 }
 
-fn status(arguments: &Arguments) -> Result<String, String> {
-    let command = if arguments.json { "status json" } else { "status" };
+fn question(verb: &str, arguments: &Arguments) -> Result<String, String> {
+    ask(&if arguments.json { format!("{verb} json") } else { verb.to_owned() }, arguments)
+}
+
+fn give(verb: &str, order: &Order, arguments: &Arguments) -> Result<String, String> {
+    let Order { vips, time, reason } = order;
+    ask(&format!("{verb} {time} {} {}", list(vips), reason.replace(['\n', '\r'], " ")), arguments)
+}
+
+fn list(vips: &[IpAddr]) -> String {
+    match vips {
+        [] => "all".to_owned(),
+        vips => vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// Prints what there is; with `follow`, goes on until it is interrupted or the speaker ends.
+fn events(follow: bool, arguments: &Arguments) -> Result<String, String> {
+    if !follow {
+        return question("events", arguments);
+    }
+    let (mut number, mut wait) = (0, "");
+    loop {
+        let lines = ask(&format!("events json {number}{wait}"), arguments)?;
+        wait = " follow";
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let event: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            number = event["number"].as_u64().unwrap_or(number);
+            let shown = if arguments.json { line.to_owned() } else { bgp_speaker::event_text(&event) };
+            if writeln!(std::io::stdout().lock(), "{shown}").is_err() {
+                return Ok(String::new());
+            }
+        }
+    }
+}
+
+/// Asks the running speaker. An answer that starts with `error: ` is one.
+fn ask(command: &str, arguments: &Arguments) -> Result<String, String> {
     let answer = runtime()?
         .block_on(base::control::ask(&arguments.socket, command))
         .map_err(|error| error.to_string())?;
-    Ok(answer + "\n")
+    if answer.starts_with("error: ") { Err(answer) } else { Ok(answer + "\n") }
 }
 
 fn load(file: &std::path::Path) -> Result<(Source, Config), String> {

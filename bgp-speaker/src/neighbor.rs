@@ -3,7 +3,8 @@
 //! A decision of the gate goes before everything else, and its bytes are written before anything is
 //! logged or counted.
 
-use crate::board::{Decisions, NeighborView};
+use crate::board::{Decisions, NeighborView, Routes};
+use crate::journal::{Entry, Journal};
 use crate::link::{Flushed, Link};
 use crate::metrics::NeighborMetrics;
 use crate::socket;
@@ -20,9 +21,10 @@ use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -34,6 +36,11 @@ pub(crate) struct Task {
     pub(crate) view: watch::Sender<NeighborView>,
     pub(crate) metrics: NeighborMetrics,
     pub(crate) machine: Neighbor,
+    /// For the journal.
+    name: Arc<str>,
+    journal: Journal,
+    /// Who wants to know what the neighbor holds.
+    asked: mpsc::Receiver<oneshot::Sender<Routes>>,
     connecting: Option<Connecting>,
     link: Option<Link>,
     /// What to tell once all bytes are written.
@@ -46,6 +53,16 @@ pub(crate) struct Task {
     /// What BFD tells, if the neighbor has it.
     path: Option<mpsc::Receiver<bfd::Change>>,
     path_state: Option<bfd::State>,
+}
+
+/// How others reach the task.
+pub(crate) struct Wires {
+    /// What BFD tells, if the neighbor has it.
+    pub(crate) path: Option<mpsc::Receiver<bfd::Change>>,
+    /// Where transitions are told.
+    pub(crate) journal: Journal,
+    /// Who wants to know what the neighbor holds.
+    pub(crate) asked: mpsc::Receiver<oneshot::Sender<Routes>>,
 }
 
 /// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
@@ -72,6 +89,7 @@ enum Wake {
     Connected(io::Result<TcpStream>),
     Link(io::Result<()>),
     Deadline,
+    Asked(oneshot::Sender<Routes>),
 }
 
 impl Task {
@@ -82,10 +100,14 @@ impl Task {
         machine: Neighbor,
         view: watch::Sender<NeighborView>,
         metrics: NeighborMetrics,
-        path: Option<mpsc::Receiver<bfd::Change>>,
+        wires: Wires,
     ) -> Self {
+        let Wires { path, journal, asked } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
+            name: config.name.as_str().into(),
+            journal,
+            asked,
             config,
             hold_time,
             clock,
@@ -125,6 +147,10 @@ impl Task {
                 Wake::Path(None) => self.path = None,
                 Wake::Connected(outcome) => self.connected(outcome),
                 Wake::Link(outcome) => self.link_ready(outcome),
+                Wake::Asked(answer) => {
+                    let held = self.machine.routes();
+                    let _ = answer.send(held.map(|(vip, route)| (vip, route.clone())).collect());
+                }
                 Wake::Deadline => {
                     // What arrived while this process was held up is read before silence is declared.
                     tokio::task::yield_now().await;
@@ -154,6 +180,7 @@ impl Task {
             outcome = or_never(connecting) => Wake::Connected(outcome),
             outcome = or_never(link.map(Link::ready)) => Wake::Link(outcome),
             () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
+            Some(answer) = self.asked.recv() => Wake::Asked(answer),
             Some(_) = self.closing.join_next() => Wake::Link(Ok(())),
         }
     }
@@ -163,6 +190,8 @@ impl Task {
         self.feed(Event::Bfd(change));
         let bfd::Change { from, to, diagnostic, remote, failed } = change;
         let (from, to, why, remote) = (from.name(), to.name(), diagnostic.name(), remote.name());
+        let neighbor = Arc::clone(&self.name);
+        self.journal.record(Entry::Bfd { neighbor, from, to, why });
         tracing::info!(neighbor = %self.config.name, from, to, why, remote, failed, "BFD");
     }
 
@@ -301,6 +330,8 @@ impl Task {
             tracing::info!(neighbor = %self.config.name, %vip, state = standing.name(), reason = reason.name(),
                 micros, "neighbor told");
             self.metrics.told(now.since(since));
+            let neighbor = Arc::clone(&self.name);
+            self.journal.record(Entry::Told { neighbor, vip, standing, reason, after: now.since(since) });
         }
     }
 
@@ -318,6 +349,16 @@ impl Task {
         let ended = matches!(change.to, State::Idle | State::Active);
         let error = self.last_error.as_deref().filter(|_| ended);
         let name = &self.config.name;
+        // The first failure is news; its repetitions would push everything else out of the journal.
+        if change.to == State::Established || ended && !self.failing {
+            self.journal.record(Entry::Session {
+                neighbor: Arc::clone(&self.name),
+                from,
+                to,
+                why: change.why.to_string(),
+                error: error.map(ToOwned::to_owned),
+            });
+        }
         // The first failure is news; that it goes on failing is for the status.
         if change.to == State::Established || ended && !self.failing {
             tracing::info!(neighbor = %name, from, to, why = %change.why, error, "session");

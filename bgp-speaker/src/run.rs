@@ -4,10 +4,12 @@
 //! neighbor, then BFD, then the VIPs off `lo`.
 
 use crate::bfd::{self, Bfd};
-use crate::board::{Board, NeighborView};
+use crate::board::{self, Board, NeighborView};
+use crate::control::Control;
+use crate::journal::Journal;
 use crate::loopback::Loopback;
 use crate::metrics::{self, Metrics};
-use crate::{gate, neighbor, status, sys};
+use crate::{disable, gate, neighbor, sys};
 use base::{Clock, control};
 use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
@@ -61,11 +63,20 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     let (bfd, paths) = Bfd::start(&config, clock, &metrics.bfd).map_err(system("BFD"))?;
     let loopback = Loopback::add(wanted).await.map_err(system("netlink"))?;
 
+    let disabled = match config.disable.clone() {
+        Some(path) => disable::present(path).await,
+        None => false,
+    };
+    let journal = Journal::new();
     let (stop, stopped) = watch::channel(None);
-    let (board, mut neighbors, gate) = start(&config, clock, &metrics, paths, loopback.present(), &stopped);
+    let shared = Shared { clock, metrics: &metrics, journal: &journal, stopped: &stopped };
+    let (board, mut neighbors, gate) = start(&config, &shared, paths, loopback.present(), disabled);
     let (end, ended) = oneshot::channel();
-    let loopback = tokio::spawn(loopback.keep(gate, ended));
-    serve_control(control, Arc::clone(&config), board, clock);
+    if let Some(path) = config.disable.clone() {
+        tokio::spawn(disable::watch(path, disabled, gate.clone()));
+    }
+    let loopback = tokio::spawn(loopback.keep(gate.clone(), ended));
+    serve_control(control, Control { config: Arc::clone(&config), board, clock, gate, journal });
     tracing::info!(
         asn = config.bgp.asn,
         neighbors = config.neighbors.len(),
@@ -91,19 +102,28 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     Ok(())
 }
 
+/// What every task gets.
+struct Shared<'a> {
+    clock: Clock,
+    metrics: &'a Metrics,
+    journal: &'a Journal,
+    stopped: &'a watch::Receiver<Option<String>>,
+}
+
 fn start(
     config: &Arc<Config>,
-    clock: Clock,
-    metrics: &Metrics,
+    shared: &Shared<'_>,
     paths: bfd::Paths,
     present: Vec<std::net::IpAddr>,
-    stopped: &watch::Receiver<Option<String>>,
+    disabled: bool,
 ) -> (Board, JoinSet<()>, mpsc::Sender<bgp_core::gate::Event>) {
+    let Shared { clock, metrics, journal, stopped } = *shared;
     let seed = RandomState::new().build_hasher().finish();
     let vips: Arc<[config::Vip]> = config.vips.clone().into();
     let (decide, decisions) = watch::channel(None);
+    let (obey, orders) = watch::channel(board::Orders::default());
     let mut tasks = JoinSet::new();
-    let mut views = Vec::new();
+    let (mut views, mut ribs) = (Vec::new(), Vec::new());
     for ((number, neighbor), path) in (1_u64..).zip(&config.neighbors).zip(paths) {
         let settings = fsm::Settings {
             local: Local {
@@ -118,24 +138,42 @@ fn start(
         let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings, config.back.session());
         let (show, view) = watch::channel(NeighborView::new());
         views.push(view);
+        let (ask, asked) = mpsc::channel(ASKED_AT_ONCE);
+        ribs.push(ask);
         let counters = metrics.neighbor(&neighbor.name);
-        let task =
-            neighbor::Task::new(neighbor.clone(), config.bgp.hold_time, clock, machine, show, counters, path);
+        let wires = neighbor::Wires { path, journal: journal.clone(), asked };
+        let task = neighbor::Task::new(
+            neighbor.clone(),
+            config.bgp.hold_time,
+            clock,
+            machine,
+            show,
+            counters,
+            wires,
+        );
         tasks.spawn(task.run(decisions.clone(), stopped.clone()));
     }
     let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));
     let counters = metrics.gate(config.vips.iter().map(|vip| vip.address));
-    let gate = gate::Task::new(clock, machine, config.health.watch.clone(), &vips, decide, counters);
+    let gate = gate::Task::new(
+        clock,
+        machine,
+        config.health.watch.clone(),
+        &vips,
+        (decide, obey),
+        journal.clone(),
+        counters,
+    );
     let inbox = gate.inbox();
-    tokio::spawn(gate.run(present));
-    (Board { decisions, neighbors: views }, tasks, inbox)
+    tokio::spawn(gate.run(present, disabled));
+    (Board { decisions, orders, neighbors: views, ribs }, tasks, inbox)
 }
 
-fn serve_control(listener: UnixListener, config: Arc<Config>, board: Board, clock: Clock) {
-    let shared = Arc::new((config, board));
+fn serve_control(listener: UnixListener, control: Control) {
+    let shared = Arc::new(control);
     tokio::spawn(control::serve(listener, move |command| {
         let shared = Arc::clone(&shared);
-        async move { status::answer(&command, &shared.0, &shared.1, clock) }
+        async move { shared.answer(&command).await }
     }));
 }
 
@@ -173,6 +211,8 @@ async fn ended_by(terminate: &mut Signal, interrupt: &mut Signal) -> &'static st
     }
 }
 
+/// Questions for a neighbor's routes that wait; more wait outside.
+const ASKED_AT_ONCE: usize = 4;
 /// Niceness: a withdraw must not wait behind the requests that the node is busy with.
 const PRIORITY: i32 = -10;
 /// How long the whole goodbye may take.

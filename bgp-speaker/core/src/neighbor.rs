@@ -11,6 +11,7 @@ use crate::gate::{Reason, Standing};
 use crate::policy;
 use crate::rib_out::{Agreed, RibOut, Routes};
 use crate::soak::{self, Soak};
+use crate::wire::attribute::PathAttributes;
 use crate::wire::notification;
 use base_core::{Machine, Time};
 use std::collections::BTreeMap;
@@ -113,6 +114,11 @@ impl Neighbor {
     /// How many routes it holds.
     pub fn held(&self) -> usize {
         self.rib_out.len()
+    }
+
+    /// The routes that it holds.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, &PathAttributes)> {
+        self.rib_out.routes()
     }
 
     /// Reads one framed message as this session means it.

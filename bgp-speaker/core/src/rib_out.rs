@@ -60,6 +60,11 @@ impl RibOut {
         self.held.is_empty()
     }
 
+    /// The routes that the neighbor holds.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, &PathAttributes)> {
+        self.held.iter().map(|(address, held)| (*address, &held.attributes))
+    }
+
     /// The neighbor shall hold exactly these.
     pub fn want(&mut self, routes: Routes) {
         self.wanted = Some(routes);

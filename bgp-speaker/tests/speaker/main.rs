@@ -3,6 +3,7 @@
 
 mod bird;
 mod gateway;
+mod operator;
 mod rig;
 mod router;
 

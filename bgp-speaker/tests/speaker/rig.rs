@@ -6,7 +6,7 @@ use base::Clock;
 use base_core::Time;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -120,10 +120,47 @@ impl Rig {
 
     /// What `headgate-bgp` answers when it asks the speaker.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
-        let socket = self.folder.path().join("bgp.sock");
-        let output = speaker().arg("--socket").arg(socket).args(arguments).output().expect("an answer");
+        let output = self.client(arguments).output().expect("an answer");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The same, for scripts.
+    pub(crate) fn ask_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let answer = self.ask(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// What it says to a question that is refused.
+    pub(crate) fn ask_in_vain(&self, arguments: &[&str]) -> String {
+        let output = self.client(arguments).output().expect("an answer");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = speaker();
+        command.arg("--socket").arg(self.folder.path().join("bgp.sock")).args(arguments);
+        command
+    }
+
+    /// Waits for an event that `events --follow` shows from now on, or showed before.
+    pub(crate) fn follow(&self, what: &str, good: impl Fn(&serde_json::Value) -> bool) {
+        let mut child =
+            self.client(&["events", "--follow", "--json"]).stdout(Stdio::piped()).spawn().expect("a client");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let (sender, events) = sync_channel(1);
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let until = self.now() + DEADLINE;
+        loop {
+            let line =
+                events.recv_timeout(until.since(self.now())).unwrap_or_else(|_| panic!("no event: {what}"));
+            if good(&serde_json::from_str(&line).expect("JSON")) {
+                break;
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -124,6 +124,7 @@ impl Session {
         match self.stream.read(&mut bytes) {
             Ok(0) => self.heard.push_back(Heard::End),
             Ok(count) => self.buffer.extend(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return self.read(),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return false;
             }

@@ -22,6 +22,8 @@ use toml::Spanned;
 pub struct Config {
     /// This node's name.
     pub node: Option<String>,
+    /// While this file is there, every VIP is drained.
+    pub disable: Option<PathBuf>,
     /// The speaker itself.
     pub bgp: Bgp,
     /// Where the gateway says how it is.

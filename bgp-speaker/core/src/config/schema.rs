@@ -11,6 +11,7 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) node: Option<String>,
+    pub(super) disable: Option<Spanned<PathBuf>>,
     pub(super) bgp: Bgp,
     #[serde(default)]
     pub(super) health: Health,

@@ -78,6 +78,7 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("asn = 65010", "asn = 1\nhold_time = \"3500ms\"", "hold time"),
         ("asn = 65010", "asn = 1\nhold_time = \"65536s\"", "hold time"),
         ("asn = 65010", "asn = 1\nretry_max = \"1ms\"", "out of range"),
+        ("[bgp]", "disable = \"disabled\"\n[bgp]", "depends on where"),
         ("\"10.0.0.2\"", "\"0.0.0.0\"", "not a usable BGP identifier"),
         ("\"10.0.0.1\"", "\"224.0.0.1\"", "multicast"),
         ("\"10.0.0.1\"", "\"0.0.0.0\"", "unspecified"),

@@ -9,6 +9,7 @@ use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -17,6 +18,7 @@ pub(super) type Checked<T> = Result<T, Diagnostic>;
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     let config = Config {
         node: file.node,
+        disable: file.disable.map(|path| disable(path, source)).transpose()?,
         bgp: bgp(file.bgp, source)?,
         health: health(file.health, source)?,
         drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
@@ -27,6 +29,14 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     };
     let neighbors = neighbors(file.neighbor, &config, source)?;
     Ok(Config { neighbors, ..config })
+}
+
+fn disable(path: Spanned<PathBuf>, source: &Source) -> Checked<PathBuf> {
+    if !path.get_ref().is_absolute() {
+        let message = format!("{} depends on where the speaker is started", path.get_ref().display());
+        return Err(source.at(path.span(), message).help("an absolute path, such as /etc/headgate/disabled"));
+    }
+    Ok(path.into_inner())
 }
 
 fn bgp(bgp: schema::Bgp, source: &Source) -> Checked<Bgp> {

@@ -7,63 +7,25 @@
 //! bad and is good again comes back as the last choice first, if so configured.
 
 mod feed;
+pub mod order;
 mod probes;
+mod reason;
 mod vip;
 
 pub use feed::Reading;
 pub use probes::{Fall, PROBE_TIMEOUT};
+pub use reason::{Reason, Standing};
 
 use crate::config::{Config, OnDown};
 use crate::soak;
 use base_core::{Machine, Time};
 use feed::Feed;
+use order::{Command, Order};
 use probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
-use vip::{Verdict, Vip};
-
-/// How a VIP is shown to the neighbors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
-    /// As configured.
-    Announced,
-    /// As the last choice, because it is back and not trusted yet.
-    Backup,
-    /// As the last choice, because it goes away or is not well.
-    Worsened,
-    /// Not at all.
-    Withdrawn,
-}
-
-/// Why a VIP stands as it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// The gateway serves.
-    Ready,
-    /// Nothing is known yet.
-    Starting,
-    /// The gateway says that it cannot serve.
-    NotReady,
-    /// The gateway is drained.
-    Draining,
-    /// The health stream ended without a word: the process is gone.
-    Closed,
-    /// The health stream says nothing: the process hangs.
-    Silent,
-    /// The health stream cannot be opened.
-    Unreachable,
-    /// A successor was promised and did not show up.
-    MoveFailed,
-    /// Requests through the VIP fail.
-    ProbeFailed,
-    /// The VIP could not be put on the loopback interface.
-    NoAddress,
-    /// It is back, and waits for its soak to pass.
-    Soak,
-    /// It comes and goes, and waits longer.
-    HoldDown,
-}
+use vip::Vip;
 
 /// What happens to the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +58,10 @@ pub enum Event {
         /// Was it served? `None`: it could not be asked, which says nothing.
         served: Option<bool>,
     },
+    /// An operator says something.
+    Operator(Command),
+    /// The disable file is there, or is not.
+    Disabled(bool),
     /// A VIP is on the loopback interface, or is not.
     Address {
         /// Which VIP.
@@ -106,7 +72,7 @@ pub enum Event {
 }
 
 /// What the shell shall do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Open a health stream under this number.
     Open {
@@ -122,6 +88,13 @@ pub enum Action {
     Probe {
         /// Which VIP.
         vip: IpAddr,
+    },
+    /// Tell: this order holds for the VIP from now on, or none.
+    Ordered {
+        /// Which VIP.
+        vip: IpAddr,
+        /// What holds.
+        order: Option<Order>,
     },
     /// From now on the VIP stands like this.
     Decide {
@@ -165,8 +138,7 @@ pub struct Gate {
     probes: Probes,
     /// VIPs that shall be on the loopback interface and are not.
     missing: BTreeSet<IpAddr>,
-    /// When a drain stops being only worse.
-    drain_until: Option<Time>,
+    disabled: bool,
     vips: BTreeMap<IpAddr, Vip>,
 }
 
@@ -197,52 +169,62 @@ impl Gate {
             feed: Feed::new(settings.dead_after, settings.seed),
             probes: Probes::new(&settings.probed, settings.fall),
             missing: settings.loopback.clone(),
-            drain_until: None,
+            disabled: false,
             vips: settings.vips.iter().map(|vip| (*vip, Vip::new(settings.soak))).collect(),
             settings,
         }
     }
 
-    /// What holds for every VIP.
-    fn node(&self, now: Time) -> Verdict {
-        match self.feed.reason() {
-            Reason::Ready => (Standing::Announced, Reason::Ready),
-            Reason::Draining if self.drain_until.is_some_and(|until| now < until) => {
-                (Standing::Worsened, Reason::Draining)
+    fn operate(&mut self, command: Command, now: Time, actions: &mut Vec<Action>) {
+        let (vips, order) = match command {
+            Command::Order { kind, vips, lasts, reason } => {
+                (vips, Some(Order { kind, until: now + lasts, reason, stood: Standing::Withdrawn }))
             }
-            reason => (Standing::Withdrawn, reason),
+            Command::Release { vips } => (vips, None),
+        };
+        for address in vips {
+            let Some(vip) = self.vips.get_mut(&address) else { continue };
+            vip.obey(order.clone());
+            actions.push(Action::Ordered { vip: address, order: vip.order().cloned() });
         }
     }
 
     fn decide(&mut self, now: Time, actions: &mut Vec<Action>) {
-        match (self.feed.reason(), self.drain_until) {
-            (Reason::Draining, None) => {
-                // What nobody uses yet has nothing to be moved gently.
-                let used = self.vips.values().any(|vip| vip.standing() != Standing::Withdrawn);
-                self.drain_until = Some(if used { now + self.settings.worsen_for } else { now });
+        for (address, vip) in &mut self.vips {
+            if vip.expire(now) {
+                actions.push(Action::Ordered { vip: *address, order: None });
             }
-            (Reason::Draining, Some(_)) => {}
-            _ => self.drain_until = None,
         }
-        if self.feed.reason() == Reason::Starting {
+        let node = self.feed.reason();
+        if node == Reason::Starting {
             return;
         }
-        let (standing, reason) = self.node(now);
+        let leaving = match node {
+            _ if self.disabled => Some(Reason::Disabled),
+            Reason::Draining => Some(Reason::Draining),
+            _ => None,
+        };
         for (address, vip) in &mut self.vips {
-            let mut verdict = (standing, reason);
-            if standing != Standing::Withdrawn {
-                if self.missing.contains(address) {
-                    verdict = (Standing::Withdrawn, Reason::NoAddress);
-                } else if !self.probes.good(*address) {
-                    verdict = (Standing::Withdrawn, Reason::ProbeFailed);
+            let mut known = match node {
+                Reason::Ready | Reason::Draining if self.missing.contains(address) => {
+                    (Standing::Withdrawn, Reason::NoAddress)
                 }
-            }
+                Reason::Ready | Reason::Draining if !self.probes.good(*address) => {
+                    (Standing::Withdrawn, Reason::ProbeFailed)
+                }
+                Reason::Ready | Reason::Draining => (Standing::Announced, Reason::Ready),
+                reason if self.missing.contains(address) && !reason.is_death() => {
+                    (Standing::Withdrawn, Reason::NoAddress)
+                }
+                reason => (Standing::Withdrawn, reason),
+            };
             // What lives and serves badly may still be better than nothing; what is dead is not.
-            let lives = matches!(verdict.1, Reason::NotReady | Reason::ProbeFailed);
-            if lives && vip.standing() != Standing::Withdrawn && self.settings.worsened.contains(address) {
-                verdict.0 = Standing::Worsened;
+            let used = vip.standing() != Standing::Withdrawn;
+            if used && !known.1.is_death() && known.1.is_failure() && self.settings.worsened.contains(address)
+            {
+                known.0 = Standing::Worsened;
             }
-            if let Some((standing, reason)) = vip.judge(verdict, now) {
+            if let Some((standing, reason)) = vip.judge(known, leaving, self.settings.worsen_for, now) {
                 actions.push(Action::Decide { vip: *address, standing, reason });
             }
         }
@@ -266,6 +248,8 @@ impl Machine for Gate {
             Event::Line { stream, reading } => self.feed.line(stream, reading, now, actions),
             Event::Closed { stream } => self.feed.closed(stream, now),
             Event::Probed { vip, served } => self.probes.probed(vip, served),
+            Event::Operator(command) => self.operate(command, now, actions),
+            Event::Disabled(disabled) => self.disabled = disabled,
             Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),
             Event::Address { vip, present: false } if self.settings.loopback.contains(&vip) => {
                 self.missing.insert(vip);
@@ -280,57 +264,20 @@ impl Machine for Gate {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let drain =
-            self.drain_until.filter(|_| self.vips.values().any(|vip| vip.standing() == Standing::Worsened));
-        let soak = self.vips.values().filter_map(Vip::next_deadline).min();
-        [self.feed.next_deadline(), self.probes.next_deadline(), drain, soak].into_iter().flatten().min()
+        let vips = self.vips.values().filter_map(Vip::next_deadline).min();
+        [self.feed.next_deadline(), self.probes.next_deadline(), vips].into_iter().flatten().min()
     }
 
     fn check_invariants(&self) {
         self.feed.check_invariants();
-        for (vip, standing) in self.vips.iter().map(|(address, vip)| (address, vip.standing())) {
-            let serves = match self.feed.reason() {
+        for (address, vip) in self.vips.iter().filter(|(_, vip)| vip.standing() != Standing::Withdrawn) {
+            let alive = match self.feed.reason() {
                 Reason::Ready | Reason::Draining => true,
-                Reason::NotReady => self.settings.worsened.contains(vip),
+                Reason::NotReady => self.settings.worsened.contains(address) || vip.order().is_some(),
                 _ => false,
             };
-            assert!(
-                standing == Standing::Withdrawn || serves,
-                "{vip} is announced by a gateway that cannot serve"
-            );
-            assert!(standing == Standing::Withdrawn || !self.missing.contains(vip), "{vip} is not there");
-        }
-    }
-}
-
-impl Standing {
-    /// One word for logs, metrics and the status.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Announced => "announced",
-            Self::Backup => "backup",
-            Self::Worsened => "worsened",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
-
-impl Reason {
-    /// One word for logs, metrics and the status.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Starting => "starting",
-            Self::NotReady => "not_ready",
-            Self::Draining => "draining",
-            Self::Closed => "closed",
-            Self::Silent => "silent",
-            Self::Unreachable => "unreachable",
-            Self::MoveFailed => "move_failed",
-            Self::ProbeFailed => "probe_failed",
-            Self::NoAddress => "no_address",
-            Self::Soak => "soak",
-            Self::HoldDown => "hold_down",
+            assert!(alive, "{address} is announced by a gateway that cannot serve");
+            assert!(!self.missing.contains(address), "{address} is not there");
         }
     }
 }

@@ -1,3 +1,6 @@
+mod orders;
+
+use super::order::Kind;
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,6 +21,7 @@ struct Rig {
     /// Streams asked for and not given up.
     open: Vec<u64>,
     probes: usize,
+    orders: BTreeMap<IpAddr, Option<Order>>,
 }
 
 impl Rig {
@@ -38,9 +42,15 @@ impl Rig {
             fall: Fall { fall: 2, window: 5 },
             seed: 1,
         };
-        let (stands, changed) = (BTreeMap::new(), BTreeMap::new());
-        let mut rig =
-            Self { gate: Gate::new(settings), now: Time::ZERO, stands, changed, open: vec![], probes: 0 };
+        let mut rig = Self {
+            gate: Gate::new(settings),
+            now: Time::ZERO,
+            stands: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            open: vec![],
+            probes: 0,
+            orders: BTreeMap::new(),
+        };
         rig.feed(Event::Start);
         rig
     }
@@ -60,6 +70,7 @@ impl Rig {
                 Action::Open { stream } => self.open.push(stream),
                 Action::Close { stream } => self.open.retain(|open| *open != stream),
                 Action::Probe { .. } => self.probes += 1,
+                Action::Ordered { vip, order } => drop(self.orders.insert(vip, order)),
                 Action::Decide { vip, standing, reason } => {
                     self.stands.insert(vip, (standing, reason));
                     self.changed.insert(vip, self.now);
@@ -90,6 +101,19 @@ impl Rig {
             assert!(self.gate.next_deadline().is_none_or(|next| next > self.now), "a busy loop");
         }
         self.now = until;
+    }
+
+    /// The gateway says `reading`, beat by beat.
+    fn beat(&mut self, reading: Reading, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.say(reading);
+            self.wait(100);
+        }
+    }
+
+    fn order(&mut self, kind: Kind, vip: IpAddr, secs: u64) {
+        let (lasts, reason) = (Duration::from_secs(secs), "test".into());
+        self.feed(Event::Operator(Command::Order { kind, vips: vec![vip], lasts, reason }));
     }
 
     fn stands(&self, vip: IpAddr) -> (Standing, Reason) {
@@ -382,6 +406,13 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(|(vip, served)| Event::Probed { vip, served }),
         1 => (prop::sample::select(&[VIP, ON_LO][..]), any::<bool>())
             .prop_map(|(vip, present)| Event::Address { vip, present }),
+        1 => any::<bool>().prop_map(Event::Disabled),
+        1 => (prop::sample::select(&[Kind::Drain, Kind::Pin, Kind::Force][..]), 1..5_u64).prop_map(
+            |(kind, secs)| Event::Operator(Command::Order {
+                kind, vips: vec![VIP, PROBED, ON_LO], lasts: Duration::from_secs(secs), reason: "".into(),
+            })
+        ),
+        1 => Just(Event::Operator(Command::Release { vips: vec![VIP, PROBED] })),
     ]
 }
 
@@ -401,7 +432,8 @@ proptest! {
         // Whatever happened: when nothing is heard any more, nothing stays announced.
         rig.wait(10_000);
         prop_assert!(rig.stands.values().all(|(standing, _)| *standing == Standing::Withdrawn), "{:?}", rig.stands);
-        // And a gateway that serves is announced.
+        // And a gateway that serves is announced, as orders have ended by now.
+        rig.feed(Event::Disabled(false));
         if rig.open.is_empty() {
             rig.wait(100);
         }

@@ -1,8 +1,10 @@
-//! One VIP: from what is known about it to how it stands, the way back included.
+//! One VIP: from what is known about it to how it stands, with what operators ordered and the way back included.
 
+use super::order::{Kind, Order};
 use super::{Reason, Standing};
 use crate::soak::{Settings, Soak};
 use base_core::Time;
+use std::time::Duration;
 
 /// How a VIP stands, and why.
 pub(super) type Verdict = (Standing, Reason);
@@ -13,15 +15,20 @@ pub(super) struct Vip {
     /// Nothing was against it when it was last judged.
     good: bool,
     decided: Option<Verdict>,
+    order: Option<Order>,
+    /// While it is to go away: when it stops being only worse.
+    leaves: Option<Time>,
 }
 
 impl Vip {
     pub(super) const fn new(soak: Settings) -> Self {
-        Self { soak: Soak::new(soak), good: false, decided: None }
+        Self { soak: Soak::new(soak), good: false, decided: None, order: None, leaves: None }
     }
 
-    pub(super) const fn next_deadline(&self) -> Option<Time> {
-        self.soak.next_deadline()
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let leaves = self.leaves.filter(|_| self.standing() != Standing::Withdrawn);
+        let order = self.order.as_ref().map(|order| order.until);
+        [self.soak.next_deadline(), leaves, order].into_iter().flatten().min()
     }
 
     /// How it was last decided to stand.
@@ -29,20 +36,69 @@ impl Vip {
         self.decided.map_or(Standing::Withdrawn, |(standing, _)| standing)
     }
 
-    /// What follows from `verdict`, if that changes how it stands. The way down is never delayed.
-    pub(super) fn judge(&mut self, verdict: Verdict, now: Time) -> Option<Verdict> {
+    pub(super) const fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// An operator orders something, or takes it back.
+    pub(super) fn obey(&mut self, order: Option<Order>) {
+        let stood = if self.standing() == Standing::Backup { Standing::Announced } else { self.standing() };
+        self.order = order.map(|order| Order { stood, ..order });
+    }
+
+    /// Ends an order whose time has passed; true if there was one.
+    pub(super) fn expire(&mut self, now: Time) -> bool {
+        self.order.take_if(|order| order.until <= now).is_some()
+    }
+
+    /// What follows from what is `known`, if that changes how it stands. `leaving`: the node is to go away, for
+    /// this reason. The way down is never delayed.
+    pub(super) fn judge(
+        &mut self,
+        known: Verdict,
+        leaving: Option<Reason>,
+        worsen_for: Duration,
+        now: Time,
+    ) -> Option<Verdict> {
         self.soak.pass(now);
-        let good = verdict.0 != Standing::Withdrawn && matches!(verdict.1, Reason::Ready | Reason::Draining);
-        let was_good = std::mem::replace(&mut self.good, good);
-        match (was_good, good) {
+        let ordered = self.order.as_ref().map(|order| (order.kind, order.stood));
+        let drained = ordered.filter(|(kind, _)| *kind == Kind::Drain).map(|_| Reason::Drained);
+        let verdict = match (leaving.or(drained), ordered) {
+            _ if known.1.is_death() => known,
+            (Some(reason), _) => self.leave(known, reason, worsen_for, now),
+            (None, Some((Kind::Force, _))) => (Standing::Announced, Reason::Forced),
+            (None, Some((Kind::Pin, stood))) => (stood, Reason::Pinned),
+            (None, _) => known,
+        };
+        if leaving.or(drained).is_none() {
+            self.leaves = None;
+        }
+        let decision = self.soften(verdict, now);
+        (self.decided.replace(decision) != Some(decision)).then_some(decision)
+    }
+
+    fn leave(&mut self, known: Verdict, reason: Reason, worsen_for: Duration, now: Time) -> Verdict {
+        // What nobody uses yet has nothing to be moved gently.
+        let used = self.standing() != Standing::Withdrawn;
+        let leaves = *self.leaves.get_or_insert(if used { now + worsen_for } else { now });
+        match known.0 {
+            _ if leaves <= now => (Standing::Withdrawn, reason),
+            Standing::Announced => (Standing::Worsened, reason),
+            _ => known,
+        }
+    }
+
+    /// The way back is by the last choice.
+    fn soften(&mut self, verdict: Verdict, now: Time) -> Verdict {
+        let good = verdict.0 != Standing::Withdrawn && !verdict.1.is_failure();
+        match (std::mem::replace(&mut self.good, good), good) {
             (true, false) => self.soak.lost(now),
             (false, true) => self.soak.back(now),
             _ => {}
         }
-        let decision = match (verdict.0, self.soak.reason()) {
-            (Standing::Announced, Some(reason)) => (Standing::Backup, reason),
+        match (verdict, self.soak.reason()) {
+            ((Standing::Announced, Reason::Ready), Some(reason)) => (Standing::Backup, reason),
             _ => verdict,
-        };
-        (self.decided.replace(decision) != Some(decision)).then_some(decision)
+        }
     }
 }

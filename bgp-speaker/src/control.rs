@@ -1,0 +1,97 @@
+//! The commands of the control socket: questions, and an operator's orders.
+
+use crate::board::Board;
+use crate::journal::Journal;
+use crate::status;
+use base::Clock;
+use base_core::units::Span;
+use bgp_core::config::Config;
+use bgp_core::gate::{Event, order};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What is needed to answer.
+pub(crate) struct Control {
+    pub(crate) config: Arc<Config>,
+    pub(crate) board: Board,
+    pub(crate) clock: Clock,
+    pub(crate) gate: mpsc::Sender<Event>,
+    pub(crate) journal: Journal,
+}
+
+impl Control {
+    /// Answers one command. What goes wrong starts with `error: `.
+    pub(crate) async fn answer(&self, line: &str) -> String {
+        let vips: BTreeSet<IpAddr> = self.config.vips.iter().map(|vip| vip.address).collect();
+        match order::parse(line, &vips) {
+            Some(Ok(command)) => return self.order(command).await,
+            Some(Err(error)) => return format!("error: {error}"),
+            None => {}
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (config, board, clock) = (&self.config, &self.board, self.clock);
+        match words[..] {
+            ["status"] => status::text(config, board, clock),
+            ["status", "json"] => status::json(config, board, clock).to_string(),
+            ["vips"] => status::vips_text(config, board, clock),
+            ["vips", "json"] => status::vips_json(config, board, clock).to_string(),
+            ["neighbors"] => status::neighbors_text(config, board, clock),
+            ["neighbors", "json"] => status::neighbors_json(config, board, clock).to_string(),
+            ["rib"] => status::rib_text(&self.rib().await),
+            ["rib", "json"] => status::rib_json(&self.rib().await).to_string(),
+            ["events", ref rest @ ..] => self.events(rest).await,
+            _ => format!("error: unknown command; there are: {COMMANDS}"),
+        }
+    }
+
+    async fn order(&self, command: order::Command) -> String {
+        let done = match &command {
+            order::Command::Order { kind, vips, lasts, .. } => {
+                format!("{}: {} VIPs, for {:?}", kind.name(), vips.len(), Span(*lasts))
+            }
+            order::Command::Release { vips } => format!("released: {} VIPs", vips.len()),
+        };
+        match self.gate.send(Event::Operator(command)).await {
+            Ok(()) => done,
+            Err(_) => "error: the speaker ends".to_owned(),
+        }
+    }
+
+    /// `[json] [NUMBER] [follow]`: what is behind that number; with `follow`, waits a while if there is nothing.
+    async fn events(&self, words: &[&str]) -> String {
+        let (json, words) = match words {
+            ["json", rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let (number, follow) = match words {
+            [] => (Some(0), false),
+            [number] => (number.parse().ok(), false),
+            [number, "follow"] => (number.parse().ok(), true),
+            _ => (None, false),
+        };
+        let Some(number) = number else { return "error: events [json] [NUMBER [follow]]".to_owned() };
+        if follow {
+            self.journal.wait(number).await;
+        }
+        self.journal.read(number, json)
+    }
+
+    /// What each neighbor holds; one that does not answer, as it ends, holds nothing.
+    async fn rib(&self) -> Vec<(String, status::Routes)> {
+        let mut rib = Vec::new();
+        for (neighbor, ask) in self.config.neighbors.iter().zip(&self.board.ribs) {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            let routes = match ask.send(answer).await {
+                Ok(()) => answered.await.unwrap_or_default(),
+                Err(_) => status::Routes::new(),
+            };
+            rib.push((neighbor.name.clone(), routes));
+        }
+        rib
+    }
+}
+
+const COMMANDS: &str = "status, vips, neighbors, rib [json]; events [json] [NUMBER [follow]]; \
+    drain, pin, force TIME VIPS REASON; undrain VIPS";
