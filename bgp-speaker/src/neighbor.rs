@@ -247,8 +247,9 @@ impl Task {
                         && self.complaints.allow(self.clock.now())
                     {
                         let (attribute, reason) = (fault.attribute, fault.reason);
+                        let response = fault.response.name();
                         let update = hex(bytes);
-                        tracing::warn!(neighbor = %self.config.name, attribute, reason, update, "bad path attribute");
+                        tracing::warn!(neighbor = %self.config.name, attribute, reason, response, update, "bad path attribute");
                     }
                     message
                 }

@@ -123,7 +123,7 @@ impl Neighbor {
 
     /// Reads one framed message as this session means it.
     pub fn read(&self, message: &[u8]) -> Received {
-        fsm::read(message, self.session.four_octet())
+        fsm::read(message, self.session.sender())
     }
 
     fn session_event(&mut self, event: fsm::Event, now: Time, actions: &mut Vec<Action>) {

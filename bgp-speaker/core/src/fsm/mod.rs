@@ -10,7 +10,7 @@ pub mod negotiate;
 
 use crate::wire::notification::{self, Notification};
 use crate::wire::prefix::Family;
-use crate::wire::validate::{Summary, validate};
+use crate::wire::validate::{Sender, Summary, validate};
 use crate::wire::{self, Message, Open, RouteRefresh};
 use backoff::Backoff;
 use base_core::{Machine, Time};
@@ -152,13 +152,11 @@ pub struct Session {
     send_hold: Option<Time>,
 }
 
-/// Decodes and validates one framed message. `four_octet` is what [`Session::four_octet`] says.
-pub fn read(message: &[u8], four_octet: bool) -> Received {
+/// Decodes and validates one framed message. `sender` is what [`Session::sender`] says.
+pub fn read(message: &[u8], sender: Sender) -> Received {
     match wire::decode(message) {
         Ok(Message::Open(open)) => Received::Open(open),
-        Ok(Message::Update(update)) => {
-            validate(&update, four_octet).map_or_else(Received::Bad, Received::Update)
-        }
+        Ok(Message::Update(update)) => validate(&update, sender).map_or_else(Received::Bad, Received::Update),
         Ok(Message::Notification(notification)) => Received::Notification(notification),
         Ok(Message::Keepalive) => Received::Keepalive,
         Ok(Message::RouteRefresh(refresh)) => Received::RouteRefresh(refresh),
@@ -198,9 +196,11 @@ impl Session {
         self.negotiated.as_ref()
     }
 
-    /// Do AS numbers have four bytes in this session?
-    pub fn four_octet(&self) -> bool {
-        self.negotiated.as_ref().is_none_or(|negotiated| negotiated.four_octet)
+    /// How the neighbor's UPDATEs are to be read.
+    pub fn sender(&self) -> Sender {
+        let Local { asn, neighbor_asn, .. } = self.settings.local;
+        let four_octet = self.negotiated.as_ref().is_none_or(|negotiated| negotiated.four_octet);
+        Sender { four_octet, inside: asn == neighbor_asn }
     }
 
     fn connected(&mut self, now: Time, actions: &mut Vec<Action>) {

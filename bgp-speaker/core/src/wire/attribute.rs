@@ -149,6 +149,7 @@ impl<'a> RawAttribute<'a> {
             AS4_AGGREGATOR => (bytes.len() == 8).then_some(Value::Other),
             ORIGINATOR_ID | ONLY_TO_CUSTOMER => (bytes.len() == 4).then_some(Value::Other),
             CLUSTER_LIST => whole(4).then_some(Value::Other),
+            IPV6_EXTENDED_COMMUNITIES => whole(20).then_some(Value::Other),
             EXTENDED_COMMUNITIES => whole(8).then_some(Value::Other),
             _ => Some(Value::Other),
         }
@@ -328,6 +329,8 @@ pub const EXTENDED_COMMUNITIES: u8 = 16;
 pub const AS4_PATH: u8 = 17;
 /// Type of AS4_AGGREGATOR (RFC 6793).
 pub const AS4_AGGREGATOR: u8 = 18;
+/// Type of the IPv6 EXTENDED COMMUNITIES (RFC 5701).
+pub const IPV6_EXTENDED_COMMUNITIES: u8 = 25;
 /// Type of LARGE_COMMUNITY (RFC 8092).
 pub const LARGE_COMMUNITIES: u8 = 32;
 /// Type of ONLY_TO_CUSTOMER (RFC 9234).

@@ -1,7 +1,8 @@
 //! What is wrong with a received UPDATE, and what follows from it (RFC 7606).
 //!
 //! A bad attribute never ends the session; only prefixes that cannot be found do, because then nobody
-//! knows which routes are meant (RFC 7606 section 3 (j), section 5.3). Nothing is kept: the answer is a count.
+//! knows which routes are meant (RFC 7606 section 3 (j), sections 5.2 and 5.3). What follows from each attribute is
+//! written down once, in [`RULES`], by section 7 and the RFCs that add to it. Nothing is kept: the answer is a count.
 
 use super::attribute::{self, OPTIONAL, RawAttribute, TRANSITIVE, Value};
 use super::notification::{self, Notification};
@@ -15,7 +16,7 @@ pub struct Summary {
     pub announced: u32,
     /// Prefixes that it withdrew.
     pub withdrawn: u32,
-    /// The first thing wrong with it. Its routes count as withdrawn.
+    /// The worst thing wrong with it; of equals the first.
     pub fault: Option<Fault>,
 }
 
@@ -26,10 +27,42 @@ pub struct Fault {
     pub attribute: u8,
     /// One stable word for logs and metrics.
     pub reason: &'static str,
+    /// What follows.
+    pub response: Response,
+}
+
+/// What follows from a bad attribute (RFC 7606 section 2); the later is the stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Response {
+    /// The attribute counts as not there.
+    AttributeDiscard,
+    /// The routes count as withdrawn.
+    TreatAsWithdraw,
+}
+
+/// Who sent the UPDATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// AS numbers have four bytes in this session.
+    pub four_octet: bool,
+    /// It is of our own AS.
+    pub inside: bool,
+}
+
+/// What is known about a type of attribute.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    code: u8,
+    /// The flags that it must have.
+    flags: u8,
+    /// What follows if its value is malformed.
+    malformed: Response,
+    /// It has no meaning between ASes, and is discarded there.
+    inside_only: bool,
 }
 
 /// Looks at everything that RFC 7606 tells a receiver to look at. `Err` ends the session.
-pub fn validate(update: &Update<'_>, four_octet: bool) -> Result<Summary, Notification> {
+pub fn validate(update: &Update<'_>, sender: Sender) -> Result<Summary, Notification> {
     let count = |prefixes: Prefixes<'_>| {
         prefixes.count_all().map_err(|_| Notification::new(notification::INVALID_NETWORK))
     };
@@ -38,17 +71,25 @@ pub fn validate(update: &Update<'_>, four_octet: bool) -> Result<Summary, Notifi
         Summary { announced: count(update.nlri())?, withdrawn: count(update.withdrawn())?, fault: None };
     for attribute in update.attributes() {
         match attribute {
-            Some(attribute) => seen.take(&attribute, four_octet, &mut summary)?,
-            None => summary.blame(0, "attribute_cut_off"),
+            Some(attribute) => seen.take(&attribute, sender, &mut summary)?,
+            None => summary.blame(0, "attribute_cut_off", Response::TreatAsWithdraw),
         }
     }
     seen.check_mandatory(!update.nlri.is_empty(), &mut summary);
+    let withdraws = summary.fault.is_some_and(|fault| fault.response == Response::TreatAsWithdraw);
+    let says_which = !update.nlri.is_empty() || seen.contains(attribute::MP_REACH);
+    if withdraws && !says_which && seen.more_than(attribute::MP_UNREACH) {
+        // RFC 7606 section 5.2: the prefixes may have been in what could not be read.
+        return Err(Notification::new(notification::MALFORMED_ATTRIBUTES));
+    }
     Ok(summary)
 }
 
 impl Summary {
-    fn blame(&mut self, attribute: u8, reason: &'static str) {
-        self.fault.get_or_insert(Fault { attribute, reason });
+    fn blame(&mut self, attribute: u8, reason: &'static str, response: Response) {
+        if self.fault.is_none_or(|fault| fault.response < response) {
+            self.fault = Some(Fault { attribute, reason, response });
+        }
     }
 }
 
@@ -60,7 +101,7 @@ impl Seen {
     fn take(
         &mut self,
         attribute: &RawAttribute<'_>,
-        four_octet: bool,
+        sender: Sender,
         summary: &mut Summary,
     ) -> Result<(), Notification> {
         let code = attribute.code;
@@ -70,13 +111,21 @@ impl Seen {
                 attribute::MP_REACH | attribute::MP_UNREACH => {
                     Err(Notification::new(notification::MALFORMED_ATTRIBUTES))
                 }
-                _ => Ok(()),
+                _ => {
+                    summary.blame(code, "attribute_twice", Response::AttributeDiscard);
+                    Ok(())
+                }
             };
         }
-        if flags_of(code).is_some_and(|flags| attribute.flags & (OPTIONAL | TRANSITIVE) != flags) {
-            summary.blame(code, "attribute_flags");
+        let rule = RULES.iter().find(|rule| rule.code == code);
+        if rule.is_some_and(|rule| attribute.flags & (OPTIONAL | TRANSITIVE) != rule.flags) {
+            summary.blame(code, "attribute_flags", Response::TreatAsWithdraw);
         }
-        match attribute.value(four_octet) {
+        if rule.is_some_and(|rule| rule.inside_only) && !sender.inside {
+            summary.blame(code, "attribute_from_outside", Response::AttributeDiscard);
+            return Ok(());
+        }
+        match attribute.value(sender.four_octet) {
             Some(Value::MpReach(reach)) => {
                 summary.announced = summary.announced.saturating_add(count_mp(reach.prefixes())?);
                 if !next_hop_fits(reach.family, reach.next_hop.len()) {
@@ -91,12 +140,13 @@ impl Seen {
             None if matches!(code, attribute::MP_REACH | attribute::MP_UNREACH) => {
                 return Err(Notification::new(notification::OPTIONAL_ATTRIBUTE));
             }
-            // RFC 6793 section 6: these two are dropped alone.
-            None if matches!(code, attribute::AS4_PATH | attribute::AS4_AGGREGATOR) => {}
-            None => summary.blame(code, "attribute_malformed"),
+            None => {
+                let response = rule.map_or(Response::TreatAsWithdraw, |rule| rule.malformed);
+                summary.blame(code, "attribute_malformed", response);
+            }
         }
-        if attribute.flags & OPTIONAL == 0 && flags_of(code).is_none() {
-            summary.blame(code, "attribute_unknown_well_known");
+        if attribute.flags & OPTIONAL == 0 && rule.is_none() {
+            summary.blame(code, "attribute_unknown_well_known", Response::TreatAsWithdraw);
         }
         Ok(())
     }
@@ -109,7 +159,7 @@ impl Seen {
         if has_nlri || self.contains(attribute::MP_REACH) {
             for code in mandatory {
                 if !self.contains(code) {
-                    summary.blame(code, "attribute_missing");
+                    summary.blame(code, "attribute_missing", Response::TreatAsWithdraw);
                 }
             }
         }
@@ -121,6 +171,12 @@ impl Seen {
             *word |= 1 << (code % 64);
         }
         new
+    }
+
+    /// Did anything come beside this one?
+    fn more_than(&self, code: u8) -> bool {
+        let count: u32 = self.0.iter().map(|word| word.count_ones()).sum();
+        count > u32::from(self.contains(code))
     }
 
     fn contains(&self, code: u8) -> bool {
@@ -144,26 +200,46 @@ const fn next_hop_fits(family: Option<Family>, length: usize) -> bool {
     }
 }
 
-/// The flags that an attribute of type `code` must have; `None` if it is not known here.
-const fn flags_of(code: u8) -> Option<u8> {
-    match code {
-        attribute::ORIGIN
-        | attribute::AS_PATH
-        | attribute::NEXT_HOP
-        | attribute::LOCAL_PREF
-        | attribute::ATOMIC_AGGREGATE => Some(TRANSITIVE),
-        attribute::MED
-        | attribute::ORIGINATOR_ID
-        | attribute::CLUSTER_LIST
-        | attribute::MP_REACH
-        | attribute::MP_UNREACH => Some(OPTIONAL),
-        attribute::AGGREGATOR
-        | attribute::COMMUNITIES
-        | attribute::EXTENDED_COMMUNITIES
-        | attribute::AS4_PATH
-        | attribute::AS4_AGGREGATOR
-        | attribute::LARGE_COMMUNITIES
-        | attribute::ONLY_TO_CUSTOMER => Some(OPTIONAL | TRANSITIVE),
-        _ => None,
+impl Response {
+    /// As RFC 7606 calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AttributeDiscard => "attribute discard",
+            Self::TreatAsWithdraw => "treat-as-withdraw",
+        }
     }
 }
+
+const fn rule(code: u8, flags: u8, malformed: Response) -> Rule {
+    Rule { code, flags, malformed, inside_only: false }
+}
+
+const fn inside_only(code: u8, flags: u8) -> Rule {
+    Rule { code, flags, malformed: Response::TreatAsWithdraw, inside_only: true }
+}
+
+/// RFC 7606 sections 7.1 to 7.14, RFC 5701, 6793 section 6, 8092 section 6 and 9234 section 5. The two that carry prefixes
+/// are stricter: see [`Seen::take`].
+const RULES: [Rule; 18] = {
+    use Response::{AttributeDiscard, TreatAsWithdraw};
+    [
+        rule(attribute::ORIGIN, TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::AS_PATH, TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::NEXT_HOP, TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::MED, OPTIONAL, TreatAsWithdraw),
+        inside_only(attribute::LOCAL_PREF, TRANSITIVE),
+        rule(attribute::ATOMIC_AGGREGATE, TRANSITIVE, AttributeDiscard),
+        rule(attribute::AGGREGATOR, OPTIONAL | TRANSITIVE, AttributeDiscard),
+        rule(attribute::COMMUNITIES, OPTIONAL | TRANSITIVE, TreatAsWithdraw),
+        inside_only(attribute::ORIGINATOR_ID, OPTIONAL),
+        inside_only(attribute::CLUSTER_LIST, OPTIONAL),
+        rule(attribute::MP_REACH, OPTIONAL, TreatAsWithdraw),
+        rule(attribute::MP_UNREACH, OPTIONAL, TreatAsWithdraw),
+        rule(attribute::EXTENDED_COMMUNITIES, OPTIONAL | TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::AS4_PATH, OPTIONAL | TRANSITIVE, AttributeDiscard),
+        rule(attribute::AS4_AGGREGATOR, OPTIONAL | TRANSITIVE, AttributeDiscard),
+        rule(attribute::IPV6_EXTENDED_COMMUNITIES, OPTIONAL | TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::LARGE_COMMUNITIES, OPTIONAL | TRANSITIVE, TreatAsWithdraw),
+        rule(attribute::ONLY_TO_CUSTOMER, OPTIONAL | TRANSITIVE, TreatAsWithdraw),
+    ]
+};
