@@ -133,6 +133,7 @@ fn start(
                 neighbor_asn: neighbor.asn,
             },
             retry_max: config.bgp.retry_max,
+            max_prefixes: neighbor.max_prefixes,
             seed: seed.wrapping_add(number),
         };
         let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings, config.back.session());

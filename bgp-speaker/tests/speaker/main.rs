@@ -149,6 +149,25 @@ fn a_bad_attribute_does_not_end_the_session() {
 }
 
 #[test]
+fn a_router_that_sends_more_prefixes_than_allowed_is_told_so() {
+    let router = router::Router::listen();
+    let address = router.address();
+    let neighbor =
+        format!("address = \"{}\"\nport = {}\nasn = 65000\nmax_prefixes = 5", address.ip(), address.port());
+    let rig = Rig::with(router, &neighbor);
+    rig.gateway.say("ready");
+    let mut session = rig.router.session();
+    session.expect(announced(100));
+    let nets =
+        |from: u8| (from..from + 5).map(|last| IpAddr::from([198, 51, 100, last]).into()).collect::<Vec<_>>();
+    session.write(&update::announce(&router::route(), &nets(0), true)[0]);
+    session.write(&RouteRefresh::encode(Family::Ipv4));
+    session.skip_to(&announced(100));
+    session.write(&update::announce(&router::route(), &nets(5), true)[0]);
+    session.skip_to(&Heard::Notification(bgp_core::wire::Notification::new(Code(6, 1))));
+}
+
+#[test]
 fn a_refresh_gets_everything_again() {
     let rig = Rig::start();
     rig.gateway.say("ready");

@@ -101,6 +101,8 @@ pub struct Neighbor {
     pub next_hop4: Option<Ipv4Addr>,
     /// Next hop of IPv6 VIPs; the session's own address if it is IPv6.
     pub next_hop6: Option<Ipv6Addr>,
+    /// Most prefixes that it may send; all are dropped anyway.
+    pub max_prefixes: Option<u32>,
     /// Only packets that crossed no router are taken (RFC 5082).
     pub ttl_security: bool,
     /// The key of TCP MD5 signatures (RFC 2385).

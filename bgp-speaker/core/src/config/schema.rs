@@ -84,6 +84,7 @@ pub(super) struct Neighbor {
     pub(super) source: Option<Spanned<IpAddr>>,
     pub(super) next_hop4: Option<Spanned<Ipv4Addr>>,
     pub(super) next_hop6: Option<Spanned<Ipv6Addr>>,
+    pub(super) max_prefixes: Option<u32>,
     #[serde(default)]
     pub(super) ttl_security: bool,
     pub(super) password: Option<Spanned<String>>,

@@ -85,6 +85,7 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"10.0.0.1\"", "\"fe80::1\"", "link-local"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nsource = \"fd00::1\"", "no packet goes from"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nport = 0", "port 0"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmax_prefixes = -1", "invalid value"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\npassword = \"\"", "1 to 80 bytes"),
         ("asn = 65000", "asn = 1\nbfd = { interval = \"9ms\" }", "out of range"),
         ("asn = 65000", "asn = 1\nbfd = { interval = \"11s\" }", "out of range"),

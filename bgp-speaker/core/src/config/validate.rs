@@ -262,6 +262,7 @@ fn neighbor(raw: schema::Neighbor, source: &Source) -> Checked<Neighbor> {
         source: raw.source.map(Spanned::into_inner),
         next_hop4: raw.next_hop4.map(Spanned::into_inner),
         next_hop6: raw.next_hop6.map(Spanned::into_inner),
+        max_prefixes: raw.max_prefixes,
         ttl_security: raw.ttl_security,
         password: raw.password.map(|text| Password(text.into_inner())),
         bfd: raw.bfd.map(|bfd| super::bfd::bfd(bfd, raw.ttl_security, source)).transpose()?,

@@ -7,6 +7,9 @@
 pub mod backoff;
 pub mod collision;
 pub mod negotiate;
+mod state;
+
+pub use state::State;
 
 use crate::wire::notification::{self, Notification};
 use crate::wire::prefix::Family;
@@ -16,23 +19,6 @@ use backoff::Backoff;
 use base_core::{Machine, Time};
 use negotiate::{Local, Negotiated, negotiate};
 use std::time::Duration;
-
-/// The six states of RFC 4271 section 8.2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// At rest, or waiting after a session failed.
-    Idle,
-    /// Connecting.
-    Connect,
-    /// Waiting after a connection could not be made.
-    Active,
-    /// Connected; our OPEN is out.
-    OpenSent,
-    /// OPENs exchanged; waiting for the first KEEPALIVE.
-    OpenConfirm,
-    /// Routes may flow.
-    Established,
-}
 
 /// What happens to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +115,8 @@ pub struct Settings {
     pub local: Local,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
+    /// Most prefixes that the neighbor may have announced and not withdrawn.
+    pub max_prefixes: Option<u32>,
     /// Makes this neighbor's pauses differ from those of others.
     pub seed: u64,
 }
@@ -142,6 +130,8 @@ pub struct Session {
     since: Time,
     backoff: Backoff,
     negotiated: Option<Negotiated>,
+    /// Prefixes that the neighbor announced, less those that it withdrew.
+    prefixes: u64,
     /// When to try again, or to give up connecting.
     retry: Option<Time>,
     /// When the neighbor counts as gone.
@@ -174,6 +164,7 @@ impl Session {
             since: Time::ZERO,
             backoff,
             negotiated: None,
+            prefixes: 0,
             retry: None,
             hold: None,
             keepalive: None,
@@ -227,7 +218,11 @@ impl Session {
             (State::Established, Received::Open(_)) => {
                 self.refuse(Notification::new(notification::UNEXPECTED_IN_ESTABLISHED), now, actions);
             }
-            (State::Established, Received::Keepalive | Received::Update(_)) => self.hear(now),
+            (State::Established, Received::Keepalive) => self.hear(now),
+            (State::Established, Received::Update(summary)) => {
+                self.hear(now);
+                self.count(summary, now, actions);
+            }
             (State::Established, Received::RouteRefresh(refresh)) => {
                 if let (Some(family), 0) = (refresh.family, refresh.subtype) {
                     actions.push(Action::Refresh(family));
@@ -250,10 +245,22 @@ impl Session {
     }
 
     fn establish(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.prefixes = 0;
         self.hear(now);
         self.enter(State::Established, Why::Word("keepalive"), now, actions);
         if let Some(negotiated) = self.negotiated.clone() {
             actions.push(Action::Up(negotiated));
+        }
+    }
+
+    /// A neighbor that sends more than it should is told so, and left alone for a while (RFC 4486 section 4). Nothing is
+    /// kept of what it sends, so a prefix that is announced twice counts twice.
+    fn count(&mut self, summary: Summary, now: Time, actions: &mut Vec<Action>) {
+        let announced = self.prefixes.saturating_add(summary.announced.into());
+        self.prefixes = announced.saturating_sub(summary.withdrawn.into());
+        if self.settings.max_prefixes.is_some_and(|most| self.prefixes > most.into()) {
+            self.refuse(Notification::new(notification::MAX_PREFIXES), now, actions);
+            self.retry = Some(now + MAX_PREFIXES_IDLE);
         }
     }
 
@@ -411,20 +418,6 @@ impl Machine for Session {
     }
 }
 
-impl State {
-    /// One word, as RFC 4271 writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "Idle",
-            Self::Connect => "Connect",
-            Self::Active => "Active",
-            Self::OpenSent => "OpenSent",
-            Self::OpenConfirm => "OpenConfirm",
-            Self::Established => "Established",
-        }
-    }
-}
-
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -446,6 +439,8 @@ pub const CONNECT_TIMED_OUT: &str = "connect_timed_out";
 pub const OPEN_HOLD: Duration = Duration::from_secs(240);
 /// A session that stood this long was a good one: pauses start small again.
 pub const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// How long a neighbor is left alone that sent too many prefixes: what it sends is mended by people.
+pub const MAX_PREFIXES_IDLE: Duration = Duration::from_secs(300);
 /// A neighbor that takes no bytes for this many hold times is gone (RFC 9687 section 4).
 const SEND_HOLD_FACTOR: u32 = 2;
 

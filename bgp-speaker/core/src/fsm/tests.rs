@@ -10,7 +10,12 @@ fn local() -> Local {
 }
 
 fn session() -> Session {
-    Session::new(Settings { local: local(), retry_max: Duration::from_secs(10), seed: 7 })
+    Session::new(Settings {
+        local: local(),
+        retry_max: Duration::from_secs(10),
+        max_prefixes: Some(10),
+        seed: 7,
+    })
 }
 
 fn neighbors_open() -> Open {
@@ -65,6 +70,16 @@ fn notified(actions: &[Action]) -> Option<Code> {
 
 fn sends_keepalive(actions: &[Action]) -> bool {
     actions.contains(&Action::Send(wire::keepalive()))
+}
+
+#[test]
+fn a_neighbor_that_sends_too_many_prefixes_is_told_and_left_alone_for_five_minutes() {
+    let mut session = established();
+    let update = |announced, withdrawn| Received::Update(Summary { announced, withdrawn, fault: None });
+    assert_eq!(notified(&message(&mut session, update(10, 0), 100)), None);
+    assert_eq!(notified(&message(&mut session, update(3, 3), 100)), None, "what is withdrawn makes room");
+    assert_eq!(notified(&message(&mut session, update(1, 0), 100)), Some(Code(6, 1)));
+    assert_eq!((session.state(), session.next_deadline()), (State::Idle, Some(at(300_100))));
 }
 
 #[test]
@@ -151,7 +166,8 @@ fn the_capability_counts_and_not_the_two_byte_field() {
 
 #[test]
 fn inside_one_as_both_ends_have_identifiers_of_their_own() {
-    let mut settings = Settings { local: local(), retry_max: Duration::from_secs(10), seed: 7 };
+    let mut settings =
+        Settings { local: local(), retry_max: Duration::from_secs(10), max_prefixes: None, seed: 7 };
     settings.local.neighbor_asn = 65010;
     let mut session = Session::new(settings);
     feed(&mut session, Event::Start, 0);

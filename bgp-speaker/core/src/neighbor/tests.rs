@@ -34,7 +34,7 @@ impl Rig {
         let mut config = config::parse(&Source::new("bgp.toml", CONFIG)).unwrap();
         config.neighbors[0].asn = neighbor_asn;
         let local = Local { asn: 65010, identifier: config.bgp.router_id, hold_time: 9, neighbor_asn };
-        let settings = Settings { local, retry_max: Duration::from_secs(10), seed: 1 };
+        let settings = Settings { local, retry_max: Duration::from_secs(10), max_prefixes: None, seed: 1 };
         let soak = config.back.session();
         let machine = Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings, soak);
         Self { machine, now: Time::from_millis(300), actions: Vec::new() }

@@ -101,7 +101,7 @@ impl Code {
             UNEXPECTED_IN_OPEN_CONFIRM => "unexpected message in OpenConfirm",
             UNEXPECTED_IN_ESTABLISHED => "unexpected message in Established",
             Self(5, _) => "finite state machine error",
-            Self(6, 1) => "maximum number of prefixes reached",
+            MAX_PREFIXES => "maximum number of prefixes reached",
             ADMINISTRATIVE_SHUTDOWN => "administrative shutdown",
             Self(6, 3) => "neighbor de-configured",
             ADMINISTRATIVE_RESET => "administrative reset",
@@ -153,6 +153,8 @@ pub const UNEXPECTED_IN_OPEN_SENT: Code = Code(5, 1);
 pub const UNEXPECTED_IN_OPEN_CONFIRM: Code = Code(5, 2);
 /// RFC 6608.
 pub const UNEXPECTED_IN_ESTABLISHED: Code = Code(5, 3);
+/// RFC 4486.
+pub const MAX_PREFIXES: Code = Code(6, 1);
 /// RFC 4486, text by RFC 9003.
 pub const ADMINISTRATIVE_SHUTDOWN: Code = Code(6, 2);
 /// RFC 4486, text by RFC 9003.
