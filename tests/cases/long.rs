@@ -60,8 +60,10 @@ fn ten_drains_in_a_row_fail_no_new_connection() {
             lab.wait_steady(Duration::from_secs(5))?;
         }
         load.settle()?;
-        let new = load.ended(began, lab.clock().now()).kind(Kind::New);
+        let moves = lab.routes().since(began);
+        let (cut, new) = load.ended(began, lab.clock().now()).kind(Kind::New).cut_by(&moves);
         ensure!(new.failed() == 0 && new.total() > 1000, "{}", new.summary());
+        ensure!(cut.total() <= 10, "more than the moments of twenty moves: {}", cut.summary());
         Ok(())
     });
 }

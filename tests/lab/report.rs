@@ -2,6 +2,7 @@
 
 use crate::http::Failure;
 use crate::load::{Kind, Sample};
+use crate::routes::Change;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -39,6 +40,19 @@ impl Report {
     #[must_use]
     pub fn service(&self, service: &str) -> Self {
         self.only(|sample| sample.service == service)
+    }
+
+    /// Those whose connection a move of their VIP cut in the middle of the request: begun at one node,
+    /// their next packet went to another, which does not know them. The rest is a second report.
+    pub fn cut_by(&self, moves: &[Change]) -> (Self, Self) {
+        let is_cut = |sample: &Sample| {
+            let under_way = |at| {
+                sample.start <= at && at <= sample.end + SEEN_WITHIN && sample.end <= at + ANSWERED_WITHIN
+            };
+            sample.outcome == Err(Failure::Broken)
+                && moves.iter().any(|change| change.vip == sample.vip && under_way(change.at))
+        };
+        (self.only(is_cut), self.only(|sample| !is_cut(sample)))
     }
 
     /// How many.
@@ -106,3 +120,8 @@ impl Report {
         Self { samples: self.samples.iter().filter(|sample| wanted(sample)).cloned().collect() }
     }
 }
+
+/// A change of a route is seen this long after it was made, at most: the client may know before.
+const SEEN_WITHIN: Duration = Duration::from_millis(5);
+/// A request that a move has cut fails this soon after it: its next packet is answered with a reset.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(50);

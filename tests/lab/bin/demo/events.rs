@@ -130,7 +130,16 @@ impl Demo<'_> {
         self.load.settle_all()?;
         let back = self.load.ended(returning, self.now());
         self.note_moves("the return", &back);
-        let (away, back) = (away.kind(Kind::New), back.kind(Kind::New));
+        // A connection that is open when its VIP moves is cut, however new it is: those are counted among
+        // what the move breaks, not among what the drain refuses.
+        let moves = self.lab.routes().since(began);
+        let (cut_away, away) = away.kind(Kind::New).cut_by(&moves);
+        let (cut_back, back) = back.kind(Kind::New).cut_by(&moves);
+        self.note(&format!(
+            "new connections in the middle of their request at a move: {} cut by the drain, {} by the return",
+            cut_away.total(),
+            cut_back.total()
+        ));
         Ok(vec![
             Promise::none("planned drain: failed requests on new connections", away.failed(), away.total()),
             Promise::none("return from it: failed requests on new connections", back.failed(), back.total()),
