@@ -1,13 +1,15 @@
 //! Counts what happened, and hands the record of each request to the access log.
 
 use crate::metrics::FrontendMetrics;
-use crate::request::Request;
-use chrono::{DateTime, Local};
+use crate::request::{Link, Request};
+use crate::state::Gateway;
+use chrono::{DateTime, FixedOffset, Local};
+use gateway_core::failure::NoRequest;
 use gateway_core::record::{Counts, Record, Termination, Timers};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A request is over.
 pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
@@ -21,7 +23,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
     let status = response.map(|response| response.status.as_u16());
     let metrics = &gateway.metrics.frontends[connection.frontend];
     metrics.answered(status);
-    metrics.duration.observe(total.as_secs_f64());
+    metrics.duration.observe((total - request.head).as_secs_f64());
 
     let frontend = &gateway.config.frontends[connection.frontend];
     let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);
@@ -34,7 +36,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
                 request.client.as_ref().map_or_else(|| connection.peer.ip(), |client| client.address),
                 connection.peer.port(),
             ),
-            accept_date: DateTime::<Local>::from(request.date).fixed_offset(),
+            accept_date: local(request.date),
             frontend: &frontend.name,
             tls: frontend.tls.is_some(),
             backend: backend.map_or(&frontend.name, |backend| &backend.name),
@@ -46,7 +48,41 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
             bytes: sent_head + session.body_bytes_sent() as u64,
             termination: request.termination,
             counts: counts(request, metrics),
-            request: (head.method.as_str(), head.raw_path(), version(head.version)),
+            request: Some((head.method.as_str(), head.raw_path(), version(head.version))),
+        },
+    );
+}
+
+/// What a client sent did not become a request.
+pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoRequest, sent: u64) {
+    let connection = link.connection();
+    let metrics = &gateway.metrics.frontends[connection.frontend];
+    metrics.answered(Some(why.status()));
+    if let Some(reason) = why.reason() {
+        gateway.metrics.refused(connection.frontend, reason);
+    }
+    let frontend = &gateway.config.frontends[connection.frontend];
+    let total = link.head_began().map_or(Duration::ZERO, |began| gateway.clock.now() - began);
+    let now = SystemTime::now();
+    gateway.access_log.write(
+        worker,
+        &Record {
+            client: connection.peer,
+            accept_date: local(now.checked_sub(total).unwrap_or(now)),
+            frontend: &frontend.name,
+            tls: frontend.tls.is_some(),
+            backend: &frontend.name,
+            server: None,
+            timers: Timers { total, ..Timers::default() },
+            status: Some(why.status()),
+            bytes: sent,
+            termination: why.termination(),
+            counts: Counts {
+                actconn: gateway.load.connections.load(Ordering::Relaxed),
+                feconn: metrics.open.load(Ordering::Relaxed),
+                ..Counts::default()
+            },
+            request: None,
         },
     );
 }
@@ -65,11 +101,15 @@ pub(crate) fn retried(request: &Request) {
     }
 }
 
+fn local(time: SystemTime) -> DateTime<FixedOffset> {
+    DateTime::<Local>::from(time).fixed_offset()
+}
+
 fn timers(request: &Request, total: Duration) -> Timers {
     // A request that was refused, or failed on its way, did not come to the rest.
     let reached = request.backend.is_some() && request.termination != Termination::Refused;
     Timers {
-        request: Some(Duration::ZERO),
+        request: Some(request.head),
         queue: reached.then_some(Duration::ZERO),
         connect: request.connect,
         response: request.response,

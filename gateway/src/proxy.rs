@@ -1,6 +1,6 @@
 //! The data path, stage by stage, as pingora calls them.
 
-use crate::request::{Connection, Request};
+use crate::request::{Link, Request};
 use crate::state::Gateway;
 use crate::upstream::Lease;
 use crate::{account, guard};
@@ -10,7 +10,6 @@ use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::record::Termination;
 use gateway_core::retry::{self, Progress};
-use gateway_core::strict;
 use http::header::{FORWARDED, HOST};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -45,7 +44,7 @@ impl ProxyHttp for Edge {
         Request::new(Arc::clone(&self.gateway))
     }
 
-    /// identify → strict → guard → route
+    /// identify → guard → route
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
         match self.receive(session, request) {
             Ok(()) => Ok(false),
@@ -211,16 +210,14 @@ impl ProxyHttp for Edge {
 impl Edge {
     /// From a request as it came to a backend that shall serve it, or an answer.
     fn receive(&self, session: &mut Session, request: &mut Request) -> Result<(), Answer> {
-        let connection = connection(session).ok_or_else(|| Answer::of(500))?;
-        request.connection = Some(connection);
+        let link = link(session).ok_or_else(|| Answer::of(500))?;
+        let connection = link.connection();
+        request.came_on(link);
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client =
             client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);
         let address = client.address;
         request.client = Some(client);
-        if let Some(raw) = session.as_http1().map(|http1| http1.get_headers_raw_bytes()) {
-            strict::check(&raw).map_err(|reason| Answer::refuse(400, reason))?;
-        }
         let head = session.req_header();
         if frontend.monitor_uri.as_deref().is_some_and(|uri| uri == head.uri.path()) {
             request.is_probe = true;
@@ -296,9 +293,9 @@ impl Answer {
 }
 
 /// What the accept loop knows of the connection that a request came on.
-fn connection(session: &Session) -> Option<Connection> {
+fn link(session: &Session) -> Option<&Link> {
     let proxy_digest = session.digest()?.proxy_digest.as_ref()?;
-    proxy_digest.user_data.as_ref()?.downcast_ref::<Connection>().copied()
+    proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }
 
 fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
@@ -321,9 +318,15 @@ fn failure(session: &Session, request: &Request, error: &Error) -> Failure {
         timeout: matches!(
             error.etype(),
             ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
-        ),
+        ) || timed_out(error),
         closed: is_closed(error),
     }
+}
+
+/// Whether a socket said so: that of a client that takes nothing, or one on which nothing is acknowledged.
+fn timed_out(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn is_closed(error: &Error) -> bool {

@@ -10,7 +10,7 @@ use gateway_core::limits as core_limits;
 use gateway_core::record::Termination;
 use gateway_core::table::Key;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A client connection, as the accept loop knows it.
@@ -22,10 +22,42 @@ pub(crate) struct Connection {
     pub(crate) peer: std::net::SocketAddr,
 }
 
+/// What a client connection and the requests on it share.
+#[derive(Debug)]
+pub(crate) struct Link {
+    connection: Connection,
+    /// When the head that is read, or was read last, began; 0: not known.
+    head_began: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(frontend: usize, peer: std::net::SocketAddr) -> Self {
+        Self { connection: Connection { frontend, peer }, head_began: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        self.connection
+    }
+
+    pub(crate) fn head_begins(&self, now: Time) {
+        self.head_began.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn head_began(&self) -> Option<Time> {
+        match self.head_began.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Time::from_nanos(nanos)),
+        }
+    }
+}
+
 /// One request.
 pub(crate) struct Request {
     pub(crate) gateway: Arc<Gateway>,
+    /// When its head began to come.
     pub(crate) began: Time,
+    /// How long its head took.
+    pub(crate) head: Duration,
     pub(crate) date: SystemTime,
     pub(crate) connection: Option<Connection>,
     pub(crate) client: Option<Client>,
@@ -57,6 +89,7 @@ impl Request {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
         Self {
             began: gateway.clock.now(),
+            head: Duration::ZERO,
             date: SystemTime::now(),
             gateway,
             connection: None,
@@ -72,6 +105,16 @@ impl Request {
             connect: None,
             response: None,
             termination: Termination::Normal,
+        }
+    }
+
+    /// Says on which connection it came.
+    pub(crate) fn came_on(&mut self, link: &Link) {
+        self.connection = Some(link.connection());
+        if let Some(began) = link.head_began() {
+            self.head = self.began - began;
+            self.began = began;
+            self.date = self.date.checked_sub(self.head).unwrap_or(self.date);
         }
     }
 

@@ -55,7 +55,7 @@ async fn run(
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     for listener in listeners {
-        tokio::spawn(accept::run(Arc::clone(&gateway), listener, Arc::clone(&proxy), phase.clone()));
+        tokio::spawn(accept::run(Arc::clone(&gateway), worker, listener, Arc::clone(&proxy), phase.clone()));
     }
     let mut turn = tokio::time::interval(TURN);
     loop {

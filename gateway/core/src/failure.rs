@@ -58,16 +58,58 @@ impl Failure {
     pub fn termination(self) -> Termination {
         match (self.side, self.phase, self.timeout) {
             (Side::Gateway, ..) => Termination::Internal,
-            (Side::Client, Phase::Data, _) => Termination::ClientInData,
+            (Side::Client, Phase::Data, true) => Termination::ClientTimeoutInData,
+            (Side::Client, Phase::Data, false) => Termination::ClientInData,
             (Side::Client, ..) if !self.closed && !self.timeout => Termination::Refused,
-            (Side::Client, Phase::Connect, _) => Termination::ClientInRequest,
-            (Side::Client, Phase::Headers, _) => Termination::ClientInHeaders,
+            (Side::Client, Phase::Connect, true) => Termination::ClientTimeoutInRequest,
+            (Side::Client, Phase::Connect, false) => Termination::ClientInRequest,
+            (Side::Client, Phase::Headers, true) => Termination::ClientTimeoutInHeaders,
+            (Side::Client, Phase::Headers, false) => Termination::ClientInHeaders,
             (Side::Server, Phase::Connect, false) => Termination::ServerInConnect,
             (Side::Server, Phase::Connect, true) => Termination::TimeoutInConnect,
             (Side::Server, Phase::Headers, false) => Termination::ServerInHeaders,
             (Side::Server, Phase::Headers, true) => Termination::TimeoutInHeaders,
             (Side::Server, Phase::Data, false) => Termination::ServerInData,
             (Side::Server, Phase::Data, true) => Termination::TimeoutInData,
+        }
+    }
+}
+
+/// Why what a client has begun to send did not become a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRequest {
+    /// It can't be one, for this reason.
+    Refused(&'static str),
+    /// It was not whole in time.
+    TimedOut,
+    /// The client went away.
+    Gone,
+}
+
+impl NoRequest {
+    /// The status that is logged, and answered where somebody is there to hear it.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Refused(_) | Self::Gone => 400,
+            Self::TimedOut => 408,
+        }
+    }
+
+    /// How the log says it.
+    pub fn termination(self) -> Termination {
+        match self {
+            Self::Refused(_) => Termination::Refused,
+            Self::TimedOut => Termination::ClientTimeoutInRequest,
+            Self::Gone => Termination::ClientInRequest,
+        }
+    }
+
+    /// The reason word of a refusal.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Refused(reason) => Some(reason),
+            Self::TimedOut => Some("http_request_timeout"),
+            Self::Gone => None,
         }
     }
 }
@@ -90,7 +132,9 @@ mod tests {
         assert_eq!(told(Side::Server, Headers, true, false), (Some(504), "sH"));
         assert_eq!(told(Side::Server, Data, false, true), (None, "SD"));
         assert_eq!(told(Side::Client, Connect, false, false), (Some(400), "PR"));
-        assert_eq!(told(Side::Client, Connect, true, false), (Some(408), "CR"));
+        assert_eq!(told(Side::Client, Connect, true, false), (Some(408), "cR"));
+        assert_eq!(told(Side::Client, Headers, true, false), (Some(408), "cH"));
+        assert_eq!(told(Side::Client, Data, true, false), (None, "cD"));
         assert_eq!(told(Side::Client, Headers, false, true), (None, "CH"));
         assert_eq!(told(Side::Client, Data, false, true), (None, "CD"));
         assert_eq!(told(Side::Gateway, Connect, false, false), (Some(500), "I-"));

@@ -31,8 +31,8 @@ pub struct Record<'a> {
     pub termination: Termination,
     /// How many others there were when it ended.
     pub counts: Counts,
-    /// The request line: method, target as it came, version.
-    pub request: (&'a str, &'a [u8], &'a str),
+    /// The request line: method, target as it came, version; `None` if no proper one came.
+    pub request: Option<(&'a str, &'a [u8], &'a str)>,
 }
 
 /// HAProxy's TR, Tw, Tc, Tr and Ta; `None` is -1: it did not come to that.
@@ -61,10 +61,16 @@ pub enum Termination {
     Refused,
     /// `CR--`: the client went away before its request was whole.
     ClientInRequest,
+    /// `cR--`: the client did not send its request in time.
+    ClientTimeoutInRequest,
     /// `CH--`: the client went away while the server had not answered.
     ClientInHeaders,
+    /// `cH--`: the client fell silent in the middle of its request's body.
+    ClientTimeoutInHeaders,
     /// `CD--`: the client went away while the answer was under way.
     ClientInData,
+    /// `cD--`: the client took no more of the answer, or sent no more of its body, for too long.
+    ClientTimeoutInData,
     /// `SC--`: no server could be reached.
     ServerInConnect,
     /// `sC--`: no server could be reached in time.
@@ -105,8 +111,11 @@ impl Termination {
             Self::Normal => "--",
             Self::Refused => "PR",
             Self::ClientInRequest => "CR",
+            Self::ClientTimeoutInRequest => "cR",
             Self::ClientInHeaders => "CH",
+            Self::ClientTimeoutInHeaders => "cH",
             Self::ClientInData => "CD",
+            Self::ClientTimeoutInData => "cD",
             Self::ServerInConnect => "SC",
             Self::TimeoutInConnect => "sC",
             Self::ServerInHeaders => "SH",
@@ -158,12 +167,16 @@ impl Record<'_> {
             counts.srv_conn,
             counts.retries,
         );
-        let (method, target, version) = self.request;
-        escape(method.as_bytes(), out);
-        out.push(' ');
-        escape(target, out);
-        out.push(' ');
-        escape(version.as_bytes(), out);
+        match self.request {
+            None => out.push_str("<BADREQ>"),
+            Some((method, target, version)) => {
+                escape(method.as_bytes(), out);
+                out.push(' ');
+                escape(target, out);
+                out.push(' ');
+                escape(version.as_bytes(), out);
+            }
+        }
         out.push_str("\"\n");
     }
 }
@@ -209,7 +222,7 @@ mod tests {
             bytes: 217,
             termination: Termination::Normal,
             counts: Counts { actconn: 4, feconn: 3, beconn: 2, srv_conn: 1, retries: 1, redispatched: true },
-            request: ("GET", b"/x", "HTTP/1.1"),
+            request: Some(("GET", b"/x", "HTTP/1.1")),
         }
     }
 
@@ -245,8 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_request_is_said_to_be_none() {
+        let slow = Record {
+            backend: "fe",
+            server: None,
+            timers: Timers { total: Duration::from_millis(1002), ..Timers::default() },
+            status: Some(408),
+            bytes: 0,
+            termination: Termination::ClientTimeoutInRequest,
+            counts: Counts { actconn: 1, feconn: 1, ..Counts::default() },
+            request: None,
+            ..record()
+        };
+        let line = line(&slow);
+        assert!(
+            line.ends_with(" fe fe/<NOSRV> -1/-1/-1/-1/1002 408 0 - - cR-- 1/1/0/0/0 0/0 \"<BADREQ>\"\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn a_request_can_not_break_its_line() {
-        let evil = Record { request: ("GET", b"/\"\n#\xff", "HTTP/1.1"), ..record() };
+        let evil = Record { request: Some(("GET", b"/\"\n#\xff", "HTTP/1.1")), ..record() };
         let line = line(&evil);
         assert!(line.ends_with("\"GET /#22#0A#23#FF HTTP/1.1\"\n"), "{line}");
         assert_eq!(line.matches('\n').count(), 1);

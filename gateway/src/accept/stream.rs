@@ -1,6 +1,6 @@
 //! A client's connection whose small writes go out together: the head of an answer and the start of
 //! its body are one segment and one system call. (pingora does this for listeners of its own, not for
-//! streams that it is handed.)
+//! streams that it is handed.) A client that takes nothing of what is written loses it.
 
 use async_trait::async_trait;
 use pingora::protocols::l4::stream::Stream as TcpIo;
@@ -13,15 +13,34 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// The connection. What it holds back goes out with a flush, or when it no longer fits.
 #[derive(Debug)]
-pub(crate) struct Buffered(BufWriter<TcpIo>);
+pub(crate) struct Buffered {
+    io: BufWriter<TcpIo>,
+    /// Longest that the client may take nothing.
+    patience: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
 
 impl Buffered {
-    pub(crate) fn new(io: TcpIo) -> Self {
-        Self(BufWriter::with_capacity(SEGMENT, io))
+    pub(crate) fn new(io: TcpIo, patience: Duration) -> Self {
+        Self { io: BufWriter::with_capacity(SEGMENT, io), patience, stalled: None }
+    }
+
+    /// What a write came to, or an error if the client has taken nothing for too long.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -31,21 +50,24 @@ impl AsyncRead for Buffered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Buffered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.in_time(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.in_time(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.in_time(cx, shut)
     }
 
     fn poll_write_vectored(
@@ -53,11 +75,12 @@ impl AsyncWrite for Buffered {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 }
 
@@ -65,13 +88,13 @@ impl AsyncWrite for Buffered {
 impl Shutdown for Buffered {
     async fn shutdown(&mut self) {
         // The client may be gone; there is nobody to tell.
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut self.0).await;
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut self.io).await;
     }
 }
 
 impl UniqueID for Buffered {
     fn id(&self) -> UniqueIDType {
-        self.0.get_ref().id()
+        self.io.get_ref().id()
     }
 }
 
@@ -82,27 +105,27 @@ impl Peek for Buffered {}
 
 impl GetTimingDigest for Buffered {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.0.get_ref().get_timing_digest()
+        self.io.get_ref().get_timing_digest()
     }
 }
 
 impl GetProxyDigest for Buffered {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.0.get_ref().get_proxy_digest()
+        self.io.get_ref().get_proxy_digest()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.0.get_mut().set_proxy_digest(digest);
+        self.io.get_mut().set_proxy_digest(digest);
     }
 }
 
 impl GetSocketDigest for Buffered {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.0.get_ref().get_socket_digest()
+        self.io.get_ref().get_socket_digest()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.0.get_mut().set_socket_digest(digest);
+        self.io.get_mut().set_socket_digest(digest);
     }
 }
 

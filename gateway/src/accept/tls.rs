@@ -17,13 +17,9 @@ pub(crate) fn acceptor(config: &Arc<ServerConfig>) -> Acceptor {
 }
 
 /// Shakes hands; `None` if the client does not, or not in time.
-pub(crate) async fn handshake(acceptor: &Acceptor, io: Buffered) -> Option<Stream> {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, pingora_handshake(acceptor, io)).await {
+pub(crate) async fn handshake(acceptor: &Acceptor, io: Buffered, within: Duration) -> Option<Stream> {
+    match tokio::time::timeout(within, pingora_handshake(acceptor, io)).await {
         Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(_)) | Err(_) => None,
     }
 }
-
-/// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only
-/// holds a connection.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -119,6 +119,13 @@ pub struct Frontend {
     pub routes: route::Routes,
     /// How long an idle client connection is kept.
     pub keep_alive_timeout: Duration,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Longest that the head of a request may take, from its first byte to its end.
+    pub http_request_timeout: Duration,
+    /// Longest silence of a client in the middle of a body, and longest that it may take nothing of an
+    /// answer.
+    pub client_timeout: Duration,
 }
 
 /// A set of servers.

@@ -86,6 +86,12 @@ pub(super) struct Frontend {
     pub(super) trusted_proxies: Vec<IpNet>,
     #[serde(default = "default_keep_alive_timeout")]
     pub(super) keep_alive_timeout: Spanned<Span>,
+    #[serde(default = "default_handshake_timeout")]
+    pub(super) handshake_timeout: Spanned<Span>,
+    #[serde(default = "default_http_request_timeout")]
+    pub(super) http_request_timeout: Spanned<Span>,
+    #[serde(default = "default_client_timeout")]
+    pub(super) client_timeout: Spanned<Span>,
     #[serde(default)]
     pub(super) limit: Vec<Spanned<Limit>>,
     #[serde(default)]
@@ -168,6 +174,18 @@ fn default_keep_alive_timeout() -> Spanned<Span> {
     unwritten(DEFAULT_KEEP_ALIVE_TIMEOUT)
 }
 
+fn default_handshake_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_HANDSHAKE_TIMEOUT)
+}
+
+fn default_http_request_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_HTTP_REQUEST_TIMEOUT)
+}
+
+fn default_client_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_CLIENT_TIMEOUT)
+}
+
 fn default_retries() -> Spanned<u32> {
     unwritten(DEFAULT_RETRIES)
 }
@@ -194,6 +212,13 @@ const DEFAULT_TABLE_SIZE: usize = 100_000;
 const DEFAULT_TABLE_EXPIRE: Span = Span::secs(300);
 /// What the common client libraries use or exceed; an idle connection is cheap.
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Span = Span::secs(60);
+/// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only
+/// holds a connection.
+const DEFAULT_HANDSHAKE_TIMEOUT: Span = Span::secs(5);
+/// A head is a few packets; this leaves room for some of them to be lost, and for no slowloris.
+const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
+/// As long as a server may be silent.
+const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
 /// HAProxy's default.
 const DEFAULT_RETRIES: u32 = 3;
 /// A server in the same site answers a SYN within milliseconds; one lost SYN is sent again after 1 s.

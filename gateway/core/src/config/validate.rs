@@ -183,6 +183,9 @@ fn frontends(
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
             keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
+            handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
+            http_request_timeout: duration(source, &frontend.http_request_timeout, "http_request_timeout")?,
+            client_timeout: duration(source, &frontend.client_timeout, "client_timeout")?,
         });
     }
     Ok(frontends)

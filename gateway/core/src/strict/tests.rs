@@ -1,0 +1,88 @@
+use super::{Head, MAX_HEAD, check};
+use proptest::prelude::*;
+
+#[test]
+fn an_ordinary_request_passes() {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: a:80\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "POST /v2/x?y=1 HTTP/1.1\r\nhost: [::1]:80\r\nContent-Length: 0\r\nX: \r\n\r\n",
+        "PUT http://a/x HTTP/1.1\r\nHost:a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+    ] {
+        assert_eq!(check(head.as_bytes()), Ok(()), "{head:?}");
+    }
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_is_refused() {
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n";
+    for (head, reason) in [
+        (format!("{get}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), "length_and_encoding"),
+        (format!("{get}Content-Length: 5\r\ncontent-length: 5\r\n\r\n"), "several_content_lengths"),
+        (format!("{get}Content-Length: 5, 5\r\n\r\n"), "bad_content_length"),
+        (format!("{get}Content-Length: +5\r\n\r\n"), "bad_content_length"),
+        (format!("{get}Content-Length: 9223372036854775808\r\n\r\n"), "bad_content_length"),
+        (format!("{get}Transfer-Encoding: chunked,\r\n\r\n"), "bad_transfer_encoding"),
+        (format!("{get}Transfer-Encoding: gzip, chunked\r\n\r\n"), "bad_transfer_encoding"),
+        (format!("{get}Host: b\r\n\r\n"), "several_hosts"),
+        (format!("{get}X: 1\r\n folded\r\n\r\n"), "obs_fold"),
+        (format!("{get}X : 1\r\n\r\n"), "bad_field_name"),
+        (format!("{get}: 1\r\n\r\n"), "bad_field_name"),
+        (format!("{get}X: a\0b\r\n\r\n"), "bad_field_value"),
+        (format!("{get}X: a\rb\r\n\r\n"), "bad_line_end"),
+        (format!("{get}X: a\n\r\n"), "bad_line_end"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "no_host"),
+        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n".to_owned(), "bad_host"),
+        ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "encoding_in_http10"),
+        ("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "bad_target"),
+        ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "bad_request_line"),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(), "bad_version"),
+        ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), "bad_method"),
+    ] {
+        assert_eq!(check(head.as_bytes()), Err(reason), "{head:?}");
+    }
+    let many = "X: 1\r\n".repeat(200);
+    assert_eq!(check(format!("{get}{many}\r\n").as_bytes()), Err("too_many_fields"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_survived(head in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Head::default().advance(&head);
+    }
+
+    #[test]
+    fn it_does_not_matter_in_which_pieces_a_head_comes(
+        head in "(\r\n)?(GET|G@T) /[a-z]{0,9} HTTP/1.[01]\r\n(Host: a\r\n)?([A-Z ]{1,3}: ?[a-z\n]{0,3}\r\n){0,3}\r\n[a-z\r\n]{0,9}",
+        cuts in proptest::collection::vec(0usize..80, 0..6),
+    ) {
+        let head = head.as_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(head.len())).collect();
+        cuts.sort_unstable();
+        cuts.push(head.len());
+        let mut pieces = Head::default();
+        let in_pieces = cuts.iter().map(|cut| pieces.advance(&head[..*cut]))
+            .find(|told| *told != Ok(None))
+            .unwrap_or(Ok(None));
+        prop_assert_eq!(in_pieces, Head::default().advance(head));
+    }
+}
+
+#[test]
+fn a_head_ends_where_its_body_begins() {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(Head::default().advance(&[head.as_slice(), b"\nbody\r\n\r\n"].concat()), Ok(Some(head.len())));
+    assert_eq!(Head::default().advance(&head[..head.len() - 1]), Ok(None));
+}
+
+#[test]
+fn a_head_without_end_is_refused_at_the_bound() {
+    let endless = vec![b'a'; MAX_HEAD + 1];
+    assert_eq!(Head::default().advance(&endless[..MAX_HEAD]), Ok(None));
+    assert_eq!(Head::default().advance(&endless), Err("head_too_large"));
+    let empty_lines = b"\r\n".repeat(MAX_HEAD / 2 + 1);
+    assert_eq!(Head::default().advance(&empty_lines), Err("head_too_large"));
+}

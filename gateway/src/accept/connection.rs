@@ -1,0 +1,99 @@
+//! One connection of a client, from its socket to its last request.
+
+use super::head::{self, Arrival, Patience};
+use super::stream::Buffered;
+use super::{Shared, tls};
+use crate::account;
+use crate::request::Link;
+use crate::state::Gateway;
+use gateway_core::config::Frontend;
+use gateway_core::failure::NoRequest;
+use pingora::apps::HttpServerApp;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as TcpIo;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::net::TcpStream;
+
+/// Serves it until one side ends it.
+pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
+    let _open = Open::new(&shared.gateway, shared.frontend);
+    // Answers go out as they are written.
+    let _ = socket.set_nodelay(true);
+    let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    let _ = socket_digest.peer_addr.set(Some(peer.into()));
+    let frontend = &shared.gateway.config.frontends[shared.frontend];
+    let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);
+    io.set_socket_digest(socket_digest);
+    let Ok(no_head) = ResponseHeader::build(200, None) else { return };
+    let link = Arc::new(Link::new(shared.frontend, peer));
+    io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
+    let stream: Stream = match &shared.tls {
+        None => Box::new(io),
+        Some(acceptor) => match tls::handshake(acceptor, io, frontend.handshake_timeout).await {
+            Some(stream) => stream,
+            None => return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc(),
+        },
+    };
+    requests(&shared, stream, &link, frontend).await;
+}
+
+/// One request after another, as long as both sides keep the connection.
+async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &Frontend) {
+    let whole = frontend.http_request_timeout;
+    let mut patience = Patience { first: whole, whole, due: true };
+    loop {
+        let clock = &shared.gateway.clock;
+        let head = match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
+            Arrival::Head(head) => head,
+            Arrival::Nothing => return,
+            Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
+        };
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(head);
+        let keeps = !*shared.shutdown.borrow();
+        session.set_keepalive(keeps.then_some(frontend.keep_alive_timeout.as_secs().max(1)));
+        session.set_read_timeout(Some(frontend.client_timeout));
+        session.set_total_drain_timeout(Some(frontend.client_timeout));
+        let Some(reused) = shared.proxy.process_new_http(session, &shared.shutdown).await else { return };
+        (stream, _) = reused.consume();
+        patience = Patience { first: frontend.keep_alive_timeout, whole, due: false };
+    }
+}
+
+/// Tells the client, where there is one left, and the log.
+async fn no_request(shared: &Shared, mut stream: Stream, link: &Link, why: NoRequest) {
+    let told = http::StatusCode::from_u16(why.status()).ok().filter(|_| why != NoRequest::Gone);
+    let sent = match told {
+        Some(status) => head::refuse(&mut stream, status).await,
+        None => 0,
+    };
+    account::no_request(&shared.gateway, shared.worker, link, why, sent);
+    head::close(stream).await;
+}
+
+/// Counts a connection for as long as it is open.
+struct Open<'a> {
+    gateway: &'a Gateway,
+    frontend: usize,
+}
+
+impl<'a> Open<'a> {
+    fn new(gateway: &'a Gateway, frontend: usize) -> Self {
+        gateway.load.connections.fetch_add(1, Ordering::Relaxed);
+        gateway.metrics.frontends[frontend].open.fetch_add(1, Ordering::Relaxed);
+        Self { gateway, frontend }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.gateway.load.connections.fetch_sub(1, Ordering::Relaxed);
+        self.gateway.metrics.frontends[self.frontend].open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,105 @@
+//! The head of a request, read whole and checked before pingora sees any of it: from the first byte to
+//! the last within one deadline, whatever the client dribbles.
+
+use base::Clock;
+use base_core::Time;
+use bytes::BytesMut;
+use gateway_core::failure::NoRequest;
+use gateway_core::strict;
+use pingora::protocols::Stream;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// How long a client may take.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until the first byte.
+    pub(super) first: Duration,
+    /// From the first byte to the last.
+    pub(super) whole: Duration,
+    /// Whether `whole` counts from now: on a new connection, on which a request is due.
+    pub(super) due: bool,
+}
+
+/// What came.
+pub(super) enum Arrival {
+    /// A head, and perhaps the start of its body.
+    Head(BytesMut),
+    /// Not a byte, in time or before the client went: it was only open.
+    Nothing,
+    /// Something that did not become a request.
+    NoRequest(NoRequest),
+}
+
+/// Reads a head. `began` is told when its first byte came.
+pub(super) async fn read(
+    stream: &mut Stream,
+    patience: Patience,
+    clock: &Clock,
+    began: impl FnOnce(Time),
+) -> Arrival {
+    let mut deadline = patience.due.then(|| clock.now() + patience.whole);
+    let mut bytes = BytesMut::with_capacity(BUFFER);
+    match timeout(patience.first, stream.read_buf(&mut bytes)).await {
+        Ok(Ok(1..)) => began(clock.now()),
+        Ok(Ok(0) | Err(_)) | Err(_) => return Arrival::Nothing,
+    }
+    let mut head = strict::Head::default();
+    loop {
+        match head.advance(&bytes) {
+            Ok(Some(_)) => return Arrival::Head(bytes),
+            Ok(None) => {}
+            Err(reason) => return Arrival::NoRequest(NoRequest::Refused(reason)),
+        }
+        // Most heads come in one piece and need no deadline.
+        let deadline = *deadline.get_or_insert_with(|| clock.now() + patience.whole);
+        match timeout(deadline - clock.now(), stream.read_buf(&mut bytes)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return Arrival::NoRequest(NoRequest::Gone),
+            Err(_) => return Arrival::NoRequest(NoRequest::TimedOut),
+        }
+    }
+}
+
+/// Answers what was no request; returns how many bytes of it went out.
+pub(super) async fn refuse(stream: &mut Stream, status: http::StatusCode) -> u64 {
+    let body = format!("{} {}\n", status.as_str(), status.canonical_reason().unwrap_or(""));
+    let answer = format!(
+        "HTTP/1.1 {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.trim_end(),
+        body.len(),
+    );
+    let write = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.flush().await
+    };
+    match timeout(LINGER, write).await {
+        Ok(Ok(())) => answer.len() as u64,
+        Ok(Err(_)) | Err(_) => 0,
+    }
+}
+
+/// Closes. The client may still be sending: what it sends is taken for a moment, or the answer would be
+/// lost in a reset.
+pub(super) async fn close(mut stream: Stream) {
+    let _ = timeout(LINGER, async {
+        let _ = stream.shutdown().await;
+        let mut rest = [0; 1024];
+        let mut taken = 0;
+        while taken < MOST_TAKEN {
+            match stream.read(&mut rest).await {
+                Ok(read @ 1..) => taken += read,
+                Ok(0) | Err(_) => return,
+            }
+        }
+    })
+    .await;
+}
+
+/// What most heads fit in, and what pingora would take itself.
+const BUFFER: usize = 4096;
+/// A round trip on the slowest link.
+const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are taken from a client that is refused: what it may have sent before it knew.
+const MOST_TAKEN: usize = 64 * 1024;

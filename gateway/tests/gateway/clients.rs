@@ -1,0 +1,139 @@
+//! Clients that are slow, silent or gone cost themselves their connection, and nobody else anything.
+
+use crate::harness::{DEADLINE, Gateway, Server, ok, read_answer, wait_until};
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime};
+
+/// Sends a byte of an endless head whenever nothing has come for `pause`, and returns what came in the
+/// end and after how long.
+fn dribble(stream: &mut TcpStream, pause: Duration) -> (String, Duration) {
+    let began = SystemTime::now();
+    stream.set_read_timeout(Some(pause)).expect("a deadline");
+    let mut answer = Vec::new();
+    for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
+        assert!(began.elapsed().is_ok_and(|since| since < DEADLINE), "it never ends");
+        // It may have been closed meanwhile.
+        let _ = stream.write_all(&[*byte]);
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            _ => break,
+        }
+    }
+    (String::from_utf8_lossy(&answer).into_owned(), began.elapsed().unwrap_or_default())
+}
+
+#[test]
+fn a_head_has_a_deadline_whatever_its_client_dribbles() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "http_request_timeout = \"500ms\"");
+    let mut stream = gateway.connect();
+    let (answer, took) = dribble(&mut stream, Duration::from_millis(50));
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    assert!((400..5000).contains(&took.as_millis()), "{took:?}");
+    let line = &gateway.log_lines(1)[0];
+    assert!(line.contains(" fe fe/<NOSRV> -1/-1/-1/-1/") && line.contains(" 408 "), "{line}");
+    assert!(line.contains(" cR-- ") && line.ends_with("\"<BADREQ>\""), "{line}");
+
+    // So has one on a connection that has served a request.
+    let mut stream = gateway.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let mut read = BufReader::new(stream.try_clone().expect("a second handle"));
+    assert!(read_answer(&mut read).expect("an answer").contains("200 OK"));
+    let (answer, _) = dribble(&mut stream, Duration::from_millis(50));
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let refused = "headgate_refused_total{frontend=\"fe\",reason=\"http_request_timeout\"}";
+    assert_eq!(gateway.metric(refused), 2.0);
+    assert_eq!(server.heads().len(), 1, "no server saw any of it");
+}
+
+#[test]
+fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
+    let server = Server::named("s1");
+    let timeouts = "http_request_timeout = \"300ms\"\nkeep_alive_timeout = \"300ms\"";
+    let gateway = Gateway::before(&[server.address], timeouts);
+    assert_eq!(gateway.raw(b""), "");
+    let mut stream = gateway.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then the end");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("s1"), "{answer}");
+    drop(gateway.connect());
+    assert!(gateway.get("/last").contains("200 OK"));
+    assert!(gateway.log_lines(2)[1].contains("/last"), "the two requests are all that is logged");
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_of_a_head_is_logged() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "");
+    gateway.connect().write_all(b"GET / HT").expect("sent");
+    let line = &gateway.log_lines(1)[0];
+    assert!(line.contains(" 400 0 - - CR-- ") && line.ends_with("\"<BADREQ>\""), "{line}");
+}
+
+#[test]
+fn what_is_no_request_is_logged_as_such() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "");
+    assert!(gateway.raw(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n").starts_with("HTTP/1.1 400 Bad Request\r\n"));
+    assert!(gateway.raw(&[b'x'; 40_000]).starts_with("HTTP/1.1 400 "), "it is told though it sends on");
+    for line in gateway.log_lines(2) {
+        assert!(line.contains(" fe/<NOSRV> -1/-1/-1/-1/") && line.contains(" PR-- "), "{line}");
+    }
+}
+
+#[test]
+fn the_log_says_how_long_a_head_took() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "");
+    let mut stream = gateway.connect();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a deadline");
+    stream.write_all(b"GET / HTTP/1.1\r\n").expect("sent");
+    assert!(stream.read(&mut [0]).is_err(), "no answer yet");
+    stream.write_all(b"Host: a\r\nConnection: close\r\n\r\n").expect("sent");
+    let line = gateway.log_lines(1).concat();
+    let timers = line.split(" be/s1 ").nth(1).and_then(|rest| rest.split(' ').next()).expect("timers");
+    let timers: Vec<u64> = timers.split('/').map(|timer| timer.parse().expect("a number")).collect();
+    assert!((200..5000).contains(&timers[0]) && timers[4] >= timers[0], "{line}");
+}
+
+#[test]
+fn a_body_that_stops_coming_ends_its_request() {
+    let server = Server::start(|_, stream| {
+        let _ = stream.read(&mut [0]);
+        None
+    });
+    let gateway = Gateway::before(&[server.address], "client_timeout = \"300ms\"");
+    let answer = gateway.raw(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let line = &gateway.log_lines(1)[0];
+    assert!(line.contains(" 408 ") && line.contains(" cH-- "), "{line}");
+}
+
+#[test]
+fn a_client_that_takes_nothing_loses_its_connection() {
+    let body = "x".repeat(1 << 20);
+    let server = Server::start(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
+        while stream.write_all(body.as_bytes()).is_ok() {}
+        None
+    });
+    let gateway = Gateway::before(&[server.address], "client_timeout = \"500ms\"");
+    let mut stream = gateway.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let line = gateway.log_lines(1).concat();
+    assert!(line.contains(" be/s1 ") && line.contains(" cD-- "), "{line}");
+    wait_until("it is closed", || gateway.metric("headgate_connections{frontend=\"fe\"}") == 0.0);
+}
+
+#[test]
+fn a_slow_answer_is_no_silence_of_its_client() {
+    let server = Server::start(|_, stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(900))).expect("a deadline");
+        let _ = stream.read(&mut [0]);
+        Some(ok("late"))
+    });
+    let gateway = Gateway::before(&[server.address], "client_timeout = \"300ms\"");
+    assert!(gateway.get("/").ends_with("late"));
+}
