@@ -2,7 +2,7 @@
 
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
-use gateway_core::config::Tls;
+use gateway_core::config::{Alpn, Tls};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -65,13 +65,16 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     let config = Config::parse(&Source::new(path.display().to_string(), text)).map_err(Box::new)?;
-    let tls = config.frontends.iter().map(|frontend| frontend.tls.as_ref().map(server_config).transpose());
+    let tls = config
+        .frontends
+        .iter()
+        .map(|frontend| frontend.tls.as_ref().map(|tls| server_config(tls, &frontend.alpn)).transpose());
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
     Ok(Loaded { config, tls })
 }
 
 /// TLS 1.2 and 1.3 with rustls' own choice of ciphers.
-fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, Diagnostic> {
+fn server_config(tls: &Tls, alpn: &[Alpn]) -> Result<Arc<ServerConfig>, Diagnostic> {
     let read = |error: &dyn std::fmt::Display, path: &Path| format!("{}: {error}", path.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.cert)
         .and_then(Iterator::collect)
@@ -88,6 +91,6 @@ fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, Diagnostic> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| tls.cert_origin.clone().help(format!("certificate and key: {error}")))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.name().into()).collect();
     Ok(Arc::new(config))
 }

@@ -1,5 +1,6 @@
 //! The data path, stage by stage, as pingora calls them.
 
+use crate::accept::h2;
 use crate::request::{Link, Request};
 use crate::state::Gateway;
 use crate::upstream::Lease;
@@ -213,6 +214,9 @@ impl Edge {
         let link = link(session).ok_or_else(|| Answer::of(500))?;
         let connection = link.connection();
         request.came_on(link);
+        if session.as_downstream().as_http2().is_some() {
+            h2::receive(session).map_err(|reason| Answer::refuse(400, reason))?;
+        }
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client =
             client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);

@@ -43,6 +43,11 @@ impl Link {
         self.head_began.store(now.as_nanos(), Ordering::Relaxed);
     }
 
+    /// From now on heads come in ways that do not show when they began.
+    pub(crate) fn head_is_not_seen(&self) {
+        self.head_began.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn head_began(&self) -> Option<Time> {
         match self.head_began.load(Ordering::Relaxed) {
             0 => None,

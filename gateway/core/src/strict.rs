@@ -47,6 +47,31 @@ impl Head {
     }
 }
 
+/// Checks a request that came over HTTP/2, where lines and lengths of frames can't be doubted (RFC 9113
+/// §8.1.1, §8.2, §8.3): what could be read in two ways once it is written as HTTP/1.
+pub fn check_h2<'a>(
+    target: &[u8],
+    has_body: bool,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(), &'static str> {
+    check_target(target)?;
+    let mut seen = Fields::default();
+    for (name, value) in fields {
+        // RFC 9113 §8.2.3: crumbs of one cookie field.
+        if name == b"cookie" {
+            if seen.cookie {
+                continue;
+            }
+            seen.cookie = true;
+        }
+        seen.take_field(name, value)?;
+    }
+    if seen.length && !has_body {
+        return Err("length_without_body");
+    }
+    seen.check(Version::Http2)
+}
+
 fn position_of_newline(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
@@ -60,6 +85,7 @@ pub fn check(head: &[u8]) -> Result<(), &'static str> {
 enum Version {
     Http10,
     Http11,
+    Http2,
 }
 
 /// `METHOD SP target SP version`, each without anything that is not visible ASCII.
@@ -73,14 +99,19 @@ fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Err("bad_method");
     }
-    if target.is_empty() || !target.iter().all(|byte| (0x21..0x7f).contains(byte)) || target.contains(&b'#') {
-        return Err("bad_target");
-    }
+    check_target(target)?;
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
         _ => Err("bad_version"),
     }
+}
+
+fn check_target(target: &[u8]) -> Result<(), &'static str> {
+    if target.is_empty() || !target.iter().all(|byte| (0x21..0x7f).contains(byte)) || target.contains(&b'#') {
+        return Err("bad_target");
+    }
+    Ok(())
 }
 
 /// What decides where the body ends and whom the request is for.
@@ -90,19 +121,25 @@ struct Fields {
     hosts: usize,
     lengths: usize,
     codings: usize,
+    /// Whether a length is stated that is not 0.
+    length: bool,
+    cookie: bool,
 }
 
 impl Fields {
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
-        self.count += 1;
-        if self.count > MAX_FIELDS {
-            return Err("too_many_fields");
-        }
         if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
             return Err("obs_fold");
         }
         let colon = line.iter().position(|byte| *byte == b':').ok_or("bad_field")?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        self.take_field(&line[..colon], &line[colon + 1..])
+    }
+
+    fn take_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err("too_many_fields");
+        }
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err("bad_field_name");
         }
@@ -121,6 +158,7 @@ impl Fields {
             if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
                 return Err("bad_content_length");
             }
+            self.length = value.iter().any(|digit| *digit != b'0');
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.codings += 1;
             if !value.eq_ignore_ascii_case(b"chunked") {
@@ -137,6 +175,7 @@ impl Fields {
             Self { lengths: 2.., .. } => Err("several_content_lengths"),
             Self { codings: 2.., .. } => Err("several_transfer_encodings"),
             Self { lengths: 1, codings: 1, .. } => Err("length_and_encoding"),
+            Self { codings: 1, .. } if version == Version::Http2 => Err("encoding_in_h2"),
             Self { codings: 1, .. } if version == Version::Http10 => Err("encoding_in_http10"),
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use super::head::{self, Arrival, Patience};
 use super::stream::Buffered;
-use super::{Shared, tls};
+use super::{Shared, h2, tls};
 use crate::account;
 use crate::request::Link;
 use crate::state::Gateway;
@@ -13,7 +13,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
+use pingora::protocols::{ALPN, GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -40,17 +40,25 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
             None => return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc(),
         },
     };
+    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+        return h2::serve(&shared, stream, &link, frontend).await;
+    }
     requests(&shared, stream, &link, frontend).await;
 }
 
 /// One request after another, as long as both sides keep the connection.
 async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &Frontend) {
     let whole = frontend.http_request_timeout;
-    let mut patience = Patience { first: whole, whole, due: true };
+    let mut patience = Patience { first: whole, whole, due: true, h2c: frontend.h2c };
     loop {
         let clock = &shared.gateway.clock;
         let head = match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
             Arrival::Head(head) => head,
+            Arrival::Preface(preface) => {
+                let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
+                io.unread(preface);
+                return h2::serve(shared, io, link, frontend).await;
+            }
             Arrival::Nothing => return,
             Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
         };
@@ -62,7 +70,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
         session.set_total_drain_timeout(Some(frontend.client_timeout));
         let Some(reused) = shared.proxy.process_new_http(session, &shared.shutdown).await else { return };
         (stream, _) = reused.consume();
-        patience = Patience { first: frontend.keep_alive_timeout, whole, due: false };
+        patience = Patience { first: frontend.keep_alive_timeout, whole, due: false, h2c: false };
     }
 }
 

@@ -1,6 +1,7 @@
 //! The head of a request, read whole and checked before pingora sees any of it: from the first byte to
 //! the last within one deadline, whatever the client dribbles.
 
+use super::h2;
 use base::Clock;
 use base_core::Time;
 use bytes::BytesMut;
@@ -20,12 +21,16 @@ pub(super) struct Patience {
     pub(super) whole: Duration,
     /// Whether `whole` counts from now: on a new connection, on which a request is due.
     pub(super) due: bool,
+    /// Whether it may be HTTP/2.
+    pub(super) h2c: bool,
 }
 
 /// What came.
 pub(super) enum Arrival {
     /// A head, and perhaps the start of its body.
     Head(BytesMut),
+    /// The beginning of HTTP/2, and perhaps more.
+    Preface(BytesMut),
     /// Not a byte, in time or before the client went: it was only open.
     Nothing,
     /// Something that did not become a request.
@@ -47,7 +52,12 @@ pub(super) async fn read(
     }
     let mut head = strict::Head::default();
     loop {
-        match head.advance(&bytes) {
+        let told = match h2::is_preface(&bytes) {
+            Some(true) if patience.h2c => return Arrival::Preface(bytes),
+            None if patience.h2c => Ok(None),
+            _ => head.advance(&bytes),
+        };
+        match told {
             Ok(Some(_)) => return Arrival::Head(bytes),
             Ok(None) => {}
             Err(reason) => return Arrival::NoRequest(NoRequest::Refused(reason)),

@@ -2,6 +2,7 @@
 
 mod bind;
 mod connection;
+pub(crate) mod h2;
 mod head;
 mod stream;
 mod tls;

@@ -3,6 +3,7 @@
 //! streams that it is handed.) A client that takes nothing of what is written loses it.
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
@@ -25,11 +26,18 @@ pub(crate) struct Buffered {
     patience: Duration,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What was read too much, and comes first again.
+    unread: Bytes,
 }
 
 impl Buffered {
     pub(crate) fn new(io: TcpIo, patience: Duration) -> Self {
-        Self { io: BufWriter::with_capacity(SEGMENT, io), patience, stalled: None }
+        Self { io: BufWriter::with_capacity(SEGMENT, io), patience, stalled: None, unread: Bytes::new() }
+    }
+
+    /// Gives back what was read too much.
+    pub(crate) fn unread(&mut self, bytes: BytesMut) {
+        self.unread = bytes.freeze();
     }
 
     /// What a write came to, or an error if the client has taken nothing for too long.
@@ -50,6 +58,12 @@ impl AsyncRead for Buffered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let length = buf.remaining().min(self.unread.len());
+            let first = self.unread.split_to(length);
+            buf.put_slice(&first);
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

@@ -217,6 +217,13 @@ pub(crate) fn read_answer(read: &mut BufReader<TcpStream>) -> Option<String> {
     Some(head + &String::from_utf8_lossy(&body))
 }
 
+/// Files of a certificate of its own for `name` and of its key.
+pub(crate) fn pair(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let pair = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let key = write(folder, &format!("{name}.key"), &pair.signing_key.serialize_pem());
+    (write(folder, &format!("{name}.crt"), &pair.cert.pem()), key)
+}
+
 pub(crate) fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("a file");

@@ -4,6 +4,8 @@ mod bad_input;
 mod clients;
 mod data_path;
 mod drain;
+mod h2;
 mod harness;
 mod log;
 mod requests;
+mod websocket;

@@ -12,6 +12,7 @@ use crate::{balance, limits, route};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
+use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +101,27 @@ pub struct Tls {
     pub key_origin: Diagnostic,
 }
 
+/// A protocol that client and gateway may agree on in the TLS handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    H2,
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http11,
+}
+
+impl Alpn {
+    /// Its name in the handshake.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H2 => "h2",
+            Self::Http11 => "http/1.1",
+        }
+    }
+}
+
 /// Listeners and the rules for what comes in through them.
 #[derive(Clone, Debug)]
 pub struct Frontend {
@@ -126,6 +148,12 @@ pub struct Frontend {
     /// Longest silence of a client in the middle of a body, and longest that it may take nothing of an
     /// answer.
     pub client_timeout: Duration,
+    /// What its listeners offer over TLS, the best first.
+    pub alpn: Vec<Alpn>,
+    /// Whether listeners without TLS speak HTTP/2 with clients that begin with it.
+    pub h2c: bool,
+    /// Requests that may run at once on a connection of HTTP/2.
+    pub h2_max_concurrent_streams: u32,
 }
 
 /// A set of servers.

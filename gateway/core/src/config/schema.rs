@@ -1,5 +1,6 @@
 //! What is written in the file, before any name in it means anything.
 
+use super::Alpn;
 use base_core::units::Span;
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -92,6 +93,10 @@ pub(super) struct Frontend {
     pub(super) http_request_timeout: Spanned<Span>,
     #[serde(default = "default_client_timeout")]
     pub(super) client_timeout: Spanned<Span>,
+    pub(super) alpn: Option<Spanned<Vec<Alpn>>>,
+    pub(super) h2c: Option<Spanned<bool>>,
+    #[serde(default = "default_h2_max_concurrent_streams")]
+    pub(super) h2_max_concurrent_streams: Spanned<u32>,
     #[serde(default)]
     pub(super) limit: Vec<Spanned<Limit>>,
     #[serde(default)]
@@ -186,6 +191,10 @@ fn default_client_timeout() -> Spanned<Span> {
     unwritten(DEFAULT_CLIENT_TIMEOUT)
 }
 
+fn default_h2_max_concurrent_streams() -> Spanned<u32> {
+    unwritten(DEFAULT_H2_MAX_CONCURRENT_STREAMS)
+}
+
 fn default_retries() -> Spanned<u32> {
     unwritten(DEFAULT_RETRIES)
 }
@@ -219,6 +228,8 @@ const DEFAULT_HANDSHAKE_TIMEOUT: Span = Span::secs(5);
 const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
 /// As long as a server may be silent.
 const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
+/// HAProxy's default, and the least that RFC 9113 §6.5.2 recommends.
+const DEFAULT_H2_MAX_CONCURRENT_STREAMS: u32 = 100;
 /// HAProxy's default.
 const DEFAULT_RETRIES: u32 = 3;
 /// A server in the same site answers a SYN within milliseconds; one lost SYN is sent again after 1 s.

@@ -78,6 +78,13 @@ fn each_mistake_is_shown_at_its_place() {
         ("host = \"volume.example\"", "host = \"a:80\"", "\"a:80\"", "not a host name"),
         ("monitor_uri = \"/alive\"", "monitor_uri = \"alive\"", "\"alive\"", "not a path"),
         ("weight = 7", "weight = 257", "257", "expected 0 to 256"),
+        ("bind = [\"0.0.0.0:80\"]", "bind = [\"0.0.0.0:80\"]\nalpn = [\"h2\"]", "[\"h2\"]", "alpn needs tls"),
+        (
+            "bind = [\"0.0.0.0:80\"]",
+            "bind = [\"0.0.0.0:80\"]\nh2_max_concurrent_streams = 0",
+            "0",
+            "expected 1 to 1000",
+        ),
         ("name = \"volume\"", "name = \"compute\"", "\"compute\"", "already a backend"),
         ("name = \"public\"", "name = \"a b\"", "\"a b\"", "can't be a name"),
         ("balance = \"leastconn\"", "balance = \"least\"", "\"least\"", "unknown variant `least`"),

@@ -1,7 +1,7 @@
 //! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
 
 use super::{
-    Admin, Backend, BackendId, Bind, Config, Frontend, LogTarget, Server, Table, TableId, Tls, schema,
+    Admin, Alpn, Backend, BackendId, Bind, Config, Frontend, LogTarget, Server, Table, TableId, Tls, schema,
 };
 use crate::limits::Limit;
 use crate::route::{Route, Routes};
@@ -179,9 +179,16 @@ fn frontends(
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
             name: frontend.name.into_inner(),
             binds: frontend.bind.into_inner().into_iter().map(|bind| self::bind(source, bind)).collect(),
-            tls: frontend.tls.map(|tls| self::tls(source, tls)),
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
+            alpn: alpn(source, frontend.alpn, frontend.tls.is_some())?,
+            h2c: h2c(source, frontend.h2c, frontend.tls.is_some())?,
+            h2_max_concurrent_streams: {
+                let streams = frontend.h2_max_concurrent_streams;
+                in_range(source, &streams, 1..=MAX_STREAMS, "h2_max_concurrent_streams")?;
+                streams.into_inner()
+            },
+            tls: frontend.tls.map(|tls| self::tls(source, tls)),
             keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
             handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
             http_request_timeout: duration(source, &frontend.http_request_timeout, "http_request_timeout")?,
@@ -189,6 +196,29 @@ fn frontends(
         });
     }
     Ok(frontends)
+}
+
+fn alpn(source: &Source, written: Option<Spanned<Vec<Alpn>>>, tls: bool) -> Result<Vec<Alpn>> {
+    match written {
+        None => Ok(vec![Alpn::H2, Alpn::Http11]),
+        Some(alpn) if !tls => {
+            let error = source.at(alpn.span(), "there is no handshake to agree in");
+            Err(error.help("alpn needs tls; for HTTP/2 without it there is h2c"))
+        }
+        Some(alpn) if alpn.get_ref().is_empty() => {
+            Err(source.at(alpn.span(), "nothing to agree on").help("expected \"h2\", \"http/1.1\" or both"))
+        }
+        Some(alpn) => Ok(alpn.into_inner()),
+    }
+}
+
+fn h2c(source: &Source, written: Option<Spanned<bool>>, tls: bool) -> Result<bool> {
+    match written {
+        Some(h2c) if tls && *h2c.get_ref() => Err(source
+            .at(h2c.span(), "h2c is HTTP/2 without TLS")
+            .help("with tls the client chooses, among what alpn offers")),
+        written => Ok(written.is_some_and(Spanned::into_inner)),
+    }
 }
 
 fn route(
@@ -367,6 +397,8 @@ const MAX_SERVERS: usize = 1024;
 const MAX_WEIGHT: u32 = 256;
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
+/// Above that a connection is no longer one client's.
+const MAX_STREAMS: u32 = 1000;
 /// Limits of a frontend: a request remembers in one word which of them it holds.
 const MAX_LIMITS: usize = 64;
 /// Requests, or requests in a period.

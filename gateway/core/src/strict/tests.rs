@@ -1,4 +1,4 @@
-use super::{Head, MAX_HEAD, check};
+use super::{Head, MAX_HEAD, check, check_h2};
 use proptest::prelude::*;
 
 #[test]
@@ -76,6 +76,29 @@ fn a_head_ends_where_its_body_begins() {
     let head = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(Head::default().advance(&[head.as_slice(), b"\nbody\r\n\r\n"].concat()), Ok(Some(head.len())));
     assert_eq!(Head::default().advance(&head[..head.len() - 1]), Ok(None));
+}
+
+#[test]
+fn http_2_is_read_as_strictly() {
+    let check = |target: &str, has_body, fields: &[(&str, &str)]| {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        check_h2(target.as_bytes(), has_body, fields)
+    };
+    assert_eq!(check("/x?y", false, &[("content-length", "0"), ("x", "")]), Ok(()));
+    assert_eq!(check("/", true, &[("content-length", "5"), ("host", "a")]), Ok(()));
+    assert_eq!(check("/", false, &[("cookie", "a=1"); 150]), Ok(()), "crumbs are one field");
+    for (target, fields, reason) in [
+        ("/#x", [].as_slice(), "bad_target"),
+        ("/a b", &[], "bad_target"),
+        ("/", &[("content-length", "5")], "length_without_body"),
+        ("/", &[("content-length", "5, 5")], "bad_content_length"),
+        ("/", &[("content-length", "0"), ("content-length", "0")], "several_content_lengths"),
+        ("/", &[("transfer-encoding", "chunked")], "encoding_in_h2"),
+        ("/", &[("host", "a"), ("host", "a")], "several_hosts"),
+        ("/", &[("x", "1"); 102], "too_many_fields"),
+    ] {
+        assert_eq!(check(target, false, fields), Err(reason), "{target} {fields:?}");
+    }
 }
 
 #[test]

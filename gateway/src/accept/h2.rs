@@ -1,0 +1,137 @@
+//! HTTP/2 towards clients: its streams are requests like any others. What a client may cost is bounded
+//! here; the floods that HTTP/2 invites are cut off by the `h2` crate below.
+
+use super::Shared;
+use crate::request::Link;
+use gateway_core::config::Frontend;
+use gateway_core::strict;
+use http::header::COOKIE;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
+use pingora::protocols::{Digest, Stream};
+use pingora::proxy::Session;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Whether that is how an HTTP/2 client begins; `None`: it may become so.
+pub(super) fn is_preface(bytes: &[u8]) -> Option<bool> {
+    let so_far = bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected);
+    if so_far && bytes.len() < PREFACE.len() { None } else { Some(so_far) }
+}
+
+/// Says whether a request can be read in one way only, and makes its crumbs one cookie field, as HTTP/1 has
+/// it.
+pub(crate) fn receive(session: &mut Session) -> Result<(), &'static str> {
+    let has_body = !session.is_body_empty();
+    let head = session.req_header();
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    strict::check_h2(head.raw_path(), has_body, fields)?;
+    let mut crumbs = head.headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let mut cookie = first.as_bytes().to_vec();
+        for crumb in std::iter::once(second).chain(crumbs) {
+            cookie.extend(b"; ");
+            cookie.extend(crumb.as_bytes());
+        }
+        session.req_header_mut().insert_header(COOKIE, cookie).map_err(|_| "bad_field_value")?;
+    }
+    Ok(())
+}
+
+/// Serves the connection until it ends.
+pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend: &Frontend) {
+    link.head_is_not_seen();
+    let digest = Arc::new(Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: stream.get_timing_digest(),
+        proxy_digest: stream.get_proxy_digest(),
+        socket_digest: stream.get_socket_digest(),
+    });
+    let handshake = handshake(stream, Some(options(frontend)));
+    let Ok(Ok(mut connection)) = timeout(frontend.http_request_timeout, handshake).await else { return };
+    let mut shutdown = shared.shutdown.clone();
+    // Each request that runs holds a receiver.
+    let (running, receiver) = watch::channel(());
+    drop(receiver);
+    let (mut served, mut malformed, mut leaving) = (0, 0, false);
+    loop {
+        let patience = match (leaving, served) {
+            (true, _) => LEAVE,
+            (false, 0) => frontend.http_request_timeout,
+            (false, _) => frontend.keep_alive_timeout,
+        };
+        let accepted = tokio::select! {
+            biased;
+            accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+            // A drain takes what comes; it lets the client know with the first request, or now.
+            () = draining(&mut shutdown), if !leaving && served > 0 => {
+                connection.graceful_shutdown();
+                leaving = true;
+                continue;
+            }
+            // Counts anew with each request, but not with anything else that a client may send.
+            () = idle(&running, patience) => {
+                if leaving {
+                    return;
+                }
+                connection.graceful_shutdown();
+                leaving = true;
+                continue;
+            }
+        };
+        match accepted {
+            Ok(Some(H2Accept::Session(session))) => {
+                served += 1;
+                let mut session = ServerSession::new_http2(session);
+                session.set_write_timeout(Some(frontend.client_timeout));
+                session.set_total_drain_timeout(Some(frontend.client_timeout));
+                let (shared, runs) = (shared.clone(), running.subscribe());
+                tokio::spawn(async move {
+                    shared.proxy.process_new_http(session, &shared.shutdown).await;
+                    drop(runs);
+                });
+            }
+            Ok(Some(H2Accept::Rejected)) => {
+                malformed += 1;
+                if malformed > MAX_MALFORMED {
+                    return;
+                }
+            }
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+async fn draining(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|draining| *draining).await;
+}
+
+/// Comes to its end when no request has run for `patience`.
+async fn idle(running: &watch::Sender<()>, patience: Duration) {
+    running.closed().await;
+    sleep(patience).await;
+}
+
+fn options(frontend: &Frontend) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(frontend.h2_max_concurrent_streams);
+    options.max_header_list_size(strict::MAX_HEAD as u32);
+    options.initial_connection_window_size(CONNECTION_WINDOW);
+    options.max_send_buffer_size(SEND_BUFFER);
+    options
+}
+
+/// RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a client that has been told to leave gets to do so: two round trips on the slowest link.
+const LEAVE: Duration = Duration::from_secs(2);
+/// Requests of a connection that are none.
+const MAX_MALFORMED: u32 = 32;
+/// Bytes of all streams together that may be under way to the gateway. Each stream has 64 KiB, the
+/// protocol's default.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of an answer that are held for a stream whose client does not take them.
+const SEND_BUFFER: usize = 64 * 1024;

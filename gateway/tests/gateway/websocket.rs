@@ -1,0 +1,49 @@
+//! WebSocket over HTTP/1.1 (RFC 6455), with the handshake of its section 1.3.
+
+use crate::harness::{Gateway, Server};
+use std::io::{Read, Write};
+
+#[test]
+fn a_websocket_passes_both_ways_until_it_is_closed() {
+    let server = Server::start(|head, stream| {
+        assert!(head.contains("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), "{head}");
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x05hello",
+            )
+            .ok()?;
+        // Every masked frame comes back as it is.
+        let mut frame = [0; 11];
+        while stream.read_exact(&mut frame).is_ok() {
+            stream.write_all(&frame).ok()?;
+        }
+        None
+    });
+    let gateway = Gateway::before(&[server.address], "client_timeout = \"300ms\"");
+    let mut stream = gateway.connect();
+    stream
+        .write_all(
+            b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        )
+        .expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\x81\x05hello") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {head:?}"));
+        head.push(byte[0]);
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    assert!(text.starts_with("http/1.1 101 ") && text.contains("upgrade: websocket\r\n"), "{text}");
+    assert!(text.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{text}");
+    let frame = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    for _ in 0..3 {
+        stream.write_all(frame).expect("sent");
+        let mut echo = [0; 11];
+        stream.read_exact(&mut echo).expect("the frame comes back");
+        assert_eq!(&echo, frame);
+    }
+    drop(stream);
+    assert!(gateway.log_lines(1)[0].contains(" 101 "), "{:?}", gateway.log_lines(1));
+}
