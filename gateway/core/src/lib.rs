@@ -1,7 +1,7 @@
 //! The gateway's decisions, in the order in which a request meets them. Nothing here opens a socket,
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
-//! [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
+//! [`proxy_protocol`] (for whom is this connection?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`route`] (which backend?) → [`sticky`] and [`balance`] (which server?) → [`retry`] (again?) →
 //! [`failure`] and [`record`] (what is told about it).
 
@@ -12,6 +12,7 @@ pub mod drain;
 pub mod failure;
 pub mod limits;
 pub mod names;
+pub mod proxy_protocol;
 pub mod record;
 pub mod retry;
 pub mod route;

@@ -2,7 +2,7 @@
 
 use super::head::{self, Arrival, Patience};
 use super::stream::Buffered;
-use super::{Shared, h2, tls};
+use super::{Shared, h2, proxy_header, tls};
 use crate::account;
 use crate::request::Link;
 use crate::state::Gateway;
@@ -19,6 +19,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Serves it until one side ends it.
 pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
@@ -26,9 +27,13 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     // Answers go out as they are written.
     let _ = socket.set_nodelay(true);
     let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-    let _ = socket_digest.peer_addr.set(Some(peer.into()));
     let frontend = &shared.gateway.config.frontends[shared.frontend];
     let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);
+    let peer = match client(&mut io, peer, frontend).await {
+        Ok(peer) => peer,
+        Err(reason) => return shared.gateway.metrics.refused(shared.frontend, reason),
+    };
+    let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
     let Ok(no_head) = ResponseHeader::build(200, None) else { return };
     let link = Arc::new(Link::new(shared.frontend, peer));
@@ -44,6 +49,20 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
         return h2::serve(&shared, stream, &link, frontend).await;
     }
     requests(&shared, stream, &link, frontend).await;
+}
+
+/// Whose connection it is: that of `peer`, unless that is a proxy which must say for whom it is.
+async fn client(
+    io: &mut Buffered,
+    peer: SocketAddr,
+    frontend: &Frontend,
+) -> Result<SocketAddr, &'static str> {
+    let address = peer.ip().to_canonical();
+    if !frontend.accept_proxy.iter().any(|network| network.contains(&address)) {
+        return Ok(peer);
+    }
+    let header = timeout(frontend.handshake_timeout, proxy_header::read(io)).await;
+    header.map_err(|_| "proxy_header_timeout")?.map(|named| named.unwrap_or(peer))
 }
 
 /// One request after another, as long as both sides keep the connection.

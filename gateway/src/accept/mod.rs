@@ -4,6 +4,7 @@ mod bind;
 mod connection;
 pub(crate) mod h2;
 mod head;
+mod proxy_header;
 mod stream;
 mod tls;
 

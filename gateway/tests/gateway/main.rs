@@ -7,5 +7,6 @@ mod drain;
 mod h2;
 mod harness;
 mod log;
+mod proxy_protocol;
 mod requests;
 mod websocket;

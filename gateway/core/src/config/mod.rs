@@ -135,6 +135,8 @@ pub struct Frontend {
     pub monitor_uri: Option<String>,
     /// Who may say in `X-Forwarded-For` whom it speaks for.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who must say in a PROXY header whose connection it passes on.
+    pub accept_proxy: Vec<IpNet>,
     /// Limits, all of which apply.
     pub limits: Vec<limits::Limit>,
     /// Which backend serves what.

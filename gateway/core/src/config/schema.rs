@@ -85,6 +85,8 @@ pub(super) struct Frontend {
     pub(super) default_backend: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) trusted_proxies: Vec<IpNet>,
+    #[serde(default)]
+    pub(super) accept_proxy: Vec<IpNet>,
     #[serde(default = "default_keep_alive_timeout")]
     pub(super) keep_alive_timeout: Spanned<Span>,
     #[serde(default = "default_handshake_timeout")]

@@ -181,6 +181,7 @@ fn frontends(
             binds: frontend.bind.into_inner().into_iter().map(|bind| self::bind(source, bind)).collect(),
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
+            accept_proxy: frontend.accept_proxy,
             alpn: alpn(source, frontend.alpn, frontend.tls.is_some())?,
             h2c: h2c(source, frontend.h2c, frontend.tls.is_some())?,
             h2_max_concurrent_streams: {
