@@ -32,9 +32,12 @@ enum Command {
     },
     /// Says whether a configuration is right, without starting.
     Check {
+        /// The files of all nodes: do they fit together?
+        #[arg(long)]
+        plan: bool,
         /// The configuration.
         #[arg(default_value = "/etc/headgate/bgp.toml")]
-        file: PathBuf,
+        files: Vec<PathBuf>,
     },
     /// Asks the running speaker how its neighbors and VIPs are.
     Status,
@@ -79,7 +82,8 @@ struct Order {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.command {
-        Command::Check { file } => check(file),
+        Command::Check { plan: false, files } => files.iter().map(|file| check(file)).collect(),
+        Command::Check { plan: true, files } => check_plan(files),
         Command::Run { file } => run(file),
         Command::Status => question("status", &arguments),
         Command::Vips => question("vips", &arguments),
@@ -113,6 +117,21 @@ fn check(file: &std::path::Path) -> Result<String, String> {
         config.neighbors.len(),
         config.vips.len()
     ))
+}
+
+/// Checks each file, then all together, and shows who is to have what.
+fn check_plan(files: &[PathBuf]) -> Result<String, String> {
+    let load = |file: &PathBuf| load(file).map(|(_, config)| (file.display().to_string(), config));
+    let files = files.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let wrong = config::plan::compare(&files);
+    if !wrong.is_empty() {
+        return Err(wrong.iter().map(|line| format!("error: {line}")).collect::<Vec<_>>().join("\n"));
+    }
+    let line = |(vip, nodes): (IpAddr, Vec<(u32, String)>)| {
+        let nodes: Vec<_> = nodes.iter().map(|(med, node)| format!("{node} ({med})")).collect();
+        format!("{vip:<40} {}\n", nodes.join(", "))
+    };
+    Ok(config::plan::order(&files).into_iter().map(line).collect())
 }
 
 fn run(file: &std::path::Path) -> Result<String, String> {

@@ -1,4 +1,6 @@
-//! With which attributes a VIP goes to a neighbor, given what the gate says about it.
+//! With which attributes a VIP goes to a neighbor, given what the gate says about it and which place this node has in
+//! the plan: MED for everybody, a lower local preference inside the own AS, a longer path where it is asked for, because
+//! MED says nothing between upstreams of different ASes.
 
 use crate::config::{Neighbor, Vip};
 use crate::gate::Standing;
@@ -30,15 +32,19 @@ pub fn route(
         Standing::Withdrawn => return None,
     };
     let inside = neighbor.asn == asn;
+    // The first place is one copy of our AS; the last choice is behind every place.
+    let place = if last_choice { vip.place.nodes } else { vip.place.position };
+    let copies = if neighbor.prepend { usize::try_from(place).unwrap_or_default() + 1 } else { 1 };
+    let local_pref = if last_choice { 0 } else { LOCAL_PREF.saturating_sub(place) };
     let mut communities = vip.communities.clone();
     if standing == Standing::Worsened && !communities.contains(&GRACEFUL_SHUTDOWN) {
         communities.push(GRACEFUL_SHUTDOWN);
     }
     Some(PathAttributes {
-        as_path: if inside { Vec::new() } else { vec![asn] },
+        as_path: if inside { Vec::new() } else { vec![asn; copies] },
         next_hop: next_hop(vip.address, neighbor, session)?,
         med: Some(med),
-        local_pref: inside.then_some(if last_choice { 0 } else { LOCAL_PREF }),
+        local_pref: inside.then_some(local_pref),
         communities,
         large_communities: vip.large_communities.clone(),
     })

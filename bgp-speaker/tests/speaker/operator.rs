@@ -1,6 +1,6 @@
 //! What operators see and order.
 
-use super::rig::Rig;
+use super::rig::{self, Rig};
 use super::router::Heard;
 use super::{VIP, WORST, announced, withdrawn};
 use std::time::Duration;
@@ -47,6 +47,28 @@ fn an_order_that_cannot_be_is_refused() {
     rig.router.session().expect(announced(100));
     assert!(rig.ask_in_vain(&["drain", "203.0.113.9"]).contains("no VIP of this node"));
     assert!(rig.ask_in_vain(&["pin", "--for", "1y"]).contains("no time"));
+}
+
+#[test]
+fn the_files_of_all_nodes_are_checked_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |node: &str, number: u8, plan: &str| {
+        let text = format!(
+            "node = \"{node}\"\n[bgp]\nasn = 65010\nrouter_id = \"10.0.0.{number}\"\n\
+             [[vip]]\naddress = \"203.0.113.1\"\n[plan]\n\"203.0.113.1\" = {plan}\n"
+        );
+        let path = folder.path().join(format!("{node}.toml"));
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let check = |files: &[&str]| rig::run(&[&["check", "--plan"], files].concat());
+    let (one, two) = (file("gw1", 1, "[\"gw2\", \"gw1\"]"), file("gw2", 2, "[\"gw2\", \"gw1\"]"));
+    let (status, out, _) = check(&[&one, &two]);
+    assert!(status.success() && out.contains("gw2 (100), gw1 (200)"), "{out}");
+    let two = file("gw2", 2, "[\"gw1\", \"gw2\"]");
+    let (status, _, error) = check(&[&one, &two]);
+    assert_eq!(status.code(), Some(1));
+    assert!(error.contains("gw2.toml has another plan") && error.contains("a tie"), "{error}");
 }
 
 #[test]

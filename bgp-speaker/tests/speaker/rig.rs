@@ -171,6 +171,13 @@ impl Drop for Rig {
     }
 }
 
+/// What `headgate-bgp` says to these arguments, on both streams.
+pub(crate) fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
+    let Output { status, stdout, stderr } = speaker().args(arguments).output().expect("headgate-bgp");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status, text(stdout), text(stderr))
+}
+
 /// What `headgate-bgp VERB FILE` says to a file that it refuses.
 pub(crate) fn refuse(verb: &str, text: &str) -> (ExitStatus, String) {
     let folder = tempfile::tempdir().expect("a folder");

@@ -2,6 +2,7 @@
 //! without a network holds, or a [`Diagnostic`] that points at the line.
 
 mod bfd;
+pub mod plan;
 mod schema;
 mod url;
 mod validate;
@@ -12,6 +13,7 @@ use crate::bfd::{Hops, Timers};
 use crate::gate::Fall;
 use crate::soak::{self, HoldDown};
 use base_core::diagnose::{Diagnostic, Source};
+use plan::{Place, Plan};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Config {
     pub drain: Drain,
     /// How the way back goes.
     pub back: Return,
+    /// Who is to have which VIP.
+    pub plan: Plan,
     /// When a VIP whose requests fail is bad.
     pub probe: Fall,
     /// Whom to announce to.
@@ -101,6 +105,8 @@ pub struct Neighbor {
     pub next_hop4: Option<Ipv4Addr>,
     /// Next hop of IPv6 VIPs; the session's own address if it is IPv6.
     pub next_hop6: Option<Ipv6Addr>,
+    /// Make our AS path longer with each place in a plan.
+    pub prepend: bool,
     /// Most prefixes that it may send; all are dropped anyway.
     pub max_prefixes: Option<u32>,
     /// Only packets that crossed no router are taken (RFC 5082).
@@ -133,6 +139,8 @@ pub struct Vip {
     pub med: u32,
     /// The metric while it is back and not trusted yet.
     pub backup_med: u32,
+    /// Where this node stands in its plan.
+    pub place: Place,
     /// Put it on the loopback interface before it is announced.
     pub loopback: bool,
     /// A request through it that must be answered.

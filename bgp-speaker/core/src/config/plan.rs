@@ -1,7 +1,7 @@
 //! The plan: which node is the first choice for each VIP, which the second, and so on; written once, the same in every
 //! node's file. And the comparison of all nodes' files, which finds what no single file shows.
 
-use super::schema::{self, File};
+use super::schema::File;
 use super::validate::Checked;
 use super::{Config, Vip};
 use base_core::diagnose::Source;
@@ -43,7 +43,10 @@ pub(super) fn plan(file: &File, source: &Source) -> Checked<Plan> {
         };
         let nodes = nodes.get_ref();
         if nodes.is_empty() || nodes.len() > MAX_NODES {
-            return wrong(format!("{} nodes for {vip}", nodes.len()), "1 to 32 nodes, the first choice first");
+            return wrong(
+                format!("{} nodes for {vip}", nodes.len()),
+                "1 to 32 nodes, the first choice first",
+            );
         }
         if nodes.iter().collect::<BTreeSet<_>>().len() != nodes.len() {
             return wrong(format!("a node is there twice for {vip}"), "each node once");
@@ -101,7 +104,8 @@ pub fn compare(files: &[(String, Config)]) -> Vec<String> {
             }
         }
     }
-    let vips: BTreeSet<IpAddr> = files.iter().flat_map(|(_, config)| &config.vips).map(|vip| vip.address).collect();
+    let vips: BTreeSet<IpAddr> =
+        files.iter().flat_map(|(_, config)| &config.vips).map(|vip| vip.address).collect();
     for address in vips {
         ties(&mut wrong, address, files);
     }
@@ -182,7 +186,10 @@ mod tests {
         assert_eq!((meds(&files[0].1), meds(&files[1].1)), (vec![100, 200], vec![200, 100]));
         assert_eq!(compare(&files), Vec::<String>::new());
         let order = order(&files);
-        assert_eq!(order[&IpAddr::from([203, 0, 113, 2])], [(100, "gw2".to_owned()), (200, "gw1".to_owned())]);
+        assert_eq!(
+            order[&IpAddr::from([203, 0, 113, 2])],
+            [(100, "gw2".to_owned()), (200, "gw1".to_owned())]
+        );
     }
 
     #[test]

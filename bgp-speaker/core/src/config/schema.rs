@@ -3,6 +3,7 @@
 use super::OnDown;
 use base_core::units::Span;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use toml::Spanned;
@@ -19,6 +20,8 @@ pub(super) struct File {
     pub(super) drain: Drain,
     #[serde(default, rename = "return")]
     pub(super) back: Return,
+    #[serde(default)]
+    pub(super) plan: BTreeMap<String, Spanned<Vec<String>>>,
     #[serde(default)]
     pub(super) probe: Probe,
     #[serde(default)]
@@ -84,6 +87,8 @@ pub(super) struct Neighbor {
     pub(super) source: Option<Spanned<IpAddr>>,
     pub(super) next_hop4: Option<Spanned<Ipv4Addr>>,
     pub(super) next_hop6: Option<Spanned<Ipv6Addr>>,
+    #[serde(default)]
+    pub(super) prepend: bool,
     pub(super) max_prefixes: Option<u32>,
     #[serde(default)]
     pub(super) ttl_security: bool,

@@ -1,5 +1,6 @@
 //! From the file's shape to a [`Config`]: every rule that needs more than a type.
 
+use super::plan::{Place, Plan};
 use super::schema::{self, File};
 use super::{Bgp, Config, Drain, Health, Neighbor, Password, Return, Url, Vip};
 use crate::gate::Fall;
@@ -16,7 +17,10 @@ use toml::Spanned;
 pub(super) type Checked<T> = Result<T, Diagnostic>;
 
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
+    let plan = super::plan::plan(&file, source)?;
     let config = Config {
+        vips: vips(file.vip, file.node.as_deref(), &plan, source)?,
+        plan,
         node: file.node,
         disable: file.disable.map(|path| disable(path, source)).transpose()?,
         bgp: bgp(file.bgp, source)?,
@@ -24,7 +28,6 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
         back: back(&file.back, source)?,
         probe: probe(&file.probe, source)?,
-        vips: vips(file.vip, source)?,
         neighbors: Vec::new(),
     };
     let neighbors = neighbors(file.neighbor, &config, source)?;
@@ -126,15 +129,26 @@ fn hold_down(raw: &schema::HoldDown, source: &Source) -> Checked<HoldDown> {
     })
 }
 
-fn vips(list: Vec<Spanned<schema::Vip>>, source: &Source) -> Checked<Vec<Vip>> {
+fn vips(
+    list: Vec<Spanned<schema::Vip>>,
+    node: Option<&str>,
+    plan: &Plan,
+    source: &Source,
+) -> Checked<Vec<Vip>> {
     let mut seen = BTreeSet::new();
     if let Some(extra) = list.get(super::MAX_VIPS) {
         return Err(source.at(extra.span(), format!("more than {} VIPs", super::MAX_VIPS)));
     }
-    list.into_iter().map(|spanned| vip(spanned.into_inner(), &mut seen, source)).collect()
+    let place = |raw: &schema::Vip| super::plan::place(&raw.address, raw.med.as_ref(), node, plan, source);
+    let vip = |spanned: Spanned<schema::Vip>| {
+        let raw = spanned.into_inner();
+        let place = place(&raw)?;
+        vip(raw, place, &mut seen, source)
+    };
+    list.into_iter().map(vip).collect()
 }
 
-fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checked<Vip> {
+fn vip(vip: schema::Vip, place: Option<Place>, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checked<Vip> {
     let address = *vip.address.get_ref();
     host(&vip.address, source)?;
     if !seen.insert(address) {
@@ -147,10 +161,12 @@ fn vip(vip: schema::Vip, seen: &mut BTreeSet<IpAddr>, source: &Source) -> Checke
         let message = format!("the probe of {address} goes to {}", url.address.ip());
         return Err(source.at(span.span(), message).help("a probe goes through the VIP that it guards"));
     }
-    let med = vip.med.map_or(Ok(super::DEFAULT_MED), |med| self::med(&med, source))?;
+    let planned = place.map_or(super::DEFAULT_MED, Place::med);
+    let med = vip.med.map_or(Ok(planned), |med| self::med(&med, source))?;
     Ok(Vip {
         address,
         med,
+        place: place.unwrap_or(Place::ALONE),
         backup_med: vip.backup_med.map_or(Ok(WORST_MED), |backup| backup_med(&backup, med, source))?,
         loopback: vip.loopback,
         probe,
@@ -262,6 +278,7 @@ fn neighbor(raw: schema::Neighbor, source: &Source) -> Checked<Neighbor> {
         source: raw.source.map(Spanned::into_inner),
         next_hop4: raw.next_hop4.map(Spanned::into_inner),
         next_hop6: raw.next_hop6.map(Spanned::into_inner),
+        prepend: raw.prepend,
         max_prefixes: raw.max_prefixes,
         ttl_security: raw.ttl_security,
         password: raw.password.map(|text| Password(text.into_inner())),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config;
+use crate::config::{self, plan::Place};
 use crate::fsm::negotiate::Local;
 use crate::wire::attribute::Value;
 use crate::wire::prefix::Family;
@@ -210,6 +210,28 @@ fn after_a_lost_session_all_is_the_last_choice_for_a_second_then_as_it_was() {
         assert_eq!(rig.now.since(back), Duration::from_secs(1));
         assert_eq!(rig.sent(), [one(100)], "and only what changed");
     }
+}
+
+#[test]
+fn a_lower_place_in_the_plan_is_less_preferred_inside_and_has_a_longer_path_where_asked_for() {
+    let place = Place { position: 2, nodes: 3 };
+    let sent = |asn, prepend, standing| {
+        let mut rig = Rig::new(asn);
+        let mut vips = rig.machine.vips.to_vec();
+        (vips[1].place, vips[1].med) = (place, place.med());
+        rig.machine.vips = vips.into();
+        rig.machine.config.prepend = prepend;
+        rig.establish(asn);
+        rig.decide(Standing::Withdrawn, standing);
+        rig.sent()[2].clone()
+    };
+    assert_eq!(sent(65010, false, Standing::Announced), "+203.0.113.2 path [] via 10.0.0.2 med 300 pref 98");
+    assert_eq!(sent(65000, false, Standing::Announced), "+203.0.113.2 path [65010] via 10.0.0.2 med 300");
+    let path = "path [65010, 65010, 65010]";
+    assert_eq!(sent(65000, true, Standing::Announced), format!("+203.0.113.2 {path} via 10.0.0.2 med 300"));
+    let path = "path [65010, 65010, 65010, 65010]";
+    let last = format!("+203.0.113.2 {path} via 10.0.0.2 med 4294967294");
+    assert_eq!(sent(65000, true, Standing::Backup), last, "behind every place");
 }
 
 #[test]
