@@ -1,11 +1,10 @@
 //! From a file to all that a start needs: a valid configuration and the certificates that it names.
 
+use crate::certificates::Certificates;
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
-use gateway_core::config::{Alpn, Tls};
+use gateway_core::config::{Alpn, SslMinVer, Tls};
 use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +16,16 @@ pub struct Loaded {
     /// The configuration.
     pub config: Config,
     /// For each frontend its TLS side, if it has one.
-    pub tls: Vec<Option<Arc<ServerConfig>>>,
+    pub tls: Vec<Option<TlsSide>>,
+}
+
+/// TLS of one frontend.
+#[derive(Clone, Debug)]
+pub struct TlsSide {
+    /// What handshakes go by.
+    pub config: Arc<ServerConfig>,
+    /// The certificates that are shown in them.
+    pub certificates: Arc<Certificates>,
 }
 
 /// Why the gateway does not start.
@@ -68,29 +76,24 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let tls = config
         .frontends
         .iter()
-        .map(|frontend| frontend.tls.as_ref().map(|tls| server_config(tls, &frontend.alpn)).transpose());
+        .map(|frontend| frontend.tls.as_ref().map(|tls| tls_side(tls, &frontend.alpn)).transpose());
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
     Ok(Loaded { config, tls })
 }
 
-/// TLS 1.2 and 1.3 with rustls' own choice of ciphers.
-fn server_config(tls: &Tls, alpn: &[Alpn]) -> Result<Arc<ServerConfig>, Diagnostic> {
-    let read = |error: &dyn std::fmt::Display, path: &Path| format!("{}: {error}", path.display());
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.cert)
-        .and_then(Iterator::collect)
-        .map_err(|error| tls.cert_origin.clone().help(read(&error, &tls.cert)))?;
-    if chain.is_empty() {
-        return Err(tls.cert_origin.clone().help("expected a PEM file with at least one certificate"));
-    }
-    let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .map_err(|error| tls.key_origin.clone().help(read(&error, &tls.key)))?;
+/// TLS with rustls' own choice of ciphers.
+fn tls_side(tls: &Tls, alpn: &[Alpn]) -> Result<TlsSide, Diagnostic> {
+    let certificates = Arc::new(Certificates::load(tls)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[_] = match tls.min_version {
+        SslMinVer::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        SslMinVer::Tls13 => &[&rustls::version::TLS13],
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| tls.cert_origin.clone().help(error.to_string()))?
+        .with_protocol_versions(versions)
+        .map_err(|error| tls.origin.clone().help(error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| tls.cert_origin.clone().help(format!("certificate and key: {error}")))?;
+        .with_cert_resolver(Arc::clone(&certificates) as Arc<_>);
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.name().into()).collect();
-    Ok(Arc::new(config))
+    Ok(TlsSide { config: Arc::new(config), certificates })
 }

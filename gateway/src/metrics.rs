@@ -95,6 +95,13 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
     for frontend in &gateway.metrics.frontends {
         open.with_label_values(&[&frontend.name]).set(signed(frontend.open.load(Ordering::Relaxed)));
     }
+    let broken =
+        gauge(&now, names::TLS_CERTIFICATES_BROKEN, "Certificates that can't be renewed", &["frontend"]);
+    for (frontend, certificates) in gateway.metrics.frontends.iter().zip(&gateway.certificates) {
+        if let Some(certificates) = certificates {
+            broken.with_label_values(&[&frontend.name]).set(signed(certificates.broken()));
+        }
+    }
     servers(gateway, &now);
     let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);
     let evicted = opts(names::TABLE_EVICTED_TOTAL, "Entries that went before their time");

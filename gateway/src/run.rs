@@ -35,7 +35,7 @@ pub fn run(loaded: Loaded) -> Result<(), StartError> {
     let admin = loaded.config.admin.bind.as_ref().map(accept::bind_alone).transpose()?;
     let access_log = AccessLog::open(&loaded.config.log, workers)?;
     let node = loaded.config.node.clone().unwrap_or_else(host_name);
-    let gateway = Arc::new(Gateway::new(loaded.config, node, workers, clock, access_log));
+    let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
     let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin));
@@ -60,6 +60,7 @@ async fn control_thread(
     });
     let threads = threads.collect::<Result<Vec<_>, _>>()?;
     upstream::start_checks(&gateway);
+    tokio::spawn(renew_certificates(Arc::clone(&gateway)));
 
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let (publish_state, state) = watch::channel(State::Serving);
@@ -138,6 +139,26 @@ async fn report_load(gateway: Arc<Gateway>, mut state: watch::Receiver<State>, e
     }
 }
 
+/// Looks for changed certificates now and then, on a thread where a slow disk delays nobody.
+async fn renew_certificates(gateway: Arc<Gateway>) {
+    let mut look = tokio::time::interval(CERTIFICATES_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while gateway.certificates.iter().any(Option::is_some) {
+        look.tick().await;
+        let gateway = Arc::clone(&gateway);
+        let renewed = tokio::task::spawn_blocking(move || {
+            for (frontend, certificates) in gateway.config.frontends.iter().zip(&gateway.certificates) {
+                if let Some(certificates) = certificates {
+                    certificates.renew(&frontend.name);
+                }
+            }
+        });
+        if let Err(error) = renewed.await {
+            tracing::error!(%error, "certificates can't be renewed");
+        }
+    }
+}
+
 /// Workers end as soon as they are told to; one that is stuck ends with the process.
 async fn join(threads: Vec<std::thread::JoinHandle<()>>) {
     let mut look = tokio::time::interval(LOOK);
@@ -176,6 +197,9 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 
 /// Commands and signals that may wait for the lifecycle.
 const EVENTS: usize = 64;
+/// How often certificates are looked at: a second after a renewal nobody waits for it any more, and a
+/// thousand files take a few milliseconds.
+const CERTIFICATES_LOOK: Duration = Duration::from_secs(1);
 /// How often a gateway that ends looks at what is left.
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks that the workers get to end: 2 s.

@@ -2,6 +2,8 @@
 //! waits while it holds one.
 
 use crate::access_log::AccessLog;
+use crate::certificates::Certificates;
+use crate::load::Loaded;
 use crate::metrics::Metrics;
 use crate::upstream::Backend;
 use base::Clock;
@@ -9,11 +11,14 @@ use base_core::Time;
 use gateway_core::Config;
 use gateway_core::table::StickTable;
 use std::hash::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The running gateway.
 pub(crate) struct Gateway {
     pub(crate) config: Config,
+    /// Those of each frontend that speaks TLS.
+    pub(crate) certificates: Vec<Option<Arc<Certificates>>>,
     pub(crate) node: String,
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
@@ -42,12 +47,13 @@ pub(crate) struct Load {
 
 impl Gateway {
     pub(crate) fn new(
-        config: Config,
+        loaded: Loaded,
         node: String,
         workers: usize,
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
+        let Loaded { config, tls } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             StickTable::new(table.size, table.expire, RandomState::new())
@@ -63,6 +69,7 @@ impl Gateway {
             load: Load::default(),
             turns: (0..workers).map(|_| AtomicU64::new(now)).collect(),
             draining: AtomicBool::new(false),
+            certificates: tls.into_iter().map(|tls| Some(tls?.certificates)).collect(),
             config,
         }
     }

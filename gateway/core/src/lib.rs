@@ -6,6 +6,7 @@
 //! [`failure`] and [`record`] (what is told about it).
 
 pub mod balance;
+pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod drain;

@@ -11,6 +11,9 @@ pub const CONNECTIONS_TOTAL: &str = "headgate_connections_total";
 pub const ACCEPT_ERRORS_TOTAL: &str = "headgate_accept_errors_total";
 /// `headgate_tls_failures_total{frontend}`: TLS handshakes that failed.
 pub const TLS_FAILURES_TOTAL: &str = "headgate_tls_failures_total";
+/// `headgate_tls_certificates_broken{frontend}`: certificates whose files do not load, are expired or not
+/// valid yet, so that the one before is shown.
+pub const TLS_CERTIFICATES_BROKEN: &str = "headgate_tls_certificates_broken";
 /// `headgate_requests_total{frontend,code}`: requests by class of the answer's status, `1xx` to `5xx`,
 /// or `none` where the client got no answer.
 pub const REQUESTS_TOTAL: &str = "headgate_requests_total";

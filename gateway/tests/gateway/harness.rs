@@ -207,7 +207,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> String {
 }
 
 /// Reads one answer with a Content-Length from a connection that stays open.
-pub(crate) fn read_answer(read: &mut BufReader<TcpStream>) -> Option<String> {
+pub(crate) fn read_answer(read: &mut impl BufRead) -> Option<String> {
     let head = read_head(read)?;
     let length = head.to_ascii_lowercase().lines().find_map(|line| {
         line.strip_prefix("content-length:").and_then(|length| length.trim().parse::<usize>().ok())

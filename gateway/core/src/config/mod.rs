@@ -88,17 +88,43 @@ pub struct Bind {
     pub origin: Diagnostic,
 }
 
-/// A certificate and its key, with their places in the file.
+/// TLS of a frontend, with places in the file for errors that come up later.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// PEM file with the certificate chain.
-    pub cert: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-    /// What to tell when the certificate does not load.
-    pub cert_origin: Diagnostic,
+    /// Where its certificates are.
+    pub files: CertificateFiles,
+    /// What to tell when they do not load.
+    pub origin: Diagnostic,
     /// What to tell when the key does not load.
     pub key_origin: Diagnostic,
+    /// The oldest version that is spoken.
+    pub min_version: SslMinVer,
+}
+
+/// Where certificates are.
+#[derive(Clone, Debug)]
+pub enum CertificateFiles {
+    /// One, in two files.
+    Pair {
+        /// PEM file with the certificate chain.
+        cert: PathBuf,
+        /// PEM file with the private key.
+        key: PathBuf,
+    },
+    /// In each `*.pem` of a directory one with its key.
+    Directory(PathBuf),
+}
+
+/// The oldest version of TLS.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub enum SslMinVer {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "TLSv1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "TLSv1.3")]
+    Tls13,
 }
 
 /// A protocol that client and gateway may agree on in the TLS handshake (RFC 7301).

@@ -1,6 +1,6 @@
 //! What is written in the file, before any name in it means anything.
 
-use super::Alpn;
+use super::{Alpn, SslMinVer};
 use base_core::units::Span;
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -80,7 +80,7 @@ pub(super) struct Table {
 pub(super) struct Frontend {
     pub(super) name: Spanned<String>,
     pub(super) bind: Spanned<Vec<Spanned<SocketAddr>>>,
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<Spanned<Tls>>,
     pub(super) monitor_uri: Option<Spanned<String>>,
     pub(super) default_backend: Option<Spanned<String>>,
     #[serde(default)]
@@ -108,8 +108,11 @@ pub(super) struct Frontend {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    pub(super) cert: Spanned<PathBuf>,
-    pub(super) key: Spanned<PathBuf>,
+    pub(super) cert: Option<Spanned<PathBuf>>,
+    pub(super) key: Option<Spanned<PathBuf>>,
+    pub(super) crt: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) ssl_min_ver: SslMinVer,
 }
 
 #[derive(Deserialize, Debug)]

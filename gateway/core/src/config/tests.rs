@@ -85,6 +85,18 @@ fn each_mistake_is_shown_at_its_place() {
             "0",
             "expected 1 to 1000",
         ),
+        (
+            "bind = [\"0.0.0.0:80\"]",
+            "bind = [\"0.0.0.0:80\"]\ntls = { cert = \"a.pem\" }",
+            "{ cert",
+            "either cert and key, or crt",
+        ),
+        (
+            "bind = [\"0.0.0.0:80\"]",
+            "bind = [\"0.0.0.0:80\"]\ntls = { crt = \"a\", ssl_min_ver = \"TLSv1.1\" }",
+            "\"TLSv1.1\"",
+            "expected `TLSv1.2` or `TLSv1.3`",
+        ),
         ("name = \"volume\"", "name = \"compute\"", "\"compute\"", "already a backend"),
         ("name = \"public\"", "name = \"a b\"", "\"a b\"", "can't be a name"),
         ("balance = \"leastconn\"", "balance = \"least\"", "\"least\"", "unknown variant `least`"),

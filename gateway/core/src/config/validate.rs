@@ -1,7 +1,8 @@
 //! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
 
 use super::{
-    Admin, Alpn, Backend, BackendId, Bind, Config, Frontend, LogTarget, Server, Table, TableId, Tls, schema,
+    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogTarget, Server, Table,
+    TableId, Tls, schema,
 };
 use crate::limits::Limit;
 use crate::route::{Route, Routes};
@@ -9,6 +10,7 @@ use crate::{balance, route};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -189,7 +191,7 @@ fn frontends(
                 in_range(source, &streams, 1..=MAX_STREAMS, "h2_max_concurrent_streams")?;
                 streams.into_inner()
             },
-            tls: frontend.tls.map(|tls| self::tls(source, tls)),
+            tls: frontend.tls.map(|tls| self::tls(source, tls)).transpose()?,
             keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
             handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
             http_request_timeout: duration(source, &frontend.http_request_timeout, "http_request_timeout")?,
@@ -304,13 +306,28 @@ fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
     Bind { address, origin: source.at(bind.span(), format!("can't listen on {address}")) }
 }
 
-fn tls(source: &Source, tls: schema::Tls) -> Tls {
-    Tls {
-        cert_origin: source.at(tls.cert.span(), "the certificate does not load"),
-        key_origin: source.at(tls.key.span(), "the key does not load"),
-        cert: tls.cert.into_inner(),
-        key: tls.key.into_inner(),
-    }
+fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
+    let span = tls.span();
+    let tls = tls.into_inner();
+    let at = |path: &Spanned<PathBuf>, what| source.at(path.span(), format!("the {what} does not load"));
+    let (files, origin, key_origin) = match (tls.cert, tls.key, tls.crt) {
+        (Some(cert), Some(key), None) => {
+            let origins = (at(&cert, "certificate"), at(&key, "key"));
+            let files = CertificateFiles::Pair { cert: cert.into_inner(), key: key.into_inner() };
+            (files, origins.0, origins.1)
+        }
+        (None, None, Some(crt)) => {
+            let origin = at(&crt, "certificate");
+            (CertificateFiles::Directory(crt.into_inner()), origin.clone(), origin)
+        }
+        _ => {
+            let error = source.at(span, "it is not clear which certificates to show");
+            return Err(
+                error.help("expected either cert and key, or crt: a directory with both in each *.pem")
+            );
+        }
+    };
+    Ok(Tls { files, origin, key_origin, min_version: tls.ssl_min_ver })
 }
 
 fn path(source: &Source, path: &Spanned<String>) -> Result<()> {
