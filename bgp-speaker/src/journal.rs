@@ -95,7 +95,7 @@ impl Record {
             }
             Entry::Order { vip, order: Some((order, lasts)) } => json!({
                 "event": "order", "vip": vip, "order": order.kind.name(), "reason": *order.reason,
-                "seconds": lasts.as_secs(),
+                "seconds": u64::try_from(lasts.as_millis().div_ceil(1000)).unwrap_or(u64::MAX),
             }),
             Entry::Order { vip, order: None } => json!({"event": "order", "vip": vip, "order": null}),
         };

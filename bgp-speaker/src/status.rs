@@ -159,9 +159,9 @@ fn order(board: &Board, vip: IpAddr) -> Option<Order> {
     board.orders.borrow().get(&vip).cloned()
 }
 
-/// Seconds until an order ends by itself.
+/// Seconds until an order ends by itself; a part of one counts whole.
 fn left(order: &Order, clock: Clock) -> u64 {
-    order.until.since(clock.now()).as_secs()
+    u64::try_from(order.until.since(clock.now()).as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 fn decision(board: &Board, vip: IpAddr) -> Option<Decision> {
