@@ -5,6 +5,7 @@ use crate::request::{Link, Request};
 use crate::state::Gateway;
 use chrono::{DateTime, FixedOffset, Local};
 use gateway_core::failure::NoRequest;
+use gateway_core::queue::Wish;
 use gateway_core::record::{Counts, Record, Termination, Timers};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -41,8 +42,8 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
             tls: frontend.tls.is_some(),
             backend: backend.map_or(&frontend.name, |backend| &backend.name),
             server: backend
-                .zip(request.lease.as_ref())
-                .map(|(backend, lease)| backend.servers[lease.server].name.as_str()),
+                .zip(server(request))
+                .map(|(backend, server)| backend.servers[server].name.as_str()),
             timers: timers(request, total),
             status,
             bytes: sent_head + session.body_bytes_sent() as u64,
@@ -105,12 +106,22 @@ fn local(time: SystemTime) -> DateTime<FixedOffset> {
     DateTime::<Local>::from(time).fixed_offset()
 }
 
+/// The server that it went to, or waited for in vain.
+fn server(request: &Request) -> Option<usize> {
+    match (&request.lease, request.queued.wish) {
+        (Some(lease), _) => Some(lease.server),
+        (None, Some(Wish::Server(place))) => Some(place),
+        (None, _) => None,
+    }
+}
+
 fn timers(request: &Request, total: Duration) -> Timers {
     // A request that was refused, or failed on its way, did not come to the rest.
-    let reached = request.backend.is_some() && request.termination != Termination::Refused;
+    let reached = request.backend.is_some()
+        && !matches!(request.termination, Termination::Refused | Termination::QueueFull);
     Timers {
         request: Some(request.head),
-        queue: reached.then_some(Duration::ZERO),
+        queue: reached.then_some(request.queued.waited),
         connect: request.connect,
         response: request.response,
         total,
@@ -130,6 +141,8 @@ fn counts(request: &Request, metrics: &FrontendMetrics) -> Counts {
         srv_conn: others(u64::from(srv_conn)),
         retries: request.tries,
         redispatched: request.lease.is_some() && !request.tried.is_empty(),
+        srv_queue: request.queued.server_position,
+        backend_queue: request.queued.backend_position,
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct FrontendMetrics {
 /// Counters of one backend.
 pub(crate) struct BackendMetrics {
     pub(crate) retries: IntCounter,
+    pub(crate) queued: IntCounter,
 }
 
 impl Metrics {
@@ -64,7 +65,12 @@ impl Metrics {
             classes: CLASSES.map(|class| requests.with_label_values(&[name.as_str(), class])),
             name: name.clone(),
         };
-        let backend = |name: &String| BackendMetrics { retries: retries.with_label_values(&[name]) };
+        let queued = opts(names::QUEUED_TOTAL, "Requests that had to wait for a place on a server");
+        let queued = register(&registry, IntCounterVec::new(queued, &["backend"]));
+        let backend = |name: &String| BackendMetrics {
+            retries: retries.with_label_values(&[name]),
+            queued: queued.with_label_values(&[name]),
+        };
         Self {
             refused,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
@@ -128,14 +134,20 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
 fn servers(gateway: &Gateway, registry: &Registry) {
     const LABELS: &[&str] = &["backend", "server"];
     let up = gauge(registry, names::SERVER_UP, "1 while the server may get work", LABELS);
+    let queue = gauge(registry, names::QUEUE, "Requests that wait for a place on a server", &["backend"]);
+    let server_queue =
+        gauge(registry, names::SERVER_QUEUE, "Requests that wait for this server and no other", LABELS);
     let active = gauge(registry, names::SERVER_ACTIVE, "Requests that run on the server", LABELS);
     let requests = opts(names::SERVER_REQUESTS_TOTAL, "Tries sent to the server");
     let requests = register(registry, IntCounterVec::new(requests, LABELS));
     let errors = opts(names::SERVER_ERRORS_TOTAL, "Tries that the server failed");
     let errors = register(registry, IntCounterVec::new(errors, LABELS));
     for (config, backend) in gateway.config.backends.iter().zip(&gateway.backends) {
-        for (server_config, server) in config.servers.iter().zip(&backend.servers) {
+        let line = backend.line();
+        queue.with_label_values(&[&config.name]).set(signed(line.all as u64));
+        for (place, (server_config, server)) in config.servers.iter().zip(&backend.servers).enumerate() {
             let labels = &[config.name.as_str(), server_config.name.as_str()];
+            server_queue.with_label_values(labels).set(signed(line.servers[place] as u64));
             up.with_label_values(labels).set(i64::from(server.is_up()));
             active.with_label_values(labels).set(i64::from(server.active.load(Ordering::Relaxed)));
             requests.with_label_values(labels).inc_by(server.requests.load(Ordering::Relaxed));

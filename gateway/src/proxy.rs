@@ -3,8 +3,7 @@
 use crate::accept::h2;
 use crate::request::{Link, Request};
 use crate::state::Gateway;
-use crate::upstream::Lease;
-use crate::{account, guard};
+use crate::{account, guard, pick};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -54,22 +53,15 @@ impl ProxyHttp for Edge {
     }
 
     /// pick
-    async fn upstream_peer(&self, _session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
-        let client = request.client.as_ref().map(|client| client.address);
+    async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
         // The place on the server before goes back first, or it would weigh on the choice.
         request.lease = None;
-        request.lease = request
-            .backend
-            .zip(client)
-            .and_then(|(backend, client)| Lease::take(&self.gateway, backend, client, &request.tried));
+        request.connect = None;
+        let lease = pick::server(&self.gateway, session, request).await?;
         request.picked = Some(self.gateway.clock.now());
-        match &request.lease {
-            Some(lease) => Ok(lease.peer()),
-            None => {
-                request.termination = Termination::ServerInConnect;
-                Err(Error::explain(ErrorType::HTTPStatus(503), "no server is up"))
-            }
-        }
+        let peer = lease.peer();
+        request.lease = Some(lease);
+        Ok(peer)
     }
 
     async fn connected_to_upstream(
@@ -316,6 +308,7 @@ fn failure(session: &Session, request: &Request, error: &Error) -> Failure {
         },
         phase: match (session.response_written(), request.connect) {
             (Some(_), _) => Phase::Data,
+            (None, _) if request.queued.wish.is_some() => Phase::Queue,
             (None, Some(_)) => Phase::Headers,
             (None, None) => Phase::Connect,
         },

@@ -7,6 +7,7 @@ use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
 use gateway_core::limits as core_limits;
+use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::table::Key;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     pub(crate) frontend: usize,
     /// Who is on the other side of it.
     pub(crate) peer: std::net::SocketAddr,
+    /// Its descriptor, for as long as it is open.
+    pub(crate) socket: std::os::fd::RawFd,
 }
 
 /// What a client connection and the requests on it share.
@@ -31,8 +34,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(frontend: usize, peer: std::net::SocketAddr) -> Self {
-        Self { connection: Connection { frontend, peer }, head_began: AtomicU64::new(0) }
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, head_began: AtomicU64::new(0) }
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -75,12 +78,26 @@ pub(crate) struct Request {
     /// Servers that have failed it.
     pub(crate) tried: Vec<usize>,
     pub(crate) tries: u32,
+    /// What it waited for a place on a server.
+    pub(crate) queued: Queued,
     /// When the last choice of a server was made.
     pub(crate) picked: Option<Time>,
     pub(crate) connect: Option<Duration>,
     pub(crate) response: Option<Duration>,
     /// How it ended, if not as it should.
     pub(crate) termination: Termination,
+}
+
+/// A stay in the lines of a backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queued {
+    /// While it waits, and when it has waited in vain: for what.
+    pub(crate) wish: Option<Wish>,
+    pub(crate) waited: Duration,
+    /// Where it stood when it joined a server's line, from 1.
+    pub(crate) server_position: usize,
+    /// Where it stood when it joined the line for any server, from 1.
+    pub(crate) backend_position: usize,
 }
 
 /// The limits of a frontend of which a request holds a place: one bit each.
@@ -106,6 +123,7 @@ impl Request {
             lease: None,
             tried: Vec::new(),
             tries: 0,
+            queued: Queued::default(),
             picked: None,
             connect: None,
             response: None,

@@ -25,6 +25,13 @@ pub struct Candidate {
     pub active: u32,
 }
 
+impl Candidate {
+    /// Whether it may be chosen at all.
+    pub fn gets_new_work(self) -> bool {
+        self.usable && self.weight > 0
+    }
+}
+
 /// Chooses servers of one backend. Its state is what makes turns smooth: share one between workers.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -69,6 +76,16 @@ impl Balancer {
                 })
             }
         }
+    }
+
+    /// How many servers it chooses from.
+    pub fn servers(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// Whether the request alone decides, so that it waits for its server rather than take another.
+    pub fn is_fixed(&self) -> bool {
+        self.algorithm == Algorithm::Source
     }
 
     fn share(candidate: Candidate) -> i64 {

@@ -16,6 +16,8 @@ pub enum Side {
 /// How far the request had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// It waited for a place on a server.
+    Queue,
     /// No server had it yet.
     Connect,
     /// A server had it, but had not answered.
@@ -47,7 +49,7 @@ impl Failure {
             (Side::Client, _) if self.timeout => Some(408),
             (Side::Client, _) if self.closed => None,
             (Side::Client, _) => Some(400),
-            (Side::Server, Phase::Connect) => Some(503),
+            (Side::Server, Phase::Queue | Phase::Connect) => Some(503),
             (Side::Server, Phase::Headers) if self.timeout => Some(504),
             (Side::Server, Phase::Headers) => Some(502),
             (Side::Gateway, _) => Some(500),
@@ -61,10 +63,13 @@ impl Failure {
             (Side::Client, Phase::Data, true) => Termination::ClientTimeoutInData,
             (Side::Client, Phase::Data, false) => Termination::ClientInData,
             (Side::Client, ..) if !self.closed && !self.timeout => Termination::Refused,
+            (Side::Client, Phase::Queue, _) => Termination::ClientInQueue,
             (Side::Client, Phase::Connect, true) => Termination::ClientTimeoutInRequest,
             (Side::Client, Phase::Connect, false) => Termination::ClientInRequest,
             (Side::Client, Phase::Headers, true) => Termination::ClientTimeoutInHeaders,
             (Side::Client, Phase::Headers, false) => Termination::ClientInHeaders,
+            (Side::Server, Phase::Queue, false) => Termination::QueueFull,
+            (Side::Server, Phase::Queue, true) => Termination::TimeoutInQueue,
             (Side::Server, Phase::Connect, false) => Termination::ServerInConnect,
             (Side::Server, Phase::Connect, true) => Termination::TimeoutInConnect,
             (Side::Server, Phase::Headers, false) => Termination::ServerInHeaders,
@@ -125,7 +130,10 @@ mod tests {
 
     #[test]
     fn each_failure_is_told_as_haproxy_tells_it() {
-        use Phase::{Connect, Data, Headers};
+        use Phase::{Connect, Data, Headers, Queue};
+        assert_eq!(told(Side::Server, Queue, true, false), (Some(503), "sQ"));
+        assert_eq!(told(Side::Server, Queue, false, false), (Some(503), "SQ"));
+        assert_eq!(told(Side::Client, Queue, false, true), (None, "CQ"));
         assert_eq!(told(Side::Server, Connect, false, true), (Some(503), "SC"));
         assert_eq!(told(Side::Server, Connect, true, false), (Some(503), "sC"));
         assert_eq!(told(Side::Server, Headers, false, true), (Some(502), "SH"));

@@ -2,18 +2,20 @@
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
-//! [`route`] (which backend?) → [`sticky`] and [`balance`] (which server?) → [`retry`] (again?) →
-//! [`failure`] and [`record`] (what is told about it).
+//! [`route`] (which backend?) → [`sticky`], [`balance`] and [`queue`], which [`dispatch`] puts together
+//! (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`] (what is told about it).
 
 pub mod balance;
 pub mod certificates;
 pub mod client;
 pub mod config;
+pub mod dispatch;
 pub mod drain;
 pub mod failure;
 pub mod limits;
 pub mod names;
 pub mod proxy_protocol;
+pub mod queue;
 pub mod record;
 pub mod retry;
 pub mod route;

@@ -23,6 +23,12 @@ pub const REQUEST_DURATION: &str = "headgate_request_duration_seconds";
 pub const REFUSED_TOTAL: &str = "headgate_refused_total";
 /// `headgate_retries_total{backend}`: tries after the first.
 pub const RETRIES_TOTAL: &str = "headgate_retries_total";
+/// `headgate_queue{backend}`: requests that wait for a place on a server now.
+pub const QUEUE: &str = "headgate_queue";
+/// `headgate_queued_total{backend}`: requests that had to wait for a place on a server.
+pub const QUEUED_TOTAL: &str = "headgate_queued_total";
+/// `headgate_server_queue{backend,server}`: requests that wait for this server and no other now.
+pub const SERVER_QUEUE: &str = "headgate_server_queue";
 /// `headgate_server_up{backend,server}`: 1 while the server may get work.
 pub const SERVER_UP: &str = "headgate_server_up";
 /// `headgate_server_active{backend,server}`: requests that run on the server now.

@@ -71,6 +71,12 @@ pub enum Termination {
     ClientInData,
     /// `cD--`: the client took no more of the answer, or sent no more of its body, for too long.
     ClientTimeoutInData,
+    /// `CQ--`: the client went away while its request waited for a place on a server.
+    ClientInQueue,
+    /// `SQ--`: as many waited already as may.
+    QueueFull,
+    /// `sQ--`: no place on a server came free in time.
+    TimeoutInQueue,
     /// `SC--`: no server could be reached.
     ServerInConnect,
     /// `sC--`: no server could be reached in time.
@@ -102,6 +108,10 @@ pub struct Counts {
     pub retries: u32,
     /// Whether the last try went to another server than the first.
     pub redispatched: bool,
+    /// Where in the server's line it stood when it joined, from 1; 0: it did not wait there.
+    pub srv_queue: usize,
+    /// The same for the line for any server.
+    pub backend_queue: usize,
 }
 
 impl Termination {
@@ -116,6 +126,9 @@ impl Termination {
             Self::ClientTimeoutInHeaders => "cH",
             Self::ClientInData => "CD",
             Self::ClientTimeoutInData => "cD",
+            Self::ClientInQueue => "CQ",
+            Self::QueueFull => "SQ",
+            Self::TimeoutInQueue => "sQ",
             Self::ServerInConnect => "SC",
             Self::TimeoutInConnect => "sC",
             Self::ServerInHeaders => "SH",
@@ -158,7 +171,7 @@ impl Record<'_> {
         };
         let _ = write!(
             out,
-            " {} - - {}-- {}/{}/{}/{}/{plus}{} 0/0 \"",
+            " {} - - {}-- {}/{}/{}/{}/{plus}{} {}/{} \"",
             self.bytes,
             self.termination.code(),
             counts.actconn,
@@ -166,6 +179,8 @@ impl Record<'_> {
             counts.beconn,
             counts.srv_conn,
             counts.retries,
+            counts.srv_queue,
+            counts.backend_queue,
         );
         match self.request {
             None => out.push_str("<BADREQ>"),
@@ -221,7 +236,16 @@ mod tests {
             status: Some(200),
             bytes: 217,
             termination: Termination::Normal,
-            counts: Counts { actconn: 4, feconn: 3, beconn: 2, srv_conn: 1, retries: 1, redispatched: true },
+            counts: Counts {
+                actconn: 4,
+                feconn: 3,
+                beconn: 2,
+                srv_conn: 1,
+                retries: 1,
+                redispatched: true,
+                srv_queue: 0,
+                backend_queue: 5,
+            },
             request: Some(("GET", b"/x", "HTTP/1.1")),
         }
     }
@@ -236,7 +260,7 @@ mod tests {
     fn a_line_is_as_haproxy_writes_it() {
         assert_eq!(
             line(&record()),
-            "192.0.2.7:55544 [21/Nov/2026:20:47:06.714] fe be/s1 0/0/1/12/15 200 217 - - ---- 4/3/2/1/+1 0/0 \
+            "192.0.2.7:55544 [21/Nov/2026:20:47:06.714] fe be/s1 0/0/1/12/15 200 217 - - ---- 4/3/2/1/+1 0/5 \
              \"GET /x HTTP/1.1\"\n"
         );
     }

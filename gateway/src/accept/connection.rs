@@ -4,7 +4,7 @@ use super::head::{self, Arrival, Patience};
 use super::stream::Buffered;
 use super::{Shared, h2, proxy_header, tls};
 use crate::account;
-use crate::request::Link;
+use crate::request::{Connection, Link};
 use crate::state::Gateway;
 use gateway_core::config::Frontend;
 use gateway_core::failure::NoRequest;
@@ -26,7 +26,8 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     let _open = Open::new(&shared.gateway, shared.frontend);
     // Answers go out as they are written.
     let _ = socket.set_nodelay(true);
-    let socket_digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    let descriptor = socket.as_raw_fd();
+    let socket_digest = SocketDigest::from_raw_fd(descriptor);
     let frontend = &shared.gateway.config.frontends[shared.frontend];
     let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);
     let peer = match client(&mut io, peer, frontend).await {
@@ -36,7 +37,7 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
     let Ok(no_head) = ResponseHeader::build(200, None) else { return };
-    let link = Arc::new(Link::new(shared.frontend, peer));
+    let link = Arc::new(Link::new(Connection { frontend: shared.frontend, peer, socket: descriptor }));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
     let stream: Stream = match &shared.tls {
         None => Box::new(io),

@@ -5,7 +5,6 @@ use healthcheck::Checker;
 use healthcheck_core::State;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Starts a check for each server whose backend has one, on the runtime that this is called on.
 pub(crate) fn start(gateway: &Arc<Gateway>) {
@@ -19,7 +18,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>) {
                 let backend_name = &shared.config.backends[backend].name;
                 let server_name = &shared.config.backends[backend].servers[place].name;
                 tracing::info!(backend = %backend_name, server = %server_name, %state, %reason, "server changed");
-                shared.backends[backend].servers[place].up.store(state == State::Up, Ordering::Relaxed);
+                shared.backends[backend].set_up(place, state == State::Up);
             };
             let checker = Checker::spawn(spec, server.address, State::Up, seed, gateway.clock, on_change);
             // Checks start once in the life of a process.

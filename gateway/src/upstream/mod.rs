@@ -1,24 +1,27 @@
 //! The servers: who may get work, who gets the next request, and what runs where.
 
 mod checks;
+mod lease;
 
 pub(crate) use checks::start as start_checks;
+pub(crate) use lease::{Lease, Place, Waiter};
 
-use crate::state::Gateway;
 use gateway_core::balance::{Balancer, Candidate};
-use gateway_core::config::{self, BackendId};
-use gateway_core::sticky;
-use gateway_core::table::{Entry, Key};
+use gateway_core::config;
+use gateway_core::dispatch::Dispatcher;
+use gateway_core::queue::Limits;
 use healthcheck::Checker;
 use healthcheck_core::State;
 use pingora::upstreams::peer::HttpPeer;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::oneshot;
 
 /// A backend at work.
 pub(crate) struct Backend {
-    balancer: Mutex<Balancer>,
+    dispatcher: Mutex<Dispatcher<oneshot::Sender<usize>>>,
+    /// Whether places on servers are limited: then ends are told to the dispatcher.
+    is_limited: bool,
     pub(crate) servers: Vec<Server>,
     /// Requests that run on it.
     pub(crate) active: AtomicU64,
@@ -36,36 +39,83 @@ pub(crate) struct Server {
     checker: OnceLock<Checker>,
 }
 
-/// A request's place on a server, held while it runs there.
-pub(crate) struct Lease {
-    gateway: Arc<Gateway>,
-    pub(crate) backend: BackendId,
-    pub(crate) server: usize,
+/// How many wait in a backend's lines.
+pub(crate) struct Line {
+    pub(crate) all: usize,
+    pub(crate) servers: Vec<usize>,
 }
 
 impl Backend {
     pub(crate) fn new(backend: &config::Backend) -> Self {
+        let limits = Limits {
+            servers: backend.servers.iter().map(|server| server.maxconn).collect(),
+            backend: backend.maxconn,
+            waiting: backend.max_queue as usize,
+        };
+        let dispatcher = Dispatcher::new(Balancer::new(backend.balance, backend.servers.len()), limits);
         Self {
-            balancer: Mutex::new(Balancer::new(backend.balance, backend.servers.len())),
+            is_limited: dispatcher.is_limited(),
+            dispatcher: Mutex::new(dispatcher),
             servers: backend.servers.iter().map(|server| Server::new(backend, server)).collect(),
             active: AtomicU64::new(0),
         }
     }
 
-    fn candidate(&self, place: usize, tried: &[usize]) -> Candidate {
+    /// How many wait.
+    pub(crate) fn line(&self) -> Line {
+        let dispatcher = self.lock();
+        let servers = (0..self.servers.len()).map(|place| dispatcher.waiting_for(place)).collect();
+        Line { all: dispatcher.waiting(), servers }
+    }
+
+    /// The check says how the server at `place` is; who waits is told.
+    fn set_up(&self, place: usize, is_up: bool) {
+        let mut dispatcher = self.lock();
+        self.servers[place].up.store(is_up, Ordering::Relaxed);
+        dispatcher.changed(place, is_up, |place| self.candidate(place), |turn, place| self.call(turn, place));
+    }
+
+    /// A request runs on the server at `place` from now on.
+    fn enter(&self, place: usize) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.servers[place].active.fetch_add(1, Ordering::Relaxed);
+        self.servers[place].requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request does not run on the server at `place` any more.
+    fn exit(&self, place: usize) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+        self.servers[place].active.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Lets go of a place on a server; where places are limited, the next in line gets it.
+    fn release(&self, place: usize) {
+        if !self.is_limited {
+            return self.exit(place);
+        }
+        let mut dispatcher = self.lock();
+        self.exit(place);
+        dispatcher.release(place, |place| self.candidate(place), |turn, place| self.call(turn, place));
+    }
+
+    /// Gives a place to who waited for it. Under the dispatcher's lock, as giving up is: so a waiter that
+    /// goes away either is not called or finds what it has to give back.
+    fn call(&self, turn: oneshot::Sender<usize>, place: usize) {
+        self.enter(place);
+        let _ = turn.send(place);
+    }
+
+    fn candidate(&self, place: usize) -> Candidate {
         let server = &self.servers[place];
         Candidate {
             weight: server.weight,
-            usable: server.is_up() && !tried.contains(&place),
+            usable: server.is_up(),
             active: server.active.load(Ordering::Relaxed),
         }
     }
 
-    fn balance(&self, client: IpAddr, tried: &[usize]) -> Option<usize> {
-        let mut balancer = self.balancer.lock().unwrap_or_else(PoisonError::into_inner);
-        // With every server tried, any is better than none.
-        let pick = balancer.pick(client, |place| self.candidate(place, tried));
-        pick.or_else(|| balancer.pick(client, |place| self.candidate(place, &[])))
+    fn lock(&self) -> MutexGuard<'_, Dispatcher<oneshot::Sender<usize>>> {
+        self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,54 +160,6 @@ impl Server {
         if let Some(checker) = self.checker.get() {
             checker.observe_failure();
         }
-    }
-}
-
-impl Lease {
-    /// Chooses a server for a request of `client`: the one it sticks to, or the one that balancing
-    /// says, which it sticks to from then on. `tried` have failed this request already.
-    pub(crate) fn take(
-        gateway: &Arc<Gateway>,
-        id: BackendId,
-        client: IpAddr,
-        tried: &[usize],
-    ) -> Option<Self> {
-        let backend = &gateway.backends[id.0];
-        let key = Key::from(client);
-        let stick = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
-        let now = gateway.clock.now();
-        let may_use =
-            |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
-        let stored = |entry: &mut Entry| sticky::stored(entry, may_use);
-        let known = stick.and_then(|table| table.update(key, now, stored).flatten());
-        let server = match known {
-            Some(server) => server,
-            None => {
-                let server = backend.balance(client, tried)?;
-                stick.and_then(|table| table.update(key, now, |entry| sticky::store(entry, server)));
-                server
-            }
-        };
-        backend.active.fetch_add(1, Ordering::Relaxed);
-        backend.servers[server].active.fetch_add(1, Ordering::Relaxed);
-        backend.servers[server].requests.fetch_add(1, Ordering::Relaxed);
-        Some(Self { gateway: Arc::clone(gateway), backend: id, server })
-    }
-
-    /// What pingora needs in order to connect.
-    pub(crate) fn peer(&self) -> Box<HttpPeer> {
-        Box::new(self.server().peer.clone())
-    }
-
-    pub(crate) fn server(&self) -> &Server {
-        &self.gateway.backends[self.backend.0].servers[self.server]
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.gateway.backends[self.backend.0].active.fetch_sub(1, Ordering::Relaxed);
-        self.server().active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

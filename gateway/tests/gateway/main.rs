@@ -9,5 +9,6 @@ mod h2;
 mod harness;
 mod log;
 mod proxy_protocol;
+mod queue;
 mod requests;
 mod websocket;

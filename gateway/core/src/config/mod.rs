@@ -197,6 +197,12 @@ pub struct Backend {
     pub stick: Option<TableId>,
     /// How servers are probed; `None`: they count as up.
     pub check: Option<CheckSpec>,
+    /// Requests at once on all its servers; `None`: any number.
+    pub maxconn: Option<u32>,
+    /// Requests that may wait for a place on a server.
+    pub max_queue: u32,
+    /// Longest wait for a place on a server.
+    pub queue_timeout: Duration,
     /// Longest wait for a connection to a server.
     pub connect_timeout: Duration,
     /// Longest silence of a server.
@@ -214,6 +220,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its share of the load, 0 to 256; 0 gets only those who stick to it.
     pub weight: u32,
+    /// Requests at once on it; `None`: any number.
+    pub maxconn: Option<u32>,
 }
 
 impl Config {

@@ -1,8 +1,11 @@
 //! What is written in the file, before any name in it means anything.
 
+mod backend;
+
+pub(super) use backend::{Backend, Balance, Server};
+
 use super::{Alpn, SslMinVer};
 use base_core::units::Span;
-use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -132,42 +135,6 @@ pub(super) struct Route {
     pub(super) backend: Spanned<String>,
 }
 
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Backend {
-    pub(super) name: Spanned<String>,
-    #[serde(default)]
-    pub(super) balance: Balance,
-    #[serde(default = "default_retries")]
-    pub(super) retries: Spanned<u32>,
-    pub(super) stick: Option<Spanned<String>>,
-    pub(super) check: Option<CheckSpec>,
-    #[serde(default = "default_connect_timeout")]
-    pub(super) connect_timeout: Spanned<Span>,
-    #[serde(default = "default_server_timeout")]
-    pub(super) server_timeout: Spanned<Span>,
-    #[serde(default)]
-    pub(super) server: Vec<Server>,
-}
-
-#[derive(Deserialize, Debug, Default)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Balance {
-    #[default]
-    RoundRobin,
-    LeastConn,
-    Source,
-}
-
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Server {
-    pub(super) name: Spanned<String>,
-    pub(super) address: SocketAddr,
-    #[serde(default = "default_weight")]
-    pub(super) weight: Spanned<u32>,
-}
-
 fn unwritten<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }
@@ -200,22 +167,6 @@ fn default_h2_max_concurrent_streams() -> Spanned<u32> {
     unwritten(DEFAULT_H2_MAX_CONCURRENT_STREAMS)
 }
 
-fn default_retries() -> Spanned<u32> {
-    unwritten(DEFAULT_RETRIES)
-}
-
-fn default_connect_timeout() -> Spanned<Span> {
-    unwritten(DEFAULT_CONNECT_TIMEOUT)
-}
-
-fn default_server_timeout() -> Spanned<Span> {
-    unwritten(DEFAULT_SERVER_TIMEOUT)
-}
-
-fn default_weight() -> Spanned<u32> {
-    unwritten(DEFAULT_WEIGHT)
-}
-
 /// Where `headgatectl` looks, too.
 const DEFAULT_SOCKET: &str = "/run/headgate/gateway.sock";
 /// As long as service managers wait by habit before they kill, with room to spare.
@@ -235,11 +186,3 @@ const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
 const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
 /// HAProxy's default, and the least that RFC 9113 §6.5.2 recommends.
 const DEFAULT_H2_MAX_CONCURRENT_STREAMS: u32 = 100;
-/// HAProxy's default.
-const DEFAULT_RETRIES: u32 = 3;
-/// A server in the same site answers a SYN within milliseconds; one lost SYN is sent again after 1 s.
-const DEFAULT_CONNECT_TIMEOUT: Span = Span::secs(2);
-/// The slowest API calls of a cloud take less.
-const DEFAULT_SERVER_TIMEOUT: Span = Span::secs(60);
-/// So that there is room on both sides.
-const DEFAULT_WEIGHT: u32 = 100;

@@ -1,12 +1,14 @@
 //! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
 
+mod backend;
+
 use super::{
-    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogTarget, Server, Table,
-    TableId, Tls, schema,
+    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogTarget, Table, TableId,
+    Tls, schema,
 };
 use crate::limits::Limit;
+use crate::route;
 use crate::route::{Route, Routes};
-use crate::{balance, route};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use std::ops::RangeInclusive;
@@ -24,7 +26,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
     }
     let mut tables = tables(source, &file.stick_table)?;
-    let backends = backends(source, file.backend, &tables)?;
+    let backends = backend::all(source, file.backend, &tables)?;
     let frontends = frontends(source, file.frontend, &backends, &mut tables)?;
     let admin = admin(source, file.admin);
     if frontends.is_empty() {
@@ -67,78 +69,6 @@ fn tables(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
         });
     }
     Ok(tables)
-}
-
-fn backends(source: &Source, written: Vec<schema::Backend>, tables: &[Table]) -> Result<Vec<Backend>> {
-    let mut backends = Vec::<Backend>::new();
-    for backend in written {
-        name(source, &backend.name)?;
-        unique(source, &backend.name, "backend", backends.iter().map(|backend| &backend.name))?;
-        if backend.server.is_empty() || backend.server.len() > MAX_SERVERS {
-            let found = backend.server.len();
-            return Err(source
-                .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
-                .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
-        }
-        let servers = servers(source, &backend.server)?;
-        let stick = match &backend.stick {
-            None => None,
-            Some(stick) => Some(stick_table(source, stick, tables, &backends, &servers)?),
-        };
-        in_range(source, &backend.retries, 0..=MAX_RETRIES, "retries")?;
-        backends.push(Backend {
-            name: backend.name.into_inner(),
-            balance: match backend.balance {
-                schema::Balance::RoundRobin => balance::Algorithm::RoundRobin,
-                schema::Balance::LeastConn => balance::Algorithm::LeastConn,
-                schema::Balance::Source => balance::Algorithm::Source,
-            },
-            retries: backend.retries.into_inner(),
-            stick,
-            check: backend.check,
-            connect_timeout: duration(source, &backend.connect_timeout, "connect_timeout")?,
-            server_timeout: duration(source, &backend.server_timeout, "server_timeout")?,
-            servers,
-        });
-    }
-    Ok(backends)
-}
-
-fn servers(source: &Source, written: &[schema::Server]) -> Result<Vec<Server>> {
-    let mut servers = Vec::<Server>::new();
-    for server in written {
-        name(source, &server.name)?;
-        unique(source, &server.name, "server", servers.iter().map(|server| &server.name))?;
-        in_range(source, &server.weight, 0..=MAX_WEIGHT, "weight")?;
-        servers.push(Server {
-            name: server.name.get_ref().clone(),
-            address: server.address,
-            weight: *server.weight.get_ref(),
-        });
-    }
-    Ok(servers)
-}
-
-/// A table remembers a server by its number, so backends may share one only if their servers are the
-/// same in the same order.
-fn stick_table(
-    source: &Source,
-    stick: &Spanned<String>,
-    tables: &[Table],
-    before: &[Backend],
-    servers: &[Server],
-) -> Result<TableId> {
-    let id = TableId(resolve(source, stick, "stick table", tables.iter().map(|table| &table.name))?);
-    let names = |servers: &[Server]| servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
-    match before.iter().find(|other| other.stick == Some(id) && names(&other.servers) != names(servers)) {
-        None => Ok(id),
-        Some(other) => Err(source
-            .at(
-                stick.span(),
-                format!("table `{}` already remembers servers of backend `{}`", stick.get_ref(), other.name),
-            )
-            .help("share a table only between backends with the same servers in the same order")),
-    }
 }
 
 fn frontends(
@@ -409,12 +339,6 @@ const MIN_WORKERS: usize = 1;
 const MAX_WORKERS: usize = 256;
 /// Entries of a stick table: about 2 GiB.
 const MAX_TABLE_SIZE: usize = 16_000_000;
-/// Servers of a backend.
-const MAX_SERVERS: usize = 1024;
-/// HAProxy's range for weights.
-const MAX_WEIGHT: u32 = 256;
-/// Each retry is a client that waits.
-const MAX_RETRIES: u32 = 16;
 /// Above that a connection is no longer one client's.
 const MAX_STREAMS: u32 = 1000;
 /// Limits of a frontend: a request remembers in one word which of them it holds.

@@ -1,0 +1,80 @@
+//! A `[[backend]]` as it is written.
+
+use super::unwritten;
+use base_core::units::Span;
+use healthcheck_core::CheckSpec;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Backend {
+    pub(in crate::config) name: Spanned<String>,
+    #[serde(default)]
+    pub(in crate::config) balance: Balance,
+    #[serde(default = "default_retries")]
+    pub(in crate::config) retries: Spanned<u32>,
+    pub(in crate::config) stick: Option<Spanned<String>>,
+    pub(in crate::config) check: Option<CheckSpec>,
+    #[serde(default = "default_connect_timeout")]
+    pub(in crate::config) connect_timeout: Spanned<Span>,
+    #[serde(default = "default_server_timeout")]
+    pub(in crate::config) server_timeout: Spanned<Span>,
+    pub(in crate::config) maxconn: Option<Spanned<u32>>,
+    #[serde(default = "default_max_queue")]
+    pub(in crate::config) max_queue: Spanned<u32>,
+    pub(in crate::config) queue_timeout: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(in crate::config) server: Vec<Server>,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Balance {
+    #[default]
+    RoundRobin,
+    LeastConn,
+    Source,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Server {
+    pub(in crate::config) name: Spanned<String>,
+    pub(in crate::config) address: SocketAddr,
+    #[serde(default = "default_weight")]
+    pub(in crate::config) weight: Spanned<u32>,
+    pub(in crate::config) maxconn: Option<Spanned<u32>>,
+}
+
+fn default_retries() -> Spanned<u32> {
+    unwritten(DEFAULT_RETRIES)
+}
+
+fn default_connect_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_CONNECT_TIMEOUT)
+}
+
+fn default_server_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_SERVER_TIMEOUT)
+}
+
+fn default_weight() -> Spanned<u32> {
+    unwritten(DEFAULT_WEIGHT)
+}
+
+fn default_max_queue() -> Spanned<u32> {
+    unwritten(DEFAULT_MAX_QUEUE)
+}
+
+/// HAProxy's default.
+const DEFAULT_RETRIES: u32 = 3;
+/// A server in the same site answers a SYN within milliseconds; one lost SYN is sent again after 1 s.
+const DEFAULT_CONNECT_TIMEOUT: Span = Span::secs(2);
+/// The slowest API calls of a cloud take less.
+const DEFAULT_SERVER_TIMEOUT: Span = Span::secs(60);
+/// So that there is room on both sides.
+const DEFAULT_WEIGHT: u32 = 100;
+/// Who stands further back than this is rarely served in time: a quick 503 lets the client do something else.
+const DEFAULT_MAX_QUEUE: u32 = 1024;

@@ -1,0 +1,162 @@
+//! Which server a request goes to, and when: [`balance`](crate::balance) says which is best, the
+//! [`queue`](crate::queue) whether there is room.
+//!
+//! One dispatcher serves a backend for all workers, so turns, least connections and `maxconn` are exact over
+//! all of them: whoever frees a place learns in the same step whose turn it is.
+
+use crate::balance::{Balancer, Candidate};
+use crate::queue::{Limits, Queue, Ticket, Wish};
+use std::net::IpAddr;
+
+/// What is known of a request that needs a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Who sent it.
+    pub client: IpAddr,
+    /// The server that it has to go to, since its client sticks to it.
+    pub stuck: Option<usize>,
+    /// Servers that have failed it already.
+    pub tried: &'a [usize],
+}
+
+/// What is decided on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It runs on the server at this place, until [`Dispatcher::release`].
+    Go(usize),
+    /// It waits; its waiter is woken when it may go.
+    Wait(Ticket),
+    /// It can't even wait: as many do already as may. What it would have waited for.
+    Full(Wish),
+    /// No server is up.
+    Nobody,
+}
+
+/// Chooses servers for the requests of one backend. `W` is what it takes to wake a waiter.
+#[derive(Debug)]
+pub struct Dispatcher<W> {
+    balancer: Balancer,
+    /// `None` where nothing is limited.
+    queue: Option<Queue<W>>,
+}
+
+impl<W> Dispatcher<W> {
+    /// With nothing running.
+    pub fn new(balancer: Balancer, limits: Limits) -> Self {
+        Self { balancer, queue: limits.any().then(|| Queue::new(limits)) }
+    }
+
+    /// Whether anything is limited, so that every end of a request has to be told.
+    pub fn is_limited(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// How many wait, for whatever server.
+    pub fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, Queue::waiting)
+    }
+
+    /// How many wait for the server at `place` and no other.
+    pub fn waiting_for(&self, place: usize) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.waiting_for(place))
+    }
+
+    /// Decides on one request. `servers` says how each server is; `waiter` is called if it has to wait.
+    pub fn ask(
+        &mut self,
+        call: Call<'_>,
+        servers: impl Fn(usize) -> Candidate,
+        waiter: impl FnOnce() -> W,
+    ) -> Decision {
+        let Self { balancer, queue } = self;
+        let (is_fixed, all) = (balancer.is_fixed(), balancer.servers());
+        // With every server tried, any is better than none.
+        let mut pick = |room: &dyn Fn(usize) -> bool| {
+            let usable = |place| only_if(servers(place), room(place));
+            let untried = |place| only_if(usable(place), !call.tried.contains(&place));
+            balancer.pick(call.client, untried).or_else(|| balancer.pick(call.client, usable))
+        };
+        let Some(queue) = queue else {
+            return call.stuck.or_else(|| pick(&|_| true)).map_or(Decision::Nobody, Decision::Go);
+        };
+        let aim = match call.stuck {
+            None if is_fixed => match pick(&|_| true) {
+                None => return Decision::Nobody,
+                chosen => chosen,
+            },
+            stuck => stuck,
+        };
+        let (free, wish) = match aim {
+            Some(place) => (queue.is_free(place).then_some(place), Wish::Server(place)),
+            None => (pick(&|place| queue.is_free(place)), Wish::Any),
+        };
+        if let Some(place) = free {
+            queue.take(place);
+            return Decision::Go(place);
+        }
+        if wish == Wish::Any && !(0..all).any(|place| servers(place).gets_new_work()) {
+            return Decision::Nobody;
+        }
+        queue.wait(wish, waiter()).map_or(Decision::Full(wish), Decision::Wait)
+    }
+
+    /// A request has left the server at `place`; `wake` gets each waiter whose turn it is, with its server.
+    pub fn release(
+        &mut self,
+        place: usize,
+        servers: impl Fn(usize) -> Candidate,
+        wake: impl FnMut(W, usize),
+    ) {
+        if let Some(queue) = &mut self.queue {
+            queue.give_back(place);
+        }
+        self.serve_line(servers, wake);
+    }
+
+    /// A waiter has given up: `false` if its turn had come already, so that it runs on its server.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        self.queue.as_mut().is_some_and(|queue| queue.leave(ticket).is_some())
+    }
+
+    /// The server at `place` went down or came up, as `servers` says.
+    pub fn changed(
+        &mut self,
+        place: usize,
+        is_up: bool,
+        servers: impl Fn(usize) -> Candidate,
+        wake: impl FnMut(W, usize),
+    ) {
+        if let Some(queue) = &mut self.queue
+            && !is_up
+        {
+            queue.redistribute(place);
+        }
+        self.serve_line(servers, wake);
+    }
+
+    fn serve_line(&mut self, servers: impl Fn(usize) -> Candidate, mut wake: impl FnMut(W, usize)) {
+        let Some(queue) = &mut self.queue else { return };
+        while let Some((waiter, wish)) = queue.next(|place| servers(place).gets_new_work()) {
+            let free = |place| only_if(servers(place), queue.is_free(place));
+            let place = match wish {
+                Wish::Server(place) => Some(place),
+                // Only a hash would ask whose request it is, and who follows a hash waits for a certain
+                // server, unless that went down.
+                Wish::Any => self.balancer.pick(UNKNOWN, free),
+            };
+            // There is one: `next` has seen it.
+            let Some(place) = place else { return };
+            queue.take(place);
+            wake(waiter, place);
+        }
+    }
+}
+
+fn only_if(candidate: Candidate, condition: bool) -> Candidate {
+    Candidate { usable: candidate.usable && condition, ..candidate }
+}
+
+const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests;

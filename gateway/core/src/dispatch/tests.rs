@@ -1,0 +1,194 @@
+use super::*;
+use crate::balance::Algorithm;
+use proptest::prelude::*;
+
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn up() -> Candidate {
+    Candidate { weight: 1, usable: true, active: 0 }
+}
+
+fn dispatcher(algorithm: Algorithm, limits: Limits) -> Dispatcher<u32> {
+    Dispatcher::new(Balancer::new(algorithm, limits.servers.len()), limits)
+}
+
+fn call(stuck: Option<usize>) -> Call<'static> {
+    Call { client: CLIENT, stuck, tried: &[] }
+}
+
+#[test]
+fn without_limits_nobody_waits() {
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0 };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    for turn in 0..10 {
+        assert_eq!(dispatcher.ask(call(None), |_| up(), || 0), Decision::Go(turn % 2));
+    }
+    assert_eq!(dispatcher.ask(call(Some(1)), |_| up(), || 0), Decision::Go(1));
+}
+
+#[test]
+fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 3 };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    let mut ask = |stuck, name| dispatcher.ask(call(stuck), |_| up(), || name);
+    assert_eq!([ask(None, 0), ask(None, 0)], [Decision::Go(0), Decision::Go(1)]);
+    assert!(matches!(ask(Some(1), 1), Decision::Wait(Ticket { position: 1, .. })));
+    assert!(matches!(ask(None, 2), Decision::Wait(Ticket { position: 1, .. })));
+    assert!(matches!(ask(None, 3), Decision::Wait(Ticket { position: 2, .. })));
+    assert_eq!(ask(None, 4), Decision::Full(Wish::Any));
+    let mut woken = Vec::new();
+    for place in [0, 1, 1] {
+        dispatcher.release(place, |_| up(), |waiter, place| woken.push((waiter, place)));
+    }
+    assert_eq!(woken, [(2, 0), (1, 1), (3, 1)]);
+}
+
+#[test]
+fn who_waits_for_a_server_that_goes_down_takes_another() {
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9 };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    assert_eq!(dispatcher.ask(call(Some(0)), |_| up(), || 0), Decision::Go(0));
+    assert!(matches!(dispatcher.ask(call(Some(0)), |_| up(), || 7), Decision::Wait(_)));
+    let mut woken = Vec::new();
+    let first_is_down = |place| Candidate { usable: place != 0, ..up() };
+    dispatcher.changed(0, false, first_is_down, |waiter, place| woken.push((waiter, place)));
+    assert_eq!(woken, [(7, 1)]);
+}
+
+#[test]
+fn with_every_server_down_nobody_waits() {
+    let limits = Limits { servers: vec![Some(1)], backend: Some(1), waiting: 9 };
+    let mut dispatcher = dispatcher(Algorithm::LeastConn, limits);
+    let down = |_| Candidate { usable: false, ..up() };
+    assert_eq!(dispatcher.ask(call(None), down, || 0), Decision::Nobody);
+}
+
+/// What a model of a backend is put through.
+#[derive(Clone, Debug)]
+enum Step {
+    Ask { stuck: Option<usize> },
+    End { nth: usize },
+    GiveUp { nth: usize },
+    Toggle { place: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => prop::option::weighted(0.3, 0..SERVERS).prop_map(|stuck| Step::Ask { stuck }),
+        4 => (0..64usize).prop_map(|nth| Step::End { nth }),
+        1 => (0..64usize).prop_map(|nth| Step::GiveUp { nth }),
+        1 => (0..SERVERS).prop_map(|place| Step::Toggle { place }),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let most = || prop::option::weighted(0.8, 1..4u32);
+    (prop::collection::vec(most(), SERVERS), most(), 0..20usize).prop_map(|(servers, backend, waiting)| {
+        // Without any limit there is no line to look at.
+        let backend = backend.or_else(|| servers.iter().all(Option::is_none).then_some(2));
+        Limits { servers, backend, waiting }
+    })
+}
+
+/// Who waits, as the test sees it.
+#[derive(Debug)]
+struct Waiting {
+    name: u32,
+    ticket: Ticket,
+    wish: Option<usize>,
+}
+
+struct Model {
+    limits: Limits,
+    up: [bool; SERVERS],
+    running: Vec<usize>,
+    waiting: Vec<Waiting>,
+}
+
+impl Model {
+    fn is_free(&self, place: usize) -> bool {
+        let on_it = self.running.iter().filter(|server| **server == place).count();
+        self.limits.servers[place].is_none_or(|most| on_it < most as usize)
+            && self.limits.backend.is_none_or(|most| self.running.len() < most as usize)
+    }
+
+    fn can_go(&self, waiting: &Waiting) -> bool {
+        match waiting.wish {
+            Some(place) => self.is_free(place),
+            None => (0..SERVERS).any(|place| self.up[place] && self.is_free(place)),
+        }
+    }
+
+    /// The one who was woken must have been the oldest who could go.
+    fn woken(&mut self, name: u32, place: usize) {
+        let first = self.waiting.iter().position(|waiting| self.can_go(waiting)).expect("somebody could go");
+        let waiting = self.waiting.remove(first);
+        assert_eq!(waiting.name, name, "who came first goes first");
+        assert!(self.is_free(place) && waiting.wish.is_none_or(|wish| wish == place));
+        self.running.push(place);
+    }
+
+    fn check(&self) {
+        for place in 0..SERVERS {
+            let on_it = self.running.iter().filter(|server| **server == place).count();
+            assert!(self.limits.servers[place].is_none_or(|most| on_it <= most as usize), "maxconn");
+        }
+        assert!(self.limits.backend.is_none_or(|most| self.running.len() <= most as usize));
+        assert!(self.waiting.len() <= self.limits.waiting);
+        assert!(!self.waiting.iter().any(|waiting| self.can_go(waiting)), "nobody waits for a free place");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_exceeds_maxconn_nor_overtakes_nor_waits_in_vain(limits in limits(), steps in steps()) {
+        let mut dispatcher = dispatcher(Algorithm::LeastConn, limits.clone());
+        let mut model = Model { limits, up: [true; SERVERS], running: Vec::new(), waiting: Vec::new() };
+        for (name, step) in (0u32..).zip(steps) {
+            let up = model.up;
+            let servers = |place: usize| Candidate { weight: 1, usable: up[place], active: 0 };
+            let mut woken = Vec::new();
+            match step {
+                Step::Ask { stuck } => {
+                    let stuck = stuck.filter(|place| up[*place]);
+                    match dispatcher.ask(call(stuck), servers, || name) {
+                        Decision::Go(place) => {
+                            prop_assert!(model.is_free(place));
+                            model.running.push(place);
+                        }
+                        Decision::Wait(ticket) => model.waiting.push(Waiting { name, ticket, wish: stuck }),
+                        Decision::Full(_) => prop_assert_eq!(model.waiting.len(), model.limits.waiting),
+                        Decision::Nobody => prop_assert!(!up.contains(&true)),
+                    }
+                }
+                Step::End { nth } if !model.running.is_empty() => {
+                    let place = model.running.swap_remove(nth % model.running.len());
+                    dispatcher.release(place, servers, |name, place| woken.push((name, place)));
+                }
+                Step::GiveUp { nth } if !model.waiting.is_empty() => {
+                    let left = model.waiting.remove(nth % model.waiting.len());
+                    prop_assert!(dispatcher.leave(left.ticket));
+                    prop_assert!(!dispatcher.leave(left.ticket), "only once");
+                }
+                Step::Toggle { place } => {
+                    model.up[place] = !up[place];
+                    let up = model.up;
+                    let servers = |place: usize| Candidate { weight: 1, usable: up[place], active: 0 };
+                    if !up[place] {
+                        let moved = model.waiting.iter_mut().filter(|waiting| waiting.wish == Some(place));
+                        moved.for_each(|waiting| waiting.wish = None);
+                    }
+                    dispatcher.changed(place, up[place], servers, |name, place| woken.push((name, place)));
+                }
+                Step::End { .. } | Step::GiveUp { .. } => {}
+            }
+            woken.into_iter().for_each(|(name, place)| model.woken(name, place));
+            model.check();
+        }
+    }
+}
+
+const SERVERS: usize = 3;

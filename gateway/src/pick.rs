@@ -1,0 +1,92 @@
+//! Gets a request its server, at once or when its turn comes.
+
+use crate::account;
+use crate::request::Request;
+use crate::state::Gateway;
+use crate::sys;
+use crate::upstream::{Lease, Place, Waiter};
+use gateway_core::queue::Wish;
+use gateway_core::record::Termination;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// The server for a request that has a backend.
+pub(crate) async fn server(
+    gateway: &Arc<Gateway>,
+    session: &mut Session,
+    request: &mut Request,
+) -> Result<Lease> {
+    let client = request.client.as_ref().map(|client| client.address);
+    let asked = request.backend.zip(client);
+    let place = asked.map(|(backend, client)| Lease::take(gateway, backend, client, &request.tried));
+    match place {
+        Some(Place::Now(lease)) => Ok(lease),
+        Some(Place::Later(waiter)) => wait(gateway, session, request, waiter).await,
+        Some(Place::Full(wish)) => {
+            request.queued.wish = Some(wish);
+            Err(refuse(request, Termination::QueueFull, "queue_full"))
+        }
+        Some(Place::Nowhere) | None => {
+            request.termination = Termination::ServerInConnect;
+            Err(Error::explain(ErrorType::HTTPStatus(503), "no server is up"))
+        }
+    }
+}
+
+/// Waits in line, for no longer than the queue's timeout, and only as long as the client does.
+async fn wait(
+    gateway: &Arc<Gateway>,
+    session: &mut Session,
+    request: &mut Request,
+    mut waiter: Waiter,
+) -> Result<Lease> {
+    let Some(backend) = request.backend else { return Err(Error::new(ErrorType::InternalError)) };
+    gateway.metrics.backends[backend.0].queued.inc();
+    let queued = &mut request.queued;
+    match waiter.ticket.wish {
+        Wish::Any => queued.backend_position = waiter.ticket.position,
+        Wish::Server(_) => queued.server_position = waiter.ticket.position,
+    }
+    queued.wish = Some(waiter.ticket.wish);
+    let socket = request.connection.map(|connection| connection.socket);
+    let joined = gateway.clock.now();
+    let outcome = tokio::select! {
+        biased;
+        lease = waiter.turn() => lease.ok_or_else(|| Error::new(ErrorType::InternalError)),
+        () = gone(session, socket) => Err(Error::explain(ErrorType::ConnectionClosed, "in the queue").into_down()),
+        () = tokio::time::sleep(gateway.config.backends[backend.0].queue_timeout) => {
+            Err(refuse(request, Termination::TimeoutInQueue, "queue_timeout"))
+        }
+    };
+    request.queued.waited += gateway.clock.now() - joined;
+    if outcome.is_ok() {
+        request.queued.wish = None;
+    }
+    outcome
+}
+
+fn refuse(request: &mut Request, termination: Termination, reason: &'static str) -> Box<Error> {
+    request.termination = termination;
+    account::refused(request, reason);
+    Error::explain(ErrorType::HTTPStatus(503), reason)
+}
+
+/// Ends when the client has gone away, and never if that can't be told. Nothing is read: what the client
+/// has sent is for its server. Who has closed only its sending side counts as gone, as it does later on.
+async fn gone(session: &mut Session, socket: Option<RawFd>) {
+    if session.as_http2().is_some() {
+        // Ends with the stream.
+        let _ = session.read_body_or_idle(true).await;
+        return;
+    }
+    let watched = socket.and_then(|socket| sys::watch(socket).ok());
+    let Some(watched) = watched else { return std::future::pending().await };
+    while let Ok(mut ready) = watched.readable().await {
+        if ready.ready().is_read_closed() {
+            return;
+        }
+        ready.clear_ready();
+    }
+}

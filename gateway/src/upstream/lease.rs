@@ -1,0 +1,137 @@
+//! A request's place on a server, and the wait for one. Both give back what they hold when they are
+//! dropped, however the request ends.
+
+use super::Server;
+use crate::state::Gateway;
+use gateway_core::config::BackendId;
+use gateway_core::dispatch::{Call, Decision};
+use gateway_core::queue::{Ticket, Wish};
+use gateway_core::sticky;
+use gateway_core::table::{Entry, Key};
+use pingora::upstreams::peer::HttpPeer;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A request's place on a server, held while it runs there.
+pub(crate) struct Lease {
+    gateway: Arc<Gateway>,
+    pub(crate) backend: BackendId,
+    pub(crate) server: usize,
+}
+
+/// What a request gets that asks for a place.
+pub(crate) enum Place {
+    /// One that it has now.
+    Now(Lease),
+    /// One that it waits for.
+    Later(Waiter),
+    /// None, as too many wait already.
+    Full(Wish),
+    /// None, as no server is up.
+    Nowhere,
+}
+
+/// A request that waits for its turn.
+pub(crate) struct Waiter {
+    gateway: Arc<Gateway>,
+    backend: BackendId,
+    client: Key,
+    pub(crate) ticket: Ticket,
+    turn: oneshot::Receiver<usize>,
+}
+
+impl Lease {
+    /// Chooses a server for a request of `client`: the one it sticks to, or the one that balancing
+    /// says, which it sticks to from then on. `tried` have failed this request already.
+    pub(crate) fn take(gateway: &Arc<Gateway>, id: BackendId, client: IpAddr, tried: &[usize]) -> Place {
+        let backend = &gateway.backends[id.0];
+        let key = Key::from(client);
+        let may_use =
+            |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
+        let stored = |entry: &mut Entry| sticky::stored(entry, may_use);
+        let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
+        let stuck = table.and_then(|table| table.update(key, gateway.clock.now(), stored).flatten());
+        let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
+        if let Some(server) = stuck
+            && !backend.is_limited
+        {
+            backend.enter(server);
+            return Place::Now(lease(server));
+        }
+        let mut turn = None;
+        let mut dispatcher = backend.lock();
+        let call = Call { client, stuck, tried };
+        let decision = dispatcher.ask(
+            call,
+            |place| backend.candidate(place),
+            || {
+                let (sender, receiver) = oneshot::channel();
+                turn = Some(receiver);
+                sender
+            },
+        );
+        if let Decision::Go(server) = decision {
+            backend.enter(server);
+        }
+        drop(dispatcher);
+        match (decision, turn) {
+            (Decision::Go(server), _) => {
+                if stuck.is_none() {
+                    stick(gateway, id, key, server);
+                }
+                Place::Now(lease(server))
+            }
+            (Decision::Wait(ticket), Some(turn)) => {
+                let gateway = Arc::clone(gateway);
+                Place::Later(Waiter { gateway, backend: id, client: key, ticket, turn })
+            }
+            (Decision::Full(wish), _) => Place::Full(wish),
+            (Decision::Nobody | Decision::Wait(_), _) => Place::Nowhere,
+        }
+    }
+
+    /// What pingora needs in order to connect.
+    pub(crate) fn peer(&self) -> Box<HttpPeer> {
+        Box::new(self.server().peer.clone())
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.gateway.backends[self.backend.0].servers[self.server]
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.gateway.backends[self.backend.0].release(self.server);
+    }
+}
+
+impl Waiter {
+    /// Waits for its turn, which comes once. May be dropped and called again before that.
+    pub(crate) async fn turn(&mut self) -> Option<Lease> {
+        // Whoever calls it holds the gateway, so it is called or waits for ever.
+        let server = (&mut self.turn).await.ok()?;
+        stick(&self.gateway, self.backend, self.client, server);
+        Some(Lease { gateway: Arc::clone(&self.gateway), backend: self.backend, server })
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let backend = &self.gateway.backends[self.backend.0];
+        // Bound to a name, or the lock would be held in the body, which takes it again.
+        let left = backend.lock().leave(self.ticket);
+        if !left && let Ok(server) = self.turn.try_recv() {
+            backend.release(server);
+        }
+    }
+}
+
+/// The client sticks to this server from now on, where the backend wants that.
+fn stick(gateway: &Gateway, backend: BackendId, client: Key, server: usize) {
+    if let Some(table) = gateway.config.backends[backend.0].stick {
+        let now = gateway.clock.now();
+        gateway.tables[table.0].update(client, now, |entry| sticky::store(entry, server));
+    }
+}
