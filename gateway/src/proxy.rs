@@ -111,6 +111,9 @@ impl ProxyHttp for Edge {
         _response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
+        if let Some(lease) = &request.lease {
+            lease.answered();
+        }
         let waited = request.connect.zip(request.picked);
         request.response =
             waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));

@@ -9,7 +9,7 @@ use crate::queue::{Limits, Queue, Ticket, Wish};
 use std::net::IpAddr;
 
 /// What is known of a request that needs a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// Who sent it.
     pub client: IpAddr,
@@ -17,6 +17,8 @@ pub struct Call<'a> {
     pub stuck: Option<usize>,
     /// Servers that have failed it already.
     pub tried: &'a [usize],
+    /// Whether the server at a place is better left alone, where there is another.
+    pub avoid: &'a dyn Fn(usize) -> bool,
 }
 
 /// What is decided on a request.
@@ -70,16 +72,20 @@ impl<W> Dispatcher<W> {
     ) -> Decision {
         let Self { balancer, queue } = self;
         let (is_fixed, all) = (balancer.is_fixed(), balancer.servers());
-        // With every server tried, any is better than none.
+        let stuck = call.stuck.filter(|place| !(call.avoid)(*place));
+        // Rather one that has failed than one to avoid, and rather any than none.
         let mut pick = |room: &dyn Fn(usize) -> bool| {
             let usable = |place| only_if(servers(place), room(place));
-            let untried = |place| only_if(usable(place), !call.tried.contains(&place));
-            balancer.pick(call.client, untried).or_else(|| balancer.pick(call.client, usable))
+            let well = |place| only_if(usable(place), !(call.avoid)(place));
+            let untried = |place| only_if(well(place), !call.tried.contains(&place));
+            let best = balancer.pick(call.client, untried);
+            let best = best.or_else(|| balancer.pick(call.client, well));
+            best.or_else(|| balancer.pick(call.client, usable))
         };
         let Some(queue) = queue else {
-            return call.stuck.or_else(|| pick(&|_| true)).map_or(Decision::Nobody, Decision::Go);
+            return stuck.or_else(|| pick(&|_| true)).map_or(Decision::Nobody, Decision::Go);
         };
-        let aim = match call.stuck {
+        let aim = match stuck {
             None if is_fixed => match pick(&|_| true) {
                 None => return Decision::Nobody,
                 chosen => chosen,

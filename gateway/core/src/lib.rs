@@ -2,7 +2,7 @@
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
-//! [`route`] (which backend?) → [`sticky`], [`balance`] and [`queue`], which [`dispatch`] puts together
+//! [`route`] (which backend?) → [`sticky`], [`balance`], [`eject`] and [`queue`], which [`dispatch`] puts together
 //! (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`] (what is told about it).
 
 pub mod balance;
@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod dispatch;
 pub mod drain;
+pub mod eject;
 pub mod failure;
 pub mod limits;
 pub mod names;

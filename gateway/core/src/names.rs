@@ -31,6 +31,9 @@ pub const QUEUED_TOTAL: &str = "headgate_queued_total";
 pub const SERVER_QUEUE: &str = "headgate_server_queue";
 /// `headgate_server_up{backend,server}`: 1 while the server may get work.
 pub const SERVER_UP: &str = "headgate_server_up";
+/// `headgate_server_silent{backend,server}`: 1 while the server is left alone, since it answers nothing while
+/// others do.
+pub const SERVER_SILENT: &str = "headgate_server_silent";
 /// `headgate_server_active{backend,server}`: requests that run on the server now.
 pub const SERVER_ACTIVE: &str = "headgate_server_active";
 /// `headgate_server_requests_total{backend,server}`: tries sent to the server.

@@ -18,7 +18,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>) {
                 let backend_name = &shared.config.backends[backend].name;
                 let server_name = &shared.config.backends[backend].servers[place].name;
                 tracing::info!(backend = %backend_name, server = %server_name, %state, %reason, "server changed");
-                shared.backends[backend].set_up(place, state == State::Up);
+                shared.backends[backend].set_up(place, state == State::Up, shared.clock.now());
             };
             let checker = Checker::spawn(spec, server.address, State::Up, seed, gateway.clock, on_change);
             // Checks start once in the life of a process.

@@ -1,10 +1,11 @@
 //! A request's place on a server, and the wait for one. Both give back what they hold when they are
 //! dropped, however the request ends.
 
-use super::Server;
+use super::{Choice, Server};
 use crate::state::Gateway;
 use gateway_core::config::BackendId;
 use gateway_core::dispatch::{Call, Decision};
+use gateway_core::eject::Ejector;
 use gateway_core::queue::{Ticket, Wish};
 use gateway_core::sticky;
 use gateway_core::table::{Entry, Key};
@@ -53,15 +54,20 @@ impl Lease {
         let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
         let stuck = table.and_then(|table| table.update(key, gateway.clock.now(), stored).flatten());
         let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
+        let now = gateway.clock.now();
         if let Some(server) = stuck
             && !backend.is_limited
+            && !backend.ejects
         {
-            backend.enter(server);
+            backend.enter(&mut None, server, now);
             return Place::Now(lease(server));
         }
         let mut turn = None;
-        let mut dispatcher = backend.lock();
-        let call = Call { client, stuck, tried };
+        let mut guard = backend.lock();
+        let Choice { dispatcher, ejector } = &mut *guard;
+        let avoids = |ejector: &Ejector, place| ejector.avoids(place, backend.answers(place), now);
+        let avoid = |place| ejector.as_ref().is_some_and(|ejector| avoids(ejector, place));
+        let call = Call { client, stuck, tried, avoid: &avoid };
         let decision = dispatcher.ask(
             call,
             |place| backend.candidate(place),
@@ -72,12 +78,12 @@ impl Lease {
             },
         );
         if let Decision::Go(server) = decision {
-            backend.enter(server);
+            backend.enter(ejector, server, now);
         }
-        drop(dispatcher);
+        drop(guard);
         match (decision, turn) {
             (Decision::Go(server), _) => {
-                if stuck.is_none() {
+                if stuck != Some(server) {
                     stick(gateway, id, key, server);
                 }
                 Place::Now(lease(server))
@@ -96,6 +102,11 @@ impl Lease {
         Box::new(self.server().peer.clone())
     }
 
+    /// The server has begun to answer.
+    pub(crate) fn answered(&self) {
+        self.gateway.backends[self.backend.0].answered(self.server);
+    }
+
     pub(crate) fn server(&self) -> &Server {
         &self.gateway.backends[self.backend.0].servers[self.server]
     }
@@ -103,7 +114,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.gateway.backends[self.backend.0].release(self.server);
+        self.gateway.backends[self.backend.0].release(self.server, self.gateway.clock);
     }
 }
 
@@ -121,9 +132,9 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let backend = &self.gateway.backends[self.backend.0];
         // Bound to a name, or the lock would be held in the body, which takes it again.
-        let left = backend.lock().leave(self.ticket);
+        let left = backend.lock().dispatcher.leave(self.ticket);
         if !left && let Ok(server) = self.turn.try_recv() {
-            backend.release(server);
+            backend.release(server, self.gateway.clock);
         }
     }
 }

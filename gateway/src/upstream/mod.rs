@@ -6,9 +6,12 @@ mod lease;
 pub(crate) use checks::start as start_checks;
 pub(crate) use lease::{Lease, Place, Waiter};
 
+use base::Clock;
+use base_core::Time;
 use gateway_core::balance::{Balancer, Candidate};
 use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
+use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::Limits;
 use healthcheck::Checker;
 use healthcheck_core::State;
@@ -19,12 +22,22 @@ use tokio::sync::oneshot;
 
 /// A backend at work.
 pub(crate) struct Backend {
-    dispatcher: Mutex<Dispatcher<oneshot::Sender<usize>>>,
+    choice: Mutex<Choice>,
     /// Whether places on servers are limited: then ends are told to the dispatcher.
     is_limited: bool,
+    /// Whether servers that do not answer are left alone.
+    ejects: bool,
+    /// Answers of all its servers.
+    answers: AtomicU64,
     pub(crate) servers: Vec<Server>,
     /// Requests that run on it.
     pub(crate) active: AtomicU64,
+}
+
+/// What decides where a request goes, and when.
+struct Choice {
+    dispatcher: Dispatcher<oneshot::Sender<usize>>,
+    ejector: Option<Ejector>,
 }
 
 /// A server at work.
@@ -34,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) active: AtomicU32,
     pub(crate) requests: AtomicU64,
     pub(crate) errors: AtomicU64,
+    /// Beginnings of answers.
+    answers: AtomicU64,
     peer: HttpPeer,
     /// `None` without a check; set once, when checks start.
     checker: OnceLock<Checker>,
@@ -53,9 +68,12 @@ impl Backend {
             waiting: backend.max_queue as usize,
         };
         let dispatcher = Dispatcher::new(Balancer::new(backend.balance, backend.servers.len()), limits);
+        let ejector = backend.eject.map(|silence| Ejector::new(silence, backend.servers.len()));
         Self {
             is_limited: dispatcher.is_limited(),
-            dispatcher: Mutex::new(dispatcher),
+            ejects: ejector.is_some(),
+            choice: Mutex::new(Choice { dispatcher, ejector }),
+            answers: AtomicU64::new(0),
             servers: backend.servers.iter().map(|server| Server::new(backend, server)).collect(),
             active: AtomicU64::new(0),
         }
@@ -63,20 +81,33 @@ impl Backend {
 
     /// How many wait.
     pub(crate) fn line(&self) -> Line {
-        let dispatcher = self.lock();
-        let servers = (0..self.servers.len()).map(|place| dispatcher.waiting_for(place)).collect();
-        Line { all: dispatcher.waiting(), servers }
+        let choice = self.lock();
+        let servers = (0..self.servers.len()).map(|place| choice.dispatcher.waiting_for(place)).collect();
+        Line { all: choice.dispatcher.waiting(), servers }
+    }
+
+    /// Whether the server at `place` is left alone, since it answers nothing while others do.
+    pub(crate) fn is_silent(&self, place: usize, now: Time) -> bool {
+        let choice = self.lock();
+        choice.ejector.as_ref().is_some_and(|ejector| ejector.is_silent(place, self.answers(place), now))
     }
 
     /// The check says how the server at `place` is; who waits is told.
-    fn set_up(&self, place: usize, is_up: bool) {
-        let mut dispatcher = self.lock();
+    fn set_up(&self, place: usize, is_up: bool, now: Time) {
+        let Choice { dispatcher, ejector } = &mut *self.lock();
         self.servers[place].up.store(is_up, Ordering::Relaxed);
-        dispatcher.changed(place, is_up, |place| self.candidate(place), |turn, place| self.call(turn, place));
+        if let Some(ejector) = ejector {
+            ejector.forget(place);
+        }
+        let candidate = |place| self.candidate(place);
+        dispatcher.changed(place, is_up, candidate, |turn, place| self.call(ejector, turn, place, now));
     }
 
     /// A request runs on the server at `place` from now on.
-    fn enter(&self, place: usize) {
+    fn enter(&self, ejector: &mut Option<Ejector>, place: usize, now: Time) {
+        if let Some(ejector) = ejector {
+            ejector.sent(place, self.answers(place), now);
+        }
         self.active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].requests.fetch_add(1, Ordering::Relaxed);
@@ -89,20 +120,36 @@ impl Backend {
     }
 
     /// Lets go of a place on a server; where places are limited, the next in line gets it.
-    fn release(&self, place: usize) {
+    fn release(&self, place: usize, clock: Clock) {
         if !self.is_limited {
             return self.exit(place);
         }
-        let mut dispatcher = self.lock();
+        let Choice { dispatcher, ejector } = &mut *self.lock();
         self.exit(place);
-        dispatcher.release(place, |place| self.candidate(place), |turn, place| self.call(turn, place));
+        let (candidate, now) = (|place| self.candidate(place), clock.now());
+        dispatcher.release(place, candidate, |turn, place| self.call(ejector, turn, place, now));
     }
 
-    /// Gives a place to who waited for it. Under the dispatcher's lock, as giving up is: so a waiter that
-    /// goes away either is not called or finds what it has to give back.
-    fn call(&self, turn: oneshot::Sender<usize>, place: usize) {
-        self.enter(place);
+    /// Gives a place to who waited for it. Under the same lock as giving up is: so a waiter that goes away
+    /// either is not called or finds what it has to give back.
+    fn call(&self, ejector: &mut Option<Ejector>, turn: oneshot::Sender<usize>, place: usize, now: Time) {
+        self.enter(ejector, place, now);
         let _ = turn.send(place);
+    }
+
+    /// The server at `place` has begun to answer.
+    fn answered(&self, place: usize) {
+        if self.ejects {
+            self.servers[place].answers.fetch_add(1, Ordering::Relaxed);
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn answers(&self, place: usize) -> Answers {
+        Answers {
+            own: self.servers[place].answers.load(Ordering::Relaxed),
+            all: self.answers.load(Ordering::Relaxed),
+        }
     }
 
     fn candidate(&self, place: usize) -> Candidate {
@@ -114,8 +161,8 @@ impl Backend {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Dispatcher<oneshot::Sender<usize>>> {
-        self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Choice> {
+        self.choice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,6 +180,7 @@ impl Server {
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
             peer,
             checker: OnceLock::new(),
         }

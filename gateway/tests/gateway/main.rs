@@ -5,6 +5,7 @@ mod certificates;
 mod clients;
 mod data_path;
 mod drain;
+mod eject;
 mod h2;
 mod harness;
 mod log;

@@ -8,7 +8,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use crate::{balance, limits, route};
+use crate::{balance, eject, limits, route};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -197,6 +197,8 @@ pub struct Backend {
     pub stick: Option<TableId>,
     /// How servers are probed; `None`: they count as up.
     pub check: Option<CheckSpec>,
+    /// When a server is left alone since it does not answer; `None`: never.
+    pub eject: Option<eject::Silence>,
     /// Requests at once on all its servers; `None`: any number.
     pub maxconn: Option<u32>,
     /// Requests that may wait for a place on a server.

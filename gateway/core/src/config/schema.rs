@@ -2,7 +2,7 @@
 
 mod backend;
 
-pub(super) use backend::{Backend, Balance, Server};
+pub(super) use backend::{Backend, Balance, Eject, Server};
 
 use super::{Alpn, SslMinVer};
 use base_core::units::Span;

@@ -50,6 +50,7 @@ fn a_whole_configuration_is_understood() {
     assert_eq!(config.tables[0].period, Duration::from_secs(10));
     assert_eq!(config.backends[0].balance, balance::Algorithm::LeastConn);
     assert_eq!(config.backends[1].servers[0].weight, 7);
+    assert_eq!(config.backends[1].eject.map(|silence| silence.unanswered), Some(4));
     assert_eq!((config.backends[1].maxconn, config.backends[1].max_queue), (None, 1024));
     assert_eq!(config.backends[1].queue_timeout, config.backends[1].connect_timeout);
     assert_eq!(config.log, LogTarget::Stdout);
@@ -99,6 +100,8 @@ fn each_mistake_is_shown_at_its_place() {
             "\"TLSv1.1\"",
             "expected `TLSv1.2` or `TLSv1.3`",
         ),
+        ("weight = 7 }]", "weight = 7 }]\neject = { unanswered = 10001 }", "10001", "expected 0 to 10000"),
+        ("weight = 7 }]", "weight = 7 }]\neject = { silent = 1 }", "silent", "unknown field `silent`"),
         ("weight = 7", "maxconn = 0", "0", "expected 1 to 1000000"),
         ("weight = 7 }]", "weight = 7 }]\nmax_queue = 100001", "100001", "expected 0 to 100000"),
         ("weight = 7 }]", "weight = 7 }]\nqueue_timeout = \"0s\"", "\"0s\"", "queue_timeout"),

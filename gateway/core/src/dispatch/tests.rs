@@ -13,7 +13,7 @@ fn dispatcher(algorithm: Algorithm, limits: Limits) -> Dispatcher<u32> {
 }
 
 fn call(stuck: Option<usize>) -> Call<'static> {
-    Call { client: CLIENT, stuck, tried: &[] }
+    Call { client: CLIENT, stuck, tried: &[], avoid: &|_| false }
 }
 
 #[test]
@@ -53,6 +53,16 @@ fn who_waits_for_a_server_that_goes_down_takes_another() {
     let first_is_down = |place| Candidate { usable: place != 0, ..up() };
     dispatcher.changed(0, false, first_is_down, |waiter, place| woken.push((waiter, place)));
     assert_eq!(woken, [(7, 1)]);
+}
+
+#[test]
+fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0 };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    let first = Call { avoid: &|place| place == 0, ..call(Some(0)) };
+    assert_eq!(dispatcher.ask(first, |_| up(), || 0), Decision::Go(1));
+    let both = Call { avoid: &|_| true, ..call(None) };
+    assert!(matches!(dispatcher.ask(both, |_| up(), || 0), Decision::Go(_)));
 }
 
 #[test]

@@ -21,12 +21,32 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) connect_timeout: Spanned<Span>,
     #[serde(default = "default_server_timeout")]
     pub(in crate::config) server_timeout: Spanned<Span>,
+    #[serde(default)]
+    pub(in crate::config) eject: Eject,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
     #[serde(default = "default_max_queue")]
     pub(in crate::config) max_queue: Spanned<u32>,
     pub(in crate::config) queue_timeout: Option<Spanned<Span>>,
     #[serde(default)]
     pub(in crate::config) server: Vec<Server>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Eject {
+    pub(in crate::config) unanswered: Spanned<u32>,
+    pub(in crate::config) after: Spanned<Span>,
+    pub(in crate::config) retry: Spanned<Span>,
+}
+
+impl Default for Eject {
+    fn default() -> Self {
+        Self {
+            unanswered: unwritten(DEFAULT_UNANSWERED),
+            after: unwritten(DEFAULT_AFTER),
+            retry: unwritten(DEFAULT_RETRY),
+        }
+    }
 }
 
 #[derive(Deserialize, Debug, Default)]
@@ -76,5 +96,11 @@ const DEFAULT_CONNECT_TIMEOUT: Span = Span::secs(2);
 const DEFAULT_SERVER_TIMEOUT: Span = Span::secs(60);
 /// So that there is room on both sides.
 const DEFAULT_WEIGHT: u32 = 100;
+/// Few enough that clients hardly notice, and more than chance would leave without an answer.
+const DEFAULT_UNANSWERED: u32 = 4;
+/// What an answer may take on a server that has paused for a collection of garbage, say.
+const DEFAULT_AFTER: Span = Span::millis(100);
+/// Each is a request that may hang.
+const DEFAULT_RETRY: Span = Span::secs(1);
 /// Who stands further back than this is rarely served in time: a quick 503 lets the client do something else.
 const DEFAULT_MAX_QUEUE: u32 = 1024;

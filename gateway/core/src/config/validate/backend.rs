@@ -1,8 +1,8 @@
 //! A `[[backend]]` and its servers: every name resolved, every value in range.
 
 use super::{Result, duration, in_range, name, resolve, unique};
-use crate::balance;
 use crate::config::{Backend, Server, Table, TableId, schema};
+use crate::{balance, eject};
 use base_core::diagnose::Source;
 use toml::Spanned;
 
@@ -39,6 +39,7 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
             retries: backend.retries.into_inner(),
             stick,
             check: backend.check,
+            eject: eject(source, &backend.eject)?,
             maxconn,
             max_queue: backend.max_queue.into_inner(),
             // HAProxy's default.
@@ -89,6 +90,16 @@ fn stick_table(
     }
 }
 
+fn eject(source: &Source, written: &schema::Eject) -> Result<Option<eject::Silence>> {
+    in_range(source, &written.unanswered, 0..=MAX_UNANSWERED, "unanswered")?;
+    let silence = eject::Silence {
+        unanswered: *written.unanswered.get_ref(),
+        after: duration(source, &written.after, "after")?,
+        retry: duration(source, &written.retry, "retry")?,
+    };
+    Ok((silence.unanswered > 0).then_some(silence))
+}
+
 fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32>> {
     let Some(written) = written else { return Ok(None) };
     in_range(source, written, 1..=MAX_MAXCONN, "maxconn")?;
@@ -101,6 +112,8 @@ const MAX_SERVERS: usize = 1024;
 const MAX_WEIGHT: u32 = 256;
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
+/// Requests without an answer.
+const MAX_UNANSWERED: u32 = 10_000;
 /// Requests at once: more than a process has descriptors for.
 const MAX_MAXCONN: u32 = 1_000_000;
 /// Requests that wait: about 1 GiB of them.
