@@ -13,7 +13,7 @@ use pingora::protocols::{
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -49,6 +49,14 @@ impl Buffered {
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Drop for Buffered {
+    /// An answer that breaks off may leave its head behind: it goes out as far as the socket takes it at
+    /// once, so that the client sees the answer begin that the log tells of.
+    fn drop(&mut self) {
+        let _ = Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(Waker::noop()));
     }
 }
 
