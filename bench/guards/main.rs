@@ -7,6 +7,7 @@ use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit, Verdict};
 use gateway_core::route::{HostPattern, Route, Routes};
+use gateway_core::rules::{Case, Condition, Counter, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
 use gateway_core::table::{Entry, Key, StickTable};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -72,6 +73,47 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     // The first request of a client makes its entry.
     request();
     assert_eq!(allocations(request), 0);
+}
+
+/// A request of which nothing is known but its path.
+struct Path(&'static str);
+
+impl Facts for Path {
+    fn source(&self) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, 7).into()
+    }
+    fn tls(&self) -> bool {
+        false
+    }
+    fn method(&self) -> &str {
+        "GET"
+    }
+    fn host(&self) -> &str {
+        "a.example"
+    }
+    fn path(&self) -> &str {
+        self.0
+    }
+    fn query(&self) -> &str {
+        ""
+    }
+    fn header<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
+    }
+    fn counter(&self, _: TableId, _: Counter) -> u32 {
+        0
+    }
+}
+
+#[test]
+fn rules_that_do_not_match_allocate_nothing() {
+    let regex = Regex::new("[.]php$", Case::Ignored).expect("an expression");
+    let condition = Condition::Path(Text::Passes(vec![Test::Reg(regex)]));
+    let rule = Rule { condition, request: vec![], response: vec![], path: None, end: None };
+    let rules = Rules::new(vec![rule; 10]);
+    let matched = |path| rules.next(0, &Path(path)).map(|(place, _)| place);
+    assert_eq!(matched("/x.PHP"), Some(0));
+    assert_eq!(allocations(|| assert_eq!(matched("/v2.1/servers"), None)), 0);
 }
 
 #[test]

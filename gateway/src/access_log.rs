@@ -4,7 +4,7 @@
 //! a batch is dropped, and its lines are counted.
 
 use crate::load::StartError;
-use gateway_core::config::LogTarget;
+use gateway_core::config::{LogFormat, LogTarget};
 use gateway_core::record::Record;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 /// The way into the log.
 pub(crate) struct AccessLog {
+    format: LogFormat,
     batches: Box<[Mutex<Batch>]>,
     writer: Option<Writer>,
     dropped: Arc<AtomicU64>,
@@ -37,7 +38,7 @@ struct Batch {
 
 impl AccessLog {
     /// Opens the log for so many workers.
-    pub(crate) fn open(target: &LogTarget, workers: usize) -> Result<Self, StartError> {
+    pub(crate) fn open(target: &LogTarget, format: LogFormat, workers: usize) -> Result<Self, StartError> {
         let dropped = Arc::new(AtomicU64::new(0));
         let sink: Option<Box<dyn Write + Send>> = match target {
             LogTarget::None => None,
@@ -49,7 +50,7 @@ impl AccessLog {
         };
         let writer = sink.map(|sink| start_writer(sink, Arc::clone(&dropped))).transpose();
         let writer = writer.map_err(|source| StartError::System { what: "the access log", source })?;
-        Ok(Self { batches: (0..workers).map(|_| Mutex::default()).collect(), writer, dropped })
+        Ok(Self { format, batches: (0..workers).map(|_| Mutex::default()).collect(), writer, dropped })
     }
 
     /// Adds the record of a request to its worker's batch.
@@ -59,7 +60,10 @@ impl AccessLog {
         }
         // Only its worker ever takes this lock.
         let mut batch = self.batches[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        record.write_httplog(&mut batch.text);
+        match self.format {
+            LogFormat::HttpLog => record.write_httplog(&mut batch.text),
+            LogFormat::Json => record.write_json(&mut batch.text),
+        }
         batch.lines += 1;
         if batch.text.len() >= BATCH_BYTES {
             self.hand_over(&mut batch);

@@ -1,7 +1,7 @@
 //! Counts what happened, and hands the record of each request to the access log.
 
 use crate::metrics::FrontendMetrics;
-use crate::request::{Link, Request};
+use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
 use chrono::{DateTime, FixedOffset, Local};
 use gateway_core::failure::NoRequest;
@@ -48,8 +48,13 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
             status,
             bytes: sent_head + session.body_bytes_sent() as u64,
             termination: request.termination,
+            reason: reason(request),
             counts: counts(request, metrics),
-            request: Some((head.method.as_str(), head.raw_path(), version(head.version))),
+            request: Some((
+                head.method.as_str(),
+                request.target.as_deref().unwrap_or_else(|| head.raw_path()),
+                version(head.version),
+            )),
         },
     );
 }
@@ -83,15 +88,28 @@ pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoR
                 feconn: metrics.open.load(Ordering::Relaxed),
                 ..Counts::default()
             },
+            reason: why.reason(),
             request: None,
         },
     );
 }
 
-/// A request was refused, for this reason.
-pub(crate) fn refused(request: &Request, reason: &'static str) {
-    if let Some(connection) = request.connection {
+/// A request was refused.
+pub(crate) fn refused(request: &mut Request, refusal: Refusal) {
+    request.refused = Some(refusal);
+    if let Some((connection, reason)) = request.connection.zip(reason(request)) {
         request.gateway.metrics.refused(connection.frontend, reason);
+    }
+}
+
+/// The reason word of a request that was refused.
+fn reason(request: &Request) -> Option<&str> {
+    match request.refused? {
+        Refusal::Word(reason) => Some(reason),
+        Refusal::Rule(place) => {
+            let rules = &request.gateway.config.frontends[request.connection?.frontend].rules;
+            rules.get(place)?.end.as_ref()?.reason()
+        }
     }
 }
 
@@ -116,6 +134,10 @@ fn server(request: &Request) -> Option<usize> {
 }
 
 fn timers(request: &Request, total: Duration) -> Timers {
+    if request.tarpit.is_some() {
+        // HAProxy tells a tarpit so.
+        return Timers { queue: request.tarpit, total, ..Timers::default() };
+    }
     // A request that was refused, or failed on its way, did not come to the rest.
     let reached = request.backend.is_some()
         && !matches!(request.termination, Termination::Refused | Termination::QueueFull);

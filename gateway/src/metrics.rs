@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Metrics {
     registry: Registry,
     refused: IntCounterVec,
+    scanners: IntCounterVec,
     pub(crate) frontends: Vec<FrontendMetrics>,
     pub(crate) backends: Vec<BackendMetrics>,
 }
@@ -23,6 +24,8 @@ pub(crate) struct FrontendMetrics {
     name: String,
     /// Client connections that are open.
     pub(crate) open: AtomicU64,
+    /// Requests in a tarpit.
+    pub(crate) tarpits: AtomicU64,
     pub(crate) accepted: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) tls_failures: IntCounter,
@@ -54,10 +57,13 @@ impl Metrics {
         let duration = register(&registry, HistogramVec::new(duration, &["frontend"]));
         let refused = opts(names::REFUSED_TOTAL, "Requests refused, by reason");
         let refused = register(&registry, IntCounterVec::new(refused, &["frontend", "reason"]));
+        let scanners = opts(names::SCANNERS_TOTAL, "Requests that only scanners make, by reason");
+        let scanners = register(&registry, IntCounterVec::new(scanners, &["frontend", "reason"]));
         let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
         let retries = register(&registry, IntCounterVec::new(retries, &["backend"]));
         let frontend = |name: &String| FrontendMetrics {
             open: AtomicU64::new(0),
+            tarpits: AtomicU64::new(0),
             accepted: accepted.with_label_values(&[name]),
             accept_errors: accept_errors.with_label_values(&[name]),
             tls_failures: tls_failures.with_label_values(&[name]),
@@ -73,14 +79,20 @@ impl Metrics {
         };
         Self {
             refused,
+            scanners,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
             backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
             registry,
         }
     }
 
+    /// Counts a request that only scanners make.
+    pub(crate) fn scanner(&self, frontend: usize, reason: &str) {
+        self.scanners.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
+    }
+
     /// Counts a refusal: rare, so it may look up its labels.
-    pub(crate) fn refused(&self, frontend: usize, reason: &'static str) {
+    pub(crate) fn refused(&self, frontend: usize, reason: &str) {
         self.refused.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
     }
 }
@@ -107,6 +119,10 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         if let Some(certificates) = certificates {
             broken.with_label_values(&[&frontend.name]).set(signed(certificates.broken()));
         }
+    }
+    let tarpits = gauge(&now, names::TARPITS, "Requests in a tarpit", &["frontend"]);
+    for frontend in &gateway.metrics.frontends {
+        tarpits.with_label_values(&[&frontend.name]).set(signed(frontend.tarpits.load(Ordering::Relaxed)));
     }
     servers(gateway, &now);
     let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);

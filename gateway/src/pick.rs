@@ -1,7 +1,7 @@
 //! Gets a request its server, at once or when its turn comes.
 
 use crate::account;
-use crate::request::Request;
+use crate::request::{Refusal, Request};
 use crate::state::Gateway;
 use crate::sys;
 use crate::upstream::{Lease, Place, Waiter};
@@ -69,7 +69,7 @@ async fn wait(
 
 fn refuse(request: &mut Request, termination: Termination, reason: &'static str) -> Box<Error> {
     request.termination = termination;
-    account::refused(request, reason);
+    account::refused(request, Refusal::Word(reason));
     Error::explain(ErrorType::HTTPStatus(503), reason)
 }
 

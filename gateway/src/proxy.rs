@@ -1,21 +1,26 @@
 //! The data path, stage by stage, as pingora calls them.
 
 use crate::accept::h2;
-use crate::request::{Link, Request};
+use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
-use crate::{account, guard, pick};
+use crate::{account, guard, pick, rules, tarpit};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
+use gateway_core::normalize;
 use gateway_core::record::Termination;
 use gateway_core::retry::{self, Progress};
-use http::header::{FORWARDED, HOST};
+use gateway_core::rules::End;
+use gateway_core::scanners;
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, FORWARDED, LOCATION};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::borrow::Cow;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +32,17 @@ pub(crate) struct Edge {
 }
 
 /// An answer that the gateway gives itself.
+#[derive(Default)]
 struct Answer {
     status: u16,
-    /// The reason word of a refusal.
-    refused: Option<&'static str>,
+    /// Why, if it is a refusal.
+    refused: Option<Refusal>,
     retry_after: Option<u64>,
+    location: Option<HeaderValue>,
+    /// The rule whose page it is.
+    page: Option<usize>,
+    /// How long the client waits for it.
+    tarpit: Option<Duration>,
     /// Whether the connection can't be trusted to be at the start of a next request.
     close: bool,
 }
@@ -44,11 +55,16 @@ impl ProxyHttp for Edge {
         Request::new(Arc::clone(&self.gateway))
     }
 
-    /// identify → guard → route
+    /// identify → guard → rules → route
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
         match self.receive(session, request) {
             Ok(()) => Ok(false),
-            Err(answer) => self.answer(session, request, answer).await.map(|()| true),
+            Err(answer) => {
+                if self.waits(session, request, &answer).await {
+                    self.answer(session, request, answer).await?;
+                }
+                Ok(true)
+            }
         }
     }
 
@@ -98,7 +114,7 @@ impl ProxyHttp for Edge {
         }
         forwarded_for.push_str(&peer.to_string());
         upstream.insert_header(X_FORWARDED_FOR, forwarded_for)?;
-        if !trusted || !upstream.headers.contains_key(X_FORWARDED_PROTO) {
+        if !request.proto_is_set && (!trusted || !upstream.headers.contains_key(X_FORWARDED_PROTO)) {
             let tls = self.gateway.config.frontends[connection.frontend].tls.is_some();
             upstream.insert_header(X_FORWARDED_PROTO, if tls { "https" } else { "http" })?;
         }
@@ -123,13 +139,13 @@ impl ProxyHttp for Edge {
     async fn response_filter(
         &self,
         session: &mut Session,
-        _response: &mut ResponseHeader,
-        _request: &mut Request,
+        response: &mut ResponseHeader,
+        request: &mut Request,
     ) -> Result<()> {
         if self.gateway.is_draining() {
             session.set_keepalive(None);
         }
-        Ok(())
+        rules::change_answer(session, request, response)
     }
 
     fn fail_to_connect(
@@ -175,7 +191,7 @@ impl ProxyHttp for Edge {
             }
         };
         if let Some(status) = status {
-            let answer = Answer { status, refused: None, retry_after: None, close: true };
+            let answer = Answer { status, close: true, ..Answer::default() };
             // The client may be gone by now; the log says how it ended.
             let _ = self.answer(session, request, answer).await;
         }
@@ -227,27 +243,113 @@ impl Edge {
             retry_after: Some(denial.retry_after),
             ..Answer::refuse(429, denial.reason)
         })?;
+        self.judge(session, request, connection.frontend)
+    }
+
+    /// normalize → rules → route
+    fn judge(&self, session: &mut Session, request: &mut Request, place: usize) -> Result<(), Answer> {
+        let frontend = &self.gateway.config.frontends[place];
+        let path = normalize::apply(frontend.normalize_path, session.req_header().uri.path());
+        if let Cow::Owned(path) = path.map_err(|reason| Answer::refuse(400, reason))? {
+            rules::set_path(session.req_header_mut(), request, &path).map_err(|_| Answer::of(500))?;
+        }
+        if frontend.block_scanners != scanners::Mode::Off
+            && let Some(reason) = scanners::reason(session.req_header().uri.path())
+        {
+            self.gateway.metrics.scanner(place, reason);
+            if frontend.block_scanners == scanners::Mode::Deny {
+                return Err(Answer::refuse(403, reason));
+            }
+        }
+        if !frontend.rules.is_empty() {
+            match rules::apply(session, request, frontend).map_err(|_| Answer::of(500))? {
+                None => {}
+                Some((_, End::Route(backend))) => {
+                    request.backend = Some(*backend);
+                    return Ok(());
+                }
+                Some((place, end)) => return Err(self.ended(session, request, place, end)),
+            }
+        }
         let head = session.req_header();
-        let host = head.uri.authority().map(|authority| authority.as_str());
-        let host = host.or_else(|| head.headers.get(HOST).and_then(|host| host.to_str().ok())).unwrap_or("");
-        let backend = frontend.routes.find(host, head.uri.path());
+        let backend = frontend.routes.find(rules::host(head), head.uri.path());
         request.backend = Some(backend.ok_or_else(|| Answer::refuse(404, "no_route"))?);
         Ok(())
     }
 
-    async fn answer(&self, session: &mut Session, request: &mut Request, answer: Answer) -> Result<()> {
-        if let Some(reason) = answer.refused {
-            request.termination = Termination::Refused;
-            account::refused(request, reason);
+    /// The answer that a rule's end gives.
+    fn ended(&self, session: &Session, request: &mut Request, place: usize, end: &End) -> Answer {
+        match end {
+            End::Deny { status, .. } => {
+                Answer { status: *status, refused: Some(Refusal::Rule(place)), ..Answer::default() }
+            }
+            End::Tarpit { status, timeout, .. } => Answer {
+                status: *status,
+                refused: Some(Refusal::Rule(place)),
+                tarpit: Some(*timeout),
+                close: true,
+                ..Answer::default()
+            },
+            End::Redirect { status, location } => {
+                request.termination = Termination::Local;
+                let location = HeaderValue::from_bytes(&rules::fill(session, request, location));
+                Answer { status: *status, location: location.ok(), ..Answer::default() }
+            }
+            End::Return { status, .. } => {
+                request.termination = Termination::Local;
+                Answer { status: *status, page: Some(place), ..Answer::default() }
+            }
+            End::Route(_) => Answer::of(500),
         }
+    }
+
+    /// Keeps a client waiting that is in a tarpit. False if there is nobody left to answer.
+    async fn waits(&self, session: &mut Session, request: &mut Request, answer: &Answer) -> bool {
+        let (Some(timeout), Some(connection)) = (answer.tarpit, request.connection) else { return true };
+        let begun = self.gateway.clock.now();
+        let held = tarpit::hold(&self.gateway, session, connection.frontend, timeout).await;
+        let waits = held != tarpit::Held::ClientGone;
+        if held != tarpit::Held::Full {
+            request.tarpit = Some(self.gateway.clock.now() - begun);
+        }
+        if !waits {
+            session.set_keepalive(None);
+            self.refuse(request, answer);
+        }
+        waits
+    }
+
+    /// Says for log and metric that it is refused, if it is.
+    fn refuse(&self, request: &mut Request, answer: &Answer) {
+        if let Some(refusal) = answer.refused {
+            let in_tarpit = request.tarpit.is_some();
+            request.termination = if in_tarpit { Termination::Tarpit } else { Termination::Refused };
+            account::refused(request, refusal);
+        }
+    }
+
+    async fn answer(&self, session: &mut Session, request: &mut Request, answer: Answer) -> Result<()> {
+        self.refuse(request, &answer);
         let mut head = ResponseHeader::build(answer.status, Some(3))?;
         if let Some(seconds) = answer.retry_after {
             head.insert_header("Retry-After", seconds)?;
         }
-        let reason = head.status.canonical_reason().unwrap_or("");
-        let body = Bytes::from(format!("{} {reason}\n", answer.status));
+        if let Some(location) = answer.location {
+            head.insert_header(LOCATION, location)?;
+        }
+        let body = match answer.page.and_then(|place| rules::page(request, place)) {
+            Some((content_type, body)) => {
+                head.insert_header(CONTENT_TYPE, content_type)?;
+                Bytes::copy_from_slice(body.as_bytes())
+            }
+            None => {
+                head.insert_header(CONTENT_TYPE, "text/plain")?;
+                let reason = head.status.canonical_reason().unwrap_or("");
+                Bytes::from(format!("{} {reason}\n", answer.status))
+            }
+        };
         head.set_content_length(body.len())?;
-        head.insert_header(http::header::CONTENT_TYPE, "text/plain")?;
+        rules::change_answer(session, request, &mut head)?;
         if answer.close || self.gateway.is_draining() || !session.is_body_empty() {
             session.set_keepalive(None);
         }
@@ -283,11 +385,11 @@ impl Edge {
 
 impl Answer {
     fn of(status: u16) -> Self {
-        Self { status, refused: None, retry_after: None, close: status == 500 }
+        Self { status, close: status == 500, ..Self::default() }
     }
 
     fn refuse(status: u16, reason: &'static str) -> Self {
-        Self { status, refused: Some(reason), retry_after: None, close: status == 400 }
+        Self { status, refused: Some(Refusal::Word(reason)), close: status == 400, ..Self::default() }
     }
 }
 

@@ -86,6 +86,25 @@ pub(crate) struct Request {
     pub(crate) response: Option<Duration>,
     /// How it ended, if not as it should.
     pub(crate) termination: Termination,
+    /// Why it was refused, if it was.
+    pub(crate) refused: Option<Refusal>,
+    /// The target as it came, if rules have changed it.
+    pub(crate) target: Option<Box<[u8]>>,
+    /// Rules that have matched and change the answer.
+    pub(crate) response_rules: Vec<usize>,
+    /// Whether a rule has said what `X-Forwarded-Proto` is.
+    pub(crate) proto_is_set: bool,
+    /// How long it was in a tarpit.
+    pub(crate) tarpit: Option<Duration>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// For this reason.
+    Word(&'static str),
+    /// By the rule at this place of its frontend.
+    Rule(usize),
 }
 
 /// A stay in the lines of a backend.
@@ -128,6 +147,11 @@ impl Request {
             connect: None,
             response: None,
             termination: Termination::Normal,
+            refused: None,
+            target: None,
+            response_rules: Vec::new(),
+            proto_is_set: false,
+            tarpit: None,
         }
     }
 

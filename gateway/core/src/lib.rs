@@ -2,8 +2,10 @@
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
-//! [`route`] (which backend?) → [`sticky`], [`balance`], [`eject`] and [`queue`], which [`dispatch`] puts together
-//! (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`] (what is told about it).
+//! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
+//! of it?) → [`route`] (which backend?) → [`sticky`], [`balance`], [`eject`] and [`queue`], which
+//! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
+//! (what is told about it).
 
 pub mod balance;
 pub mod certificates;
@@ -15,12 +17,15 @@ pub mod eject;
 pub mod failure;
 pub mod limits;
 pub mod names;
+pub mod normalize;
 pub mod proxy_protocol;
 pub mod queue;
 pub mod record;
 pub mod retry;
 pub mod route;
+pub mod rules;
 pub mod runtime_api;
+pub mod scanners;
 pub mod sticky;
 pub mod strict;
 pub mod table;

@@ -21,6 +21,10 @@ pub const REQUESTS_TOTAL: &str = "headgate_requests_total";
 pub const REQUEST_DURATION: &str = "headgate_request_duration_seconds";
 /// `headgate_refused_total{frontend,reason}`: requests refused here, by reason word.
 pub const REFUSED_TOTAL: &str = "headgate_refused_total";
+/// `headgate_scanners_total{frontend,reason}`: requests that only scanners make, refused or not.
+pub const SCANNERS_TOTAL: &str = "headgate_scanners_total";
+/// `headgate_tarpits{frontend}`: requests in a tarpit now.
+pub const TARPITS: &str = "headgate_tarpits";
 /// `headgate_retries_total{backend}`: tries after the first.
 pub const RETRIES_TOTAL: &str = "headgate_retries_total";
 /// `headgate_queue{backend}`: requests that wait for a place on a server now.

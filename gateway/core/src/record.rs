@@ -1,6 +1,8 @@
 //! One record for each request, and how it is told: HAProxy's httplog line (HAProxy manual, "HTTP
 //! log format").
 
+mod json;
+
 use chrono::{DateTime, FixedOffset};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ pub struct Record<'a> {
     pub bytes: u64,
     /// How it ended.
     pub termination: Termination,
+    /// The reason word, if it was refused.
+    pub reason: Option<&'a str>,
     /// How many others there were when it ended.
     pub counts: Counts,
     /// The request line: method, target as it came, version; `None` if no proper one came.
@@ -59,6 +63,10 @@ pub enum Termination {
     Normal,
     /// `PR--`: refused here, by a rule or since it was no proper request.
     Refused,
+    /// `PT--`: refused here, after a wait in a tarpit.
+    Tarpit,
+    /// `LR--`: answered here, by a rule.
+    Local,
     /// `CR--`: the client went away before its request was whole.
     ClientInRequest,
     /// `cR--`: the client did not send its request in time.
@@ -120,6 +128,8 @@ impl Termination {
         match self {
             Self::Normal => "--",
             Self::Refused => "PR",
+            Self::Tarpit => "PT",
+            Self::Local => "LR",
             Self::ClientInRequest => "CR",
             Self::ClientTimeoutInRequest => "cR",
             Self::ClientInHeaders => "CH",
@@ -213,7 +223,7 @@ mod tests {
     use super::*;
     use chrono::TimeZone;
 
-    fn record() -> Record<'static> {
+    pub(super) fn record() -> Record<'static> {
         let zone = FixedOffset::east_opt(3600).expect("an hour");
         Record {
             client: "192.0.2.7:55544".parse().expect("an address"),
@@ -236,6 +246,7 @@ mod tests {
             status: Some(200),
             bytes: 217,
             termination: Termination::Normal,
+            reason: None,
             counts: Counts {
                 actconn: 4,
                 feconn: 3,

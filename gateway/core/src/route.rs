@@ -45,15 +45,9 @@ impl Routes {
 }
 
 impl Routes {
-    /// Every backend that requests can reach, each once, in the order of the rules.
+    /// Every backend that routes lead to.
     pub fn backends(&self) -> impl Iterator<Item = BackendId> {
-        let mut backends = Vec::new();
-        for backend in self.rules.iter().map(|rule| rule.backend).chain(self.default) {
-            if !backends.contains(&backend) {
-                backends.push(backend);
-            }
-        }
-        backends.into_iter()
+        self.rules.iter().map(|rule| rule.backend).chain(self.default)
     }
 }
 
@@ -69,7 +63,8 @@ impl HostPattern {
         is_name.then(|| Self { name: name.to_ascii_lowercase(), below })
     }
 
-    fn matches(&self, host: &str) -> bool {
+    /// `host` comes without its port.
+    pub(crate) fn matches(&self, host: &str) -> bool {
         let Some(start) = host.len().checked_sub(self.name.len()) else { return false };
         let (front, end) = host.as_bytes().split_at(start);
         let front_fits = if self.below { front.len() > 1 && front.ends_with(b".") } else { front.is_empty() };
@@ -78,7 +73,7 @@ impl HostPattern {
 }
 
 /// `host:80` and `[::1]:80` without their port; a trailing dot means nothing either.
-fn without_port(host: &str) -> &str {
+pub(crate) fn without_port(host: &str) -> &str {
     let host = match host.rfind(':') {
         Some(colon)
             if host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(']') =>

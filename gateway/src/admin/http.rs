@@ -92,7 +92,6 @@ fn health(gateway: &Gateway, verdict: &Verdict) -> Answer {
 fn frontend_health(gateway: &Gateway, name: &str, verdict: &Verdict) -> Option<Answer> {
     let frontend = gateway.config.frontends.iter().find(|frontend| frontend.name == name)?;
     let states: Vec<_> = frontend
-        .routes
         .backends()
         .map(|BackendId(place)| {
             let servers = gateway.backends[place].servers.iter().map(|server| server.state());

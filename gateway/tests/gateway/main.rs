@@ -12,4 +12,5 @@ mod log;
 mod proxy_protocol;
 mod queue;
 mod requests;
+mod rules;
 mod websocket;

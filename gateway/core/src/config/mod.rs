@@ -2,13 +2,14 @@
 //! into the [`Config`] that everything else sees, in which every name has been resolved and every
 //! value is in range.
 
+mod rule;
 mod schema;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{balance, eject, limits, route};
+use crate::{balance, eject, limits, normalize, route, rules, scanners};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -36,6 +37,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where the access log goes.
     pub log: LogTarget,
+    /// How a line of it looks.
+    pub log_format: LogFormat,
     /// Longest wait for what is in flight after SIGTERM.
     pub drain_timeout: Duration,
     /// Stick tables.
@@ -64,6 +67,16 @@ pub enum LogTarget {
     File(PathBuf),
     /// Nowhere.
     None,
+}
+
+/// How a line of the access log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As HAProxy's.
+    #[default]
+    HttpLog,
+    /// One JSON object.
+    Json,
 }
 
 /// A stick table (HAProxy manual, "stick-table").
@@ -165,6 +178,14 @@ pub struct Frontend {
     pub accept_proxy: Vec<IpNet>,
     /// Limits, all of which apply.
     pub limits: Vec<limits::Limit>,
+    /// What is done with other spellings of a path.
+    pub normalize_path: normalize::Mode,
+    /// What is done with requests that only scanners make.
+    pub block_scanners: scanners::Mode,
+    /// What shall become of its requests, in order.
+    pub rules: rules::Rules,
+    /// Requests in a tarpit at once; beyond, they get its answer at once.
+    pub tarpit_max: u32,
     /// Which backend serves what.
     pub routes: route::Routes,
     /// How long an idle client connection is kept.
@@ -224,6 +245,19 @@ pub struct Server {
     pub weight: u32,
     /// Requests at once on it; `None`: any number.
     pub maxconn: Option<u32>,
+}
+
+impl Frontend {
+    /// Every backend that requests can reach, each once, in the order of rules and routes.
+    pub fn backends(&self) -> impl Iterator<Item = BackendId> {
+        let mut backends = Vec::new();
+        for backend in self.rules.backends().chain(self.routes.backends()) {
+            if !backends.contains(&backend) {
+                backends.push(backend);
+            }
+        }
+        backends.into_iter()
+    }
 }
 
 impl Config {

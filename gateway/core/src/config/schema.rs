@@ -48,11 +48,20 @@ impl Default for Admin {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) to: String,
+    pub(super) format: LogFormat,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    #[default]
+    HttpLog,
+    Json,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { to: "stdout".to_owned() }
+        Self { to: "stdout".to_owned(), format: LogFormat::default() }
     }
 }
 
@@ -105,7 +114,33 @@ pub(super) struct Frontend {
     #[serde(default)]
     pub(super) limit: Vec<Spanned<Limit>>,
     #[serde(default)]
+    pub(super) normalize_path: NormalizePath,
+    #[serde(default)]
+    pub(super) block_scanners: BlockScanners,
+    #[serde(default)]
+    pub(super) rule: Vec<Spanned<super::rule::Written>>,
+    #[serde(default = "default_tarpit_max")]
+    pub(super) tarpit_max: Spanned<u32>,
+    #[serde(default)]
     pub(super) route: Vec<Spanned<Route>>,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NormalizePath {
+    #[default]
+    Off,
+    Decode,
+    Reject,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BlockScanners {
+    #[default]
+    Off,
+    Count,
+    Deny,
 }
 
 #[derive(Deserialize, Debug)]
@@ -167,6 +202,10 @@ fn default_h2_max_concurrent_streams() -> Spanned<u32> {
     unwritten(DEFAULT_H2_MAX_CONCURRENT_STREAMS)
 }
 
+fn default_tarpit_max() -> Spanned<u32> {
+    unwritten(DEFAULT_TARPIT_MAX)
+}
+
 /// Where `headgatectl` looks, too.
 const DEFAULT_SOCKET: &str = "/run/headgate/gateway.sock";
 /// As long as service managers wait by habit before they kill, with room to spare.
@@ -186,3 +225,5 @@ const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
 const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
 /// HAProxy's default, and the least that RFC 9113 §6.5.2 recommends.
 const DEFAULT_H2_MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Connections that wait cost little, but each holds a descriptor.
+const DEFAULT_TARPIT_MAX: u32 = 1000;

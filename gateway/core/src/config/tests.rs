@@ -80,6 +80,12 @@ fn each_mistake_is_shown_at_its_place() {
         ("conn_cur = 10", "conn_cur = 0", "0", "out of range"),
         ("host = \"volume.example\"", "host = \"a:80\"", "\"a:80\"", "not a host name"),
         ("monitor_uri = \"/alive\"", "monitor_uri = \"alive\"", "\"alive\"", "not a path"),
+        (
+            "monitor_uri = \"/alive\"",
+            "normalize_path = \"on\"",
+            "\"on\"",
+            "unknown variant `on`, expected one of `off`, `decode`, `reject`",
+        ),
         ("weight = 7", "weight = 257", "257", "expected 0 to 256"),
         ("bind = [\"0.0.0.0:80\"]", "bind = [\"0.0.0.0:80\"]\nalpn = [\"h2\"]", "[\"h2\"]", "alpn needs tls"),
         (

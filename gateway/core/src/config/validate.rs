@@ -3,12 +3,13 @@
 mod backend;
 
 use super::{
-    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogTarget, Table, TableId,
-    Tls, schema,
+    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogFormat, LogTarget, Table,
+    TableId, Tls, rule, schema,
 };
 use crate::limits::Limit;
 use crate::route;
 use crate::route::{Route, Routes};
+use crate::{normalize, scanners};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use std::ops::RangeInclusive;
@@ -44,6 +45,10 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             "none" => LogTarget::None,
             path => LogTarget::File(path.into()),
         },
+        log_format: match file.log.format {
+            schema::LogFormat::HttpLog => LogFormat::HttpLog,
+            schema::LogFormat::Json => LogFormat::Json,
+        },
         drain_timeout: file.drain.timeout.0,
         tables,
         frontends,
@@ -77,6 +82,7 @@ fn frontends(
     backends: &[Backend],
     tables: &mut [Table],
 ) -> Result<Vec<Frontend>> {
+    let names: Vec<String> = backends.iter().map(|backend| backend.name.clone()).collect();
     let mut frontends = Vec::<Frontend>::new();
     for frontend in written {
         name(source, &frontend.name)?;
@@ -89,11 +95,11 @@ fn frontends(
         if let Some(uri) = &frontend.monitor_uri {
             path(source, uri)?;
         }
-        if frontend.route.is_empty() && frontend.default_backend.is_none() {
+        if frontend.route.is_empty() && frontend.rule.is_empty() && frontend.default_backend.is_none() {
             let message = format!("frontend `{}` leads nowhere", frontend.name.get_ref());
             return Err(source
                 .at(frontend.name.span(), message)
-                .help("add default_backend or a [[frontend.route]]"));
+                .help("add default_backend, a [[frontend.route]] or a [[frontend.rule]]"));
         }
         let backend_named = |wanted: &Spanned<String>| {
             resolve(source, wanted, "backend", backends.iter().map(|backend| &backend.name)).map(BackendId)
@@ -106,8 +112,23 @@ fn frontends(
                 .help(format!("at most {MAX_LIMITS} each")));
         }
         let limits = frontend.limit.iter().map(|written| limit(source, written, tables));
+        let limits = limits.collect::<Result<Vec<_>>>()?;
+        let context = rule::Context { source, tables, backends: &names };
+        in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         frontends.push(Frontend {
-            limits: limits.collect::<Result<Vec<_>>>()?,
+            limits,
+            normalize_path: match frontend.normalize_path {
+                schema::NormalizePath::Off => normalize::Mode::Off,
+                schema::NormalizePath::Decode => normalize::Mode::Decode,
+                schema::NormalizePath::Reject => normalize::Mode::Reject,
+            },
+            block_scanners: match frontend.block_scanners {
+                schema::BlockScanners::Off => scanners::Mode::Off,
+                schema::BlockScanners::Count => scanners::Mode::Count,
+                schema::BlockScanners::Deny => scanners::Mode::Deny,
+            },
+            rules: rule::rules(&context, &frontend.rule)?,
+            tarpit_max: *frontend.tarpit_max.get_ref(),
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
             name: frontend.name.into_inner(),
             binds: frontend.bind.into_inner().into_iter().map(|bind| self::bind(source, bind)).collect(),
@@ -270,7 +291,7 @@ fn path(source: &Source, path: &Spanned<String>) -> Result<()> {
 }
 
 /// Names go into logs and metrics as they are.
-fn name(source: &Source, name: &Spanned<String>) -> Result<()> {
+pub(super) fn name(source: &Source, name: &Spanned<String>) -> Result<()> {
     let text = name.get_ref();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits) {
@@ -293,7 +314,7 @@ fn unique<'a>(
     Ok(())
 }
 
-fn resolve<'a>(
+pub(super) fn resolve<'a>(
     source: &Source,
     wanted: &Spanned<String>,
     kind: &str,
@@ -343,6 +364,8 @@ const MAX_TABLE_SIZE: usize = 16_000_000;
 const MAX_STREAMS: u32 = 1000;
 /// Limits of a frontend: a request remembers in one word which of them it holds.
 const MAX_LIMITS: usize = 64;
+/// Requests in a tarpit at once.
+const MAX_TARPITS: u32 = 1_000_000;
 /// Requests, or requests in a period.
 const MAX_LIMIT: u32 = 1_000_000_000;
 const MIN_DURATION: Duration = Duration::from_millis(1);

@@ -1,0 +1,159 @@
+//! Conditions from what is written to what is meant.
+
+use super::{Context, Result, schema};
+use crate::config::{TableId, validate};
+use crate::route::HostPattern;
+use crate::rules::{Case, Comparison, Condition, Counter, Regex, Test, Text};
+use ipnet::IpNet;
+use schema::{Count, TextTable, Words};
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+
+/// All keys of a condition hold.
+pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Condition) -> Result<Condition> {
+    let mut all = Vec::new();
+    if let Some(networks) = &written.src {
+        all.push(Condition::Source(self::networks(context, networks)?));
+    }
+    if let Some(methods) = &written.method {
+        all.push(Condition::Method(methods.get_ref().0.clone()));
+    }
+    if let Some(tls) = written.tls {
+        all.push(Condition::Tls(tls));
+    }
+    if let Some(host) = &written.host {
+        all.push(self::host(context, host)?);
+    }
+    if let Some(path) = &written.path {
+        all.push(Condition::Path(text(context, path.span(), &path.get_ref().0)?));
+    }
+    type Make = fn(String, Text) -> Condition;
+    let named: [(_, Make); 3] = [
+        (&written.header, Condition::Header),
+        (&written.query, Condition::Query),
+        (&written.cookie, Condition::Cookie),
+    ];
+    for (texts, make) in named {
+        for (name, written) in texts {
+            all.push(make(name.clone(), text(context, written.span(), &written.get_ref().0)?));
+        }
+    }
+    let counts = [(&written.conn_cur, Counter::ConnCur), (&written.http_req_rate, Counter::HttpReqRate)];
+    for (count, counter) in counts {
+        if let Some(count) = count {
+            all.push(self::count(context, count, counter)?);
+        }
+    }
+    for inner in written.all.iter().flatten() {
+        all.push(condition(context, inner)?);
+    }
+    if let Some(any) = &written.any {
+        if any.get_ref().is_empty() {
+            return Err(context.error(any.span(), "of none, none ever holds", "add conditions"));
+        }
+        let any = any.get_ref().iter().map(|inner| condition(context, inner));
+        all.push(Condition::Any(any.collect::<Result<_>>()?));
+    }
+    if let Some(not) = &written.not {
+        all.push(Condition::Not(Box::new(condition(context, not)?)));
+    }
+    Ok(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
+}
+
+fn networks(context: &Context<'_>, written: &Spanned<Words>) -> Result<Vec<IpNet>> {
+    let parse = |text: &String| {
+        let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        text.parse().ok().or_else(address).ok_or_else(|| {
+            let message = format!("`{text}` is not a network");
+            context.error(written.span(), message, "such as \"10.0.0.0/8\" or \"2001:db8::1\"")
+        })
+    };
+    written.get_ref().0.iter().map(parse).collect()
+}
+
+/// Plain texts are names as in routes; case never matters.
+fn host(context: &Context<'_>, written: &Spanned<schema::Text>) -> Result<Condition> {
+    let table = &written.get_ref().0;
+    let only_names = table.beg.is_none()
+        && table.end.is_none()
+        && table.sub.is_none()
+        && table.reg.is_none()
+        && table.found.is_none();
+    match &table.is {
+        Some(names) if only_names => {
+            let parse = |name: &String| {
+                HostPattern::parse(name).ok_or_else(|| {
+                    let help = "expected a name without port, such as \"api.example\" or \"*.example\"";
+                    context.error(written.span(), format!("`{name}` is not a host name"), help)
+                })
+            };
+            names.0.iter().map(parse).collect::<Result<_>>().map(Condition::Host)
+        }
+        _ => case_text(context, written.span(), table, Case::Ignored).map(Condition::HostText),
+    }
+}
+
+fn text(context: &Context<'_>, place: Range<usize>, table: &TextTable) -> Result<Text> {
+    let case = if table.ignore_case { Case::Ignored } else { Case::Matters };
+    case_text(context, place, table, case)
+}
+
+fn case_text(context: &Context<'_>, place: Range<usize>, table: &TextTable, case: Case) -> Result<Text> {
+    let mut tests = Vec::new();
+    type Make = fn(Vec<String>, Case) -> Test;
+    let parts: [(_, Make); 3] = [(&table.beg, Test::Beg), (&table.end, Test::End), (&table.sub, Test::Sub)];
+    if let Some(is) = &table.is {
+        tests.push(Test::Is(is.0.clone(), case));
+    }
+    for (written, make) in parts {
+        let Some(written) = written else { continue };
+        if written.0.iter().any(String::is_empty) {
+            return Err(context.error(place, "an empty text is part of any", "leave it out, or use found"));
+        }
+        tests.push(make(written.0.clone(), case));
+    }
+    if let Some(expression) = &table.reg {
+        let regex = Regex::new(expression, case);
+        tests.push(Test::Reg(regex.map_err(|error| {
+            context.error(place.clone(), format!("`{expression}` can't be used"), error)
+        })?));
+    }
+    match (table.found, tests.is_empty()) {
+        (Some(false), true) => Ok(Text::Missing),
+        (Some(false), false) => {
+            Err(context.error(place, "what is missing is like nothing", "keep found = false alone"))
+        }
+        (None, true) => {
+            Err(context.error(place, "what must it be like?", "add is, beg, end, sub, reg or found"))
+        }
+        (Some(true), _) | (None, false) => Ok(Text::Passes(tests)),
+    }
+}
+
+fn count(context: &Context<'_>, written: &Spanned<Count>, counter: Counter) -> Result<Condition> {
+    let count = written.get_ref();
+    let names = context.tables.iter().map(|table| &table.name);
+    let table = validate::resolve(context.source, &count.table, "stick table", names)?;
+    if counter == Counter::HttpReqRate && context.tables[table].period == Duration::ZERO {
+        let help = "add a [[frontend.limit]] with http_req_rate and period on it";
+        return Err(context.error(count.table.span(), "nothing counts a rate in this table", help));
+    }
+    let comparisons = [
+        (count.eq, Comparison::Eq),
+        (count.gt, Comparison::Gt),
+        (count.ge, Comparison::Ge),
+        (count.lt, Comparison::Lt),
+        (count.le, Comparison::Le),
+    ];
+    let written_ones = comparisons.iter().filter_map(|(value, comparison)| {
+        value.map(|value| Condition::Counter(TableId(table), counter, *comparison, value))
+    });
+    let mut all: Vec<_> = written_ones.collect();
+    match all.len() {
+        0 => Err(context.error(written.span(), "compared with what?", "add eq, gt, ge, lt or le")),
+        1 => Ok(all.remove(0)),
+        _ => Ok(Condition::All(all)),
+    }
+}

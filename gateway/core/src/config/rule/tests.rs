@@ -1,0 +1,113 @@
+use crate::config::{BackendId, Config};
+use crate::rules::{Condition, End, Rule};
+use base_core::diagnose::{Diagnostic, Source};
+
+fn parse(rules: &str) -> Result<Config, Diagnostic> {
+    let text = format!(
+        "[[stick_table]]\nname = \"clients\"\n[[stick_table]]\nname = \"idle\"\n\
+         [[frontend]]\nname = \"fe\"\nbind = [\"127.0.0.1:80\"]\ndefault_backend = \"be\"\n\
+         limit = [{{ table = \"clients\", http_req_rate = 9, period = \"10s\" }}]\n{rules}\n\
+         [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"127.0.0.1:1\" }}]\n"
+    );
+    Config::parse(&Source::new("gateway.toml", text))
+}
+
+fn rule(text: &str) -> Rule {
+    let config =
+        parse(&format!("[[frontend.rule]]\n{text}")).unwrap_or_else(|error| panic!("{text}: {error}"));
+    config.frontends[0].rules.get(0).expect("a rule").clone()
+}
+
+#[test]
+fn every_key_of_a_rule_is_understood() {
+    for condition in [
+        "if = { src = \"10.0.0.0/8\" }",
+        "if = { src = [\"10.0.0.1\", \"2001:db8::/32\"], method = \"GET\" }",
+        "unless = { host = [\"api.example\", \"*.infra.example\"], path = \"/\" }",
+        "if = { host = { end = \".example\" } }",
+        "if = { path = { beg = [\"/a\", \"/b\"], end = \".php\", ignore_case = true } }",
+        "if = { path = { reg = \"^/v[0-9]+\" } }",
+        "if = { header = { X-A = \"1\", X-B = { sub = \"x\" }, X-C = { found = false } } }",
+        "if = { query = { limit = { found = true } }, cookie = { SID = \"1\" }, tls = true }",
+        "if = { conn_cur = { table = \"idle\", gt = 5 }, http_req_rate = { table = \"clients\", ge = 1, lt = 5 } }",
+        "if = { any = [{ tls = true }, { not = { method = [\"GET\", \"HEAD\"] } }], all = [{ path = \"/\" }] }",
+    ] {
+        rule(&format!("{condition}\ndeny = 403"));
+    }
+    for action in [
+        "deny = {}",
+        "deny = { status = 404, reason = \"hidden\" }",
+        "tarpit = { status = 429, timeout = \"10s\", reason = \"slow\" }",
+        "redirect = \"https://new.example%[pathq]\"",
+        "redirect = { scheme = \"https\", code = 301 }",
+        "redirect = { prefix = \"https://new.example\" }",
+        "return = { body = \"User-agent: *\" }",
+        "route = \"be\"",
+        "rewrite_path = \"/x%[path]\"",
+        "rewrite_path = { beg = \"/old/\", to = \"/new/\" }\nroute = \"be\"",
+        "set_header = { X-A = \"%[src]\" }\nadd_header = { X-B = \"1\" }\ndel_header = [\"X-C\"]",
+        "set_response_header = { Strict-Transport-Security = \"max-age=1\" }\ndel_response_header = \"Server\"",
+    ] {
+        rule(action);
+    }
+}
+
+#[test]
+fn what_is_left_out_has_haproxys_default() {
+    assert!(matches!(rule("deny = {}").end, Some(End::Deny { status: 403, reason }) if reason == "deny"));
+    assert!(matches!(rule("tarpit = {}").end, Some(End::Tarpit { status: 500, .. })));
+    assert!(matches!(rule("redirect = \"/x\"").end, Some(End::Redirect { status: 302, .. })));
+    assert!(matches!(rule("route = \"be\"").end, Some(End::Route(BackendId(0)))));
+    assert!(matches!(rule("route = \"be\"").condition, Condition::All(all) if all.is_empty()));
+}
+
+#[test]
+fn each_mistake_is_shown_at_its_place() {
+    for (text, place, said) in [
+        ("if = { tls = true }", "[[frontend.rule]]", "this rule does nothing"),
+        ("deny = 403\nroute = \"be\"", "[[frontend.rule]]", "two ends"),
+        ("deny = 200", "200", "expected 400 to 599"),
+        ("deny = \"403\"", "\"403\"", "expected a status"),
+        ("deny = { reason = \"a b\" }", "{ reason", "can't be a name"),
+        ("tarpit = { timeout = \"5m\" }", "\"5m\"", "expected 1ms to 60s"),
+        ("redirect = { code = 200, prefix = \"\" }", "{ code", "is no redirect"),
+        ("redirect = { code = 301 }", "{ code", "where to?"),
+        ("redirect = \"%[who]\"", "\"%[who]\"", "expected one of src"),
+        ("return = { status = 204, body = \"x\" }", "{ status", "has no body"),
+        ("route = \"other\"", "\"other\"", "expected one of `be`"),
+        ("rewrite_path = \"x\"", "\"x\"", "expected one that begins with /"),
+        ("rewrite_path = { beg = \"/x\" }", "{ beg", "expected beg and to"),
+        ("set_header = { \"X Y\" = \"1\" }", "\"1\"", "not the name of a header field"),
+        ("set_header = { Content-Length = \"1\" }", "\"1\"", "is the gateway's own"),
+        ("set_header = { content_length = \"1\" }", "\"1\"", "is the gateway's own"),
+        ("set_header = { X-Forwarded-For = \"1\" }", "\"1\"", "is the gateway's own"),
+        ("set_header = { X = \"a\\nb\" }", "\"a", "control characters"),
+        ("del_header = \"Host\"", "\"Host\"", "set it with set_header"),
+        ("deny = 403\nif = { src = \"10.0.0/8\" }", "\"10.0.0/8\"", "is not a network"),
+        ("deny = 403\nif = { host = \"a:80\" }", "\"a:80\"", "not a host name"),
+        ("deny = 403\nif = { path = {} }", "{}", "add is, beg, end, sub, reg or found"),
+        ("deny = 403\nif = { path = 5 }", "5", "expected a text"),
+        ("deny = 403\nif = { path = { beg = \"\" } }", "{ beg", "part of any"),
+        ("deny = 403\nif = { path = { reg = \"(\" } }", "{ reg", "can't be used"),
+        (
+            "deny = 403\nif = { header = { X = { found = false, is = \"1\" } } }",
+            "{ found",
+            "found = false alone",
+        ),
+        ("deny = 403\nif = { any = [] }", "[]", "none ever holds"),
+        ("deny = 403\nif = { conn_cur = { table = \"idle\" } }", "{ table", "add eq, gt"),
+        (
+            "deny = 403\nif = { http_req_rate = { table = \"idle\", gt = 1 } }",
+            "\"idle\"",
+            "nothing counts a rate",
+        ),
+        ("deny = 403\nif = { pth = \"/\" }", "pth", "unknown field `pth`"),
+    ] {
+        let whole = format!("[[frontend.rule]]\n{text}");
+        let error = parse(&whole).expect_err(text);
+        let line = whole.lines().nth(error.line.saturating_sub(10)).unwrap_or_default();
+        let at: String = line.chars().skip(error.column - 1).collect();
+        assert!(at.starts_with(place), "{text}: points at {at:?} (line {})\n{error}", error.line);
+        assert!(error.to_string().contains(said), "{text}: {error}");
+    }
+}

@@ -1,0 +1,151 @@
+//! When a rule matches.
+
+use super::text::Text;
+use crate::config::TableId;
+use crate::route::HostPattern;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// What rules can ask about a request. The shell answers from what it has parsed already.
+pub trait Facts {
+    /// The client's address.
+    fn source(&self) -> IpAddr;
+    /// Whether it came over TLS.
+    fn tls(&self) -> bool;
+    /// The method.
+    fn method(&self) -> &str;
+    /// The host that it is for, as it was sent.
+    fn host(&self) -> &str;
+    /// The path.
+    fn path(&self) -> &str;
+    /// The query, without its `?`; empty if there is none.
+    fn query(&self) -> &str;
+    /// The values of all header fields of this name, in order.
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
+    /// What a stick table has counted of the client.
+    fn counter(&self, table: TableId, counter: Counter) -> u32;
+}
+
+/// What a request must be like.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All hold; of none that is true.
+    All(Vec<Self>),
+    /// At least one holds.
+    Any(Vec<Self>),
+    /// It does not hold.
+    Not(Box<Self>),
+    /// The client is in one of these networks.
+    Source(Vec<IpNet>),
+    /// It has one of these methods.
+    Method(Vec<String>),
+    /// It is for one of these hosts.
+    Host(Vec<HostPattern>),
+    /// Its host, without port, is like this.
+    HostText(Text),
+    /// Its path is like this.
+    Path(Text),
+    /// One of its header fields of this name is like this.
+    Header(String, Text),
+    /// One of its query parameters of this name is like this, as it stands in the query.
+    Query(String, Text),
+    /// One of its cookies of this name is like this.
+    Cookie(String, Text),
+    /// It came over TLS, or not.
+    Tls(bool),
+    /// What the table counts of its client compares so.
+    Counter(TableId, Counter, Comparison, u32),
+}
+
+/// Data types of a stick table that rules can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests that are running now.
+    ConnCur,
+    /// Requests in the table's period.
+    HttpReqRate,
+}
+
+/// How a counter is compared, in HAProxy's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Equal.
+    Eq,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Ge,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+}
+
+impl Condition {
+    /// What always holds.
+    pub fn always() -> Self {
+        Self::All(Vec::new())
+    }
+
+    /// Whether it holds for this request.
+    pub fn holds(&self, facts: &impl Facts) -> bool {
+        match self {
+            Self::All(all) => all.iter().all(|condition| condition.holds(facts)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds(facts)),
+            Self::Not(condition) => !condition.holds(facts),
+            Self::Source(networks) => {
+                let source = facts.source();
+                networks.iter().any(|network| network.contains(&source))
+            }
+            Self::Method(methods) => methods.iter().any(|method| method == facts.method()),
+            Self::Host(patterns) => {
+                let host = crate::route::without_port(facts.host());
+                patterns.iter().any(|pattern| pattern.matches(host))
+            }
+            Self::HostText(text) => {
+                let host = crate::route::without_port(facts.host());
+                text.fits([host.as_bytes()].into_iter())
+            }
+            Self::Path(text) => text.fits([facts.path().as_bytes()].into_iter()),
+            Self::Header(name, text) => text.fits(facts.header(name).map(<[u8]>::trim_ascii)),
+            Self::Query(name, text) => text.fits(parameters(facts.query(), name)),
+            Self::Cookie(name, text) => text.fits(cookies(facts, name)),
+            Self::Tls(tls) => facts.tls() == *tls,
+            Self::Counter(table, counter, comparison, value) => {
+                comparison.holds(facts.counter(*table, *counter), *value)
+            }
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(self, found: u32, value: u32) -> bool {
+        match self {
+            Self::Eq => found == value,
+            Self::Gt => found > value,
+            Self::Ge => found >= value,
+            Self::Lt => found < value,
+            Self::Le => found <= value,
+        }
+    }
+}
+
+/// The values of the query parameters of this name, as they stand there.
+pub(super) fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    query.as_bytes().split(|byte| *byte == b'&').filter_map(|pair| named(pair, name))
+}
+
+/// The values of the cookies of this name (RFC 6265 §4.2.1).
+pub(super) fn cookies<'a>(facts: &'a impl Facts, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = facts.header("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| named(pair.trim_ascii(), name))
+}
+
+/// The value of `name=value`; a name alone has an empty one.
+fn named<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    match pair.strip_prefix(name.as_bytes())? {
+        [] => Some(&[]),
+        [b'=', value @ ..] => Some(value),
+        _ => None,
+    }
+}

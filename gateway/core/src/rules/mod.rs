@@ -1,0 +1,177 @@
+//! Rules of a frontend, in order: what is changed in a request and its answer, and who gets no further
+//! (HAProxy manual, "http-request").
+//!
+//! A rule that matches first makes its changes; one that also has an [`End`] ends the evaluation, and so
+//! the first such match wins. Conditions see what earlier rules have changed. Evaluation is total: it
+//! moves on by at least one rule with each step, allocates nothing, and knows no error. What a rule
+//! asks for is done by the shell.
+
+mod condition;
+mod format;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use condition::{Comparison, Condition, Counter, Facts};
+pub use format::Format;
+pub use text::{Case, Regex, Test, Text};
+
+use crate::config::BackendId;
+use std::time::Duration;
+
+/// The rules of a frontend.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// When it matches.
+    pub condition: Condition,
+    /// Changes to the request, in order.
+    pub request: Vec<Edit>,
+    /// Changes to the answer, whoever gives it.
+    pub response: Vec<Edit>,
+    /// What becomes of the path.
+    pub path: Option<Rewrite>,
+    /// How it ends the evaluation; `None`: the next rule is asked.
+    pub end: Option<End>,
+}
+
+/// A change of a header field.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// Takes all fields of that name away and puts this one in their place.
+    Set(String, Format),
+    /// Puts one more behind those that are there.
+    Add(String, Format),
+    /// Takes all fields of that name away.
+    Delete(String),
+}
+
+/// A change of the path; the query stays.
+#[derive(Clone, Debug)]
+pub enum Rewrite {
+    /// The whole of it.
+    Whole(Format),
+    /// Its start, if it starts so.
+    Prefix {
+        /// What the path starts with.
+        beg: String,
+        /// What stands there instead.
+        to: String,
+    },
+}
+
+/// How a rule ends the evaluation.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Answers with an error.
+    Deny {
+        /// The status.
+        status: u16,
+        /// The reason word, for log and metric.
+        reason: String,
+    },
+    /// Answers with an error, but only after a while.
+    Tarpit {
+        /// The status.
+        status: u16,
+        /// The reason word, for log and metric.
+        reason: String,
+        /// How long the client waits.
+        timeout: Duration,
+    },
+    /// Sends the client elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The `Location` field.
+        location: Format,
+    },
+    /// Answers with a page.
+    Return {
+        /// The status.
+        status: u16,
+        /// The `Content-Type` field.
+        content_type: String,
+        /// The page.
+        body: String,
+    },
+    /// Sends the request to this backend.
+    Route(BackendId),
+}
+
+impl Rules {
+    /// Rules in their order.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// The first rule from place `from` on that matches, and its place. Go on behind it unless it has
+    /// an end.
+    pub fn next(&self, from: usize, facts: &impl Facts) -> Option<(usize, &Rule)> {
+        let mut rules = self.rules.iter().enumerate().skip(from);
+        rules.find(|(_, rule)| rule.condition.holds(facts))
+    }
+
+    /// The rule at this place.
+    pub fn get(&self, place: usize) -> Option<&Rule> {
+        self.rules.get(place)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Every backend that rules can lead to.
+    pub fn backends(&self) -> impl Iterator<Item = BackendId> {
+        self.rules.iter().filter_map(|rule| match rule.end {
+            Some(End::Route(backend)) => Some(backend),
+            _ => None,
+        })
+    }
+}
+
+impl End {
+    /// The reason word, if it is a refusal.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } => Some(reason),
+            Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) => None,
+        }
+    }
+}
+
+impl Rewrite {
+    /// The new path, unless it stays as it is. It begins with a slash and has nothing in it that would
+    /// end it, or the request line.
+    pub fn apply(&self, facts: &impl Facts) -> Option<String> {
+        let path = match self {
+            Self::Whole(format) => String::from_utf8_lossy(&format.fill(facts)).into_owned(),
+            Self::Prefix { beg, to } => format!("{to}{}", facts.path().strip_prefix(beg.as_str())?),
+        };
+        let mut safe = String::with_capacity(path.len() + 1);
+        if !path.starts_with('/') {
+            safe.push('/');
+        }
+        for byte in path.bytes() {
+            match byte {
+                b'?' | b'#' | 0..=0x20 | 0x7f.. => safe.push_str(&format!("%{byte:02X}")),
+                _ => safe.push(char::from(byte)),
+            }
+        }
+        Some(safe)
+    }
+}
+
+/// Whether two names of header fields are one to some server: CGI and what comes from it make `_` of
+/// `-`, so that a client could send `X_User` beside an `X-User` that a rule has set.
+pub fn same_field(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+}

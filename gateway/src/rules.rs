@@ -1,0 +1,226 @@
+//! Does to a request, and to its answer, what the rules of its frontend say.
+
+use crate::request::Request;
+use crate::state::Gateway;
+use gateway_core::config::TableId;
+use gateway_core::rules::{Counter, Edit, End, Facts, Format, same_field};
+use gateway_core::table::Key;
+use http::header::{CONNECTION, HOST};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Uri};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Goes through the rules: makes their changes, and returns the place and end of the first that has one.
+pub(crate) fn apply<'a>(
+    session: &mut Session,
+    request: &mut Request,
+    frontend: &'a gateway_core::config::Frontend,
+) -> Result<Option<(usize, &'a End)>> {
+    let mut from = 0;
+    while let Some((place, rule)) = frontend.rules.next(from, &facts(session, request, frontend)) {
+        from = place + 1;
+        for edit in &rule.request {
+            let value = value(edit, &facts(session, request, frontend));
+            request.proto_is_set |= same_field(name(edit), "x-forwarded-proto");
+            edit_request(session.req_header_mut(), edit, value)?;
+        }
+        if let Some(rewrite) = &rule.path
+            && let Some(path) = rewrite.apply(&facts(session, request, frontend))
+        {
+            set_path(session.req_header_mut(), request, &path)?;
+        }
+        if !rule.response.is_empty() {
+            request.response_rules.push(place);
+        }
+        if let Some(end) = &rule.end {
+            return Ok(Some((place, end)));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the changes to the answer that the rules which matched its request ask for.
+pub(crate) fn change_answer(session: &Session, request: &Request, answer: &mut ResponseHeader) -> Result<()> {
+    let Some(frontend) = frontend(request) else { return Ok(()) };
+    for rule in request.response_rules.iter().filter_map(|place| frontend.rules.get(*place)) {
+        for edit in &rule.response {
+            let value = value(edit, &facts(session, request, frontend));
+            if !matches!(edit, Edit::Add(..)) {
+                answer.remove_header(name(edit));
+            }
+            if let Some(value) = value {
+                answer.append_header(name(edit).to_owned(), value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A format filled with parts of the request.
+pub(crate) fn fill(session: &Session, request: &Request, format: &Format) -> Vec<u8> {
+    frontend(request).map_or_else(Vec::new, |frontend| format.fill(&facts(session, request, frontend)))
+}
+
+/// The page of the rule at this place: its content type and body.
+pub(crate) fn page(request: &Request, place: usize) -> Option<(&str, &str)> {
+    match frontend(request)?.rules.get(place)?.end.as_ref()? {
+        End::Return { content_type, body, .. } => Some((content_type, body)),
+        _ => None,
+    }
+}
+
+/// The host that a request is for, as it was sent.
+pub(crate) fn host(head: &RequestHeader) -> &str {
+    let authority = head.uri.authority().map(Authority::as_str);
+    authority.or_else(|| head.headers.get(HOST)?.to_str().ok()).unwrap_or("")
+}
+
+fn frontend(request: &Request) -> Option<&gateway_core::config::Frontend> {
+    request.connection.map(|connection| &request.gateway.config.frontends[connection.frontend])
+}
+
+fn facts<'a>(
+    session: &'a Session,
+    request: &'a Request,
+    frontend: &gateway_core::config::Frontend,
+) -> Asked<'a> {
+    let peer = request.connection.map_or(UNKNOWN, |connection| connection.peer.ip());
+    Asked {
+        head: session.req_header(),
+        gateway: &request.gateway,
+        source: request.client.as_ref().map_or(peer, |client| client.address),
+        tls: frontend.tls.is_some(),
+    }
+}
+
+/// A request as rules see it.
+struct Asked<'a> {
+    head: &'a RequestHeader,
+    gateway: &'a Gateway,
+    source: IpAddr,
+    tls: bool,
+}
+
+impl Facts for Asked<'_> {
+    fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    fn tls(&self) -> bool {
+        self.tls
+    }
+
+    fn method(&self) -> &str {
+        self.head.method.as_str()
+    }
+
+    fn host(&self) -> &str {
+        host(self.head)
+    }
+
+    fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or("")
+    }
+
+    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        // HTTP/2 has its own place for it.
+        let is_host = name.eq_ignore_ascii_case("host");
+        let host = is_host.then(|| host(self.head).as_bytes());
+        let others = self.head.headers.get_all(name).iter().filter(move |_| !is_host);
+        host.into_iter().chain(others.map(HeaderValue::as_bytes))
+    }
+
+    fn counter(&self, table: TableId, counter: Counter) -> u32 {
+        let now = self.gateway.clock.now();
+        let period = self.gateway.config.tables[table.0].period;
+        let read = |entry: &mut gateway_core::table::Entry| match counter {
+            Counter::ConnCur => entry.conn_cur,
+            Counter::HttpReqRate => entry.http_req_rate.read(now, period),
+        };
+        self.gateway.tables[table.0].peek(Key::from(self.source), now, read).unwrap_or(0)
+    }
+}
+
+fn name(edit: &Edit) -> &str {
+    match edit {
+        Edit::Set(name, _) | Edit::Add(name, _) | Edit::Delete(name) => name,
+    }
+}
+
+/// The value that an edit brings; none if it only takes away, or if what the client sent can't stand in
+/// a field.
+fn value(edit: &Edit, facts: &impl Facts) -> Option<HeaderValue> {
+    match edit {
+        Edit::Set(_, format) | Edit::Add(_, format) => HeaderValue::from_bytes(&format.fill(facts)).ok(),
+        Edit::Delete(_) => None,
+    }
+}
+
+/// Changes a field of a request so that no client can undo it: not by another spelling of its name, and
+/// not by naming it in `Connection`, which would have it taken out on the way.
+fn edit_request(head: &mut RequestHeader, edit: &Edit, value: Option<HeaderValue>) -> Result<()> {
+    let name = name(edit);
+    if !matches!(edit, Edit::Add(..)) {
+        let spellings = head.headers.keys().filter(|found| same_field(found.as_str(), name));
+        for spelling in spellings.cloned().collect::<Vec<_>>() {
+            head.remove_header(&spelling);
+        }
+    }
+    let Some(value) = value else { return Ok(()) };
+    keep(head, name)?;
+    if name.eq_ignore_ascii_case("host") {
+        let mut parts = head.uri.clone().into_parts();
+        if parts.authority.is_some() {
+            parts.authority = Authority::try_from(value.as_bytes()).ok();
+        }
+        // The target as it came may name another host.
+        head.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a rule's Host")?);
+    }
+    head.append_header(name.to_owned(), value)?;
+    Ok(())
+}
+
+/// Takes a name out of `Connection`.
+fn keep(head: &mut RequestHeader, name: &str) -> Result<()> {
+    let named = |line: &HeaderValue| options(line).any(|option| option.eq_ignore_ascii_case(name.as_bytes()));
+    if !head.headers.get_all(CONNECTION).iter().any(named) {
+        return Ok(());
+    }
+    let lines = head.headers.get_all(CONNECTION).iter().flat_map(options);
+    let others = lines.filter(|option| !option.eq_ignore_ascii_case(name.as_bytes()));
+    let others = others.collect::<Vec<_>>().join(&b", "[..]);
+    head.remove_header(&CONNECTION);
+    if let Ok(others) = HeaderValue::from_bytes(&others) {
+        head.insert_header(CONNECTION, others)?;
+    }
+    Ok(())
+}
+
+fn options(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Gives a request another path; its query stays, and the log tells the target as it came.
+pub(crate) fn set_path(head: &mut RequestHeader, request: &mut Request, path: &str) -> Result<()> {
+    let target = match head.uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    let mut parts = head.uri.clone().into_parts();
+    parts.path_and_query = Some(target.or_err(ErrorType::InvalidHTTPHeader, "a rule's path")?);
+    let uri = Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a rule's path")?;
+    request.target.get_or_insert_with(|| head.raw_path().into());
+    head.set_uri(uri);
+    Ok(())
+}
+
+/// The client of a request without a connection, of which there is none.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
