@@ -34,7 +34,11 @@ impl Head {
             match self.version {
                 // RFC 9112 §2.2: empty lines before a request line are skipped.
                 None if line.is_empty() => {}
-                None => self.version = Some(check_request_line(line)?),
+                None => {
+                    let (version, target) = check_request_line(line)?;
+                    self.version = Some(version);
+                    self.fields.authority = authority(target)?.map(Box::from);
+                }
                 Some(version) if line.is_empty() => {
                     self.fields.check(version)?;
                     return if self.line > MAX_HEAD { Err("head_too_large") } else { Ok(Some(self.line)) };
@@ -89,7 +93,7 @@ enum Version {
 }
 
 /// `METHOD SP target SP version`, each without anything that is not visible ASCII.
-fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
+fn check_request_line(line: &[u8]) -> Result<(Version, &[u8]), &'static str> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -101,9 +105,24 @@ fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
     }
     check_target(target)?;
     match version {
-        b"HTTP/1.1" => Ok(Version::Http11),
-        b"HTTP/1.0" => Ok(Version::Http10),
+        b"HTTP/1.1" => Ok((Version::Http11, target)),
+        b"HTTP/1.0" => Ok((Version::Http10, target)),
         _ => Err("bad_version"),
+    }
+}
+
+/// Whom a target in absolute form is for (RFC 9112 §3.2.2); `None` for the other forms.
+fn authority(target: &[u8]) -> Result<Option<&[u8]>, &'static str> {
+    let starts_with =
+        |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let Some(scheme) = [&b"http://"[..], b"https://"].into_iter().find(|scheme| starts_with(scheme)) else {
+        return Ok(None);
+    };
+    let rest = target.get(scheme.len()..).unwrap_or_default();
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    match rest.get(..end) {
+        Some(authority) if !authority.is_empty() && !authority.contains(&b'@') => Ok(Some(authority)),
+        _ => Err("bad_target"),
     }
 }
 
@@ -124,6 +143,8 @@ struct Fields {
     /// Whether a length is stated that is not 0.
     length: bool,
     cookie: bool,
+    /// From a target in absolute form: the server would go by it, a route by `Host`.
+    authority: Option<Box<[u8]>>,
 }
 
 impl Fields {
@@ -152,6 +173,9 @@ impl Fields {
             if value.iter().any(|byte| matches!(byte, b',' | b' ' | b'\t' | b'/' | b'@')) {
                 return Err("bad_host");
             }
+            if self.authority.as_ref().is_some_and(|authority| !authority.eq_ignore_ascii_case(value)) {
+                return Err("host_unlike_target");
+            }
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.lengths += 1;
             // 18 digits are less than 2^63, so that no two parties disagree on where they wrap.
@@ -171,7 +195,9 @@ impl Fields {
     fn check(&self, version: Version) -> Result<(), &'static str> {
         match self {
             Self { hosts: 2.., .. } => Err("several_hosts"),
-            Self { hosts: 0, .. } if version == Version::Http11 => Err("no_host"),
+            Self { hosts: 0, authority, .. } if version == Version::Http11 || authority.is_some() => {
+                Err("no_host")
+            }
             Self { lengths: 2.., .. } => Err("several_content_lengths"),
             Self { codings: 2.., .. } => Err("several_transfer_encodings"),
             Self { lengths: 1, codings: 1, .. } => Err("length_and_encoding"),
