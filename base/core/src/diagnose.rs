@@ -119,14 +119,20 @@ mod tests {
         let error = source.parse::<Config>().unwrap_err();
         assert_eq!((error.line, error.column), (2, 8));
         let text = error.to_string();
-        assert!(text.contains("gw.toml:2:8") && text.contains("expected u16") && text.contains("^^^"), "{text}");
+        assert!(
+            text.contains("gw.toml:2:8") && text.contains("expected u16") && text.contains("^^^"),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_unknown_key_is_named_with_its_neighbours() {
         let error = Source::new("gw.toml", "prot = 1\n").parse::<Config>().unwrap_err();
         assert_eq!((error.line, error.column), (1, 1));
-        assert!(error.message.contains("unknown field `prot`") && error.message.contains("`port`"), "{error}");
+        assert!(
+            error.message.contains("unknown field `prot`") && error.message.contains("`port`"),
+            "{error}"
+        );
     }
 
     #[test]
