@@ -23,13 +23,15 @@ const BUILD_TOOLS: [Tool; 2] = [
     Tool { program: "make", package: "make", purpose: "is what cmake builds with" },
 ];
 
-/// What the lab runs.
-const LAB_TOOLS: [Tool; 5] = [
+/// What the lab and the tests run.
+const LAB_TOOLS: [Tool; 7] = [
     Tool { program: "ip", package: "iproute2", purpose: "makes the lab's network namespaces and links" },
     Tool { program: "bird", package: "bird2", purpose: "is the lab's router" },
     Tool { program: "birdc", package: "bird2", purpose: "asks the lab's router for its routes" },
     Tool { program: "haproxy", package: "haproxy", purpose: "is what log lines are compared with" },
     Tool { program: "nft", package: "nftables", purpose: "cuts a node's link silently" },
+    Tool { program: "curl", package: "curl", purpose: "is a client of HTTP/1.1 and HTTP/2 in tests" },
+    Tool { program: "openssl", package: "openssl", purpose: "is a client of TLS in tests" },
 ];
 
 const INSTALL: &str = include_str!("install.sh");
