@@ -24,7 +24,7 @@ pub(crate) async fn run(
             changed = lifecycle.changed() => if changed.is_err() { return },
         }
         let now = gateway.clock.now();
-        let seen = verdict(&gateway, &attention.workers(&gateway, now), *lifecycle.borrow_and_update(), now);
+        let seen = verdict(&attention.workers(&gateway, now), *lifecycle.borrow_and_update(), now);
         publish.send_if_modified(|published| {
             let changed = *published != seen;
             if changed {
@@ -38,10 +38,10 @@ pub(crate) async fn run(
 
 /// The verdict at the start, before anything has been looked at.
 pub(crate) fn first(gateway: &Gateway) -> Verdict {
-    verdict(gateway, &gateway.turns(), State::Serving, gateway.clock.now())
+    verdict(&gateway.turns(), State::Serving, gateway.clock.now())
 }
 
-fn verdict(_gateway: &Gateway, workers: &[Time], state: State, now: Time) -> Verdict {
+fn verdict(workers: &[Time], state: State, now: Time) -> Verdict {
     let lifecycle = if state == State::Serving { Lifecycle::Serving } else { Lifecycle::Draining };
     // Listeners are bound, and a configuration is in force, before there is anyone to ask.
     verdict::gateway(
