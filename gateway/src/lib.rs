@@ -12,6 +12,7 @@ mod accept;
 mod access_log;
 mod account;
 mod admin;
+mod answer;
 pub mod certificates;
 mod guard;
 mod health;

@@ -1,20 +1,18 @@
 //! The data path, stage by stage, as pingora calls them.
 
 use crate::accept::h2;
-use crate::request::{Link, Refusal, Request};
+use crate::answer::Answer;
+use crate::request::{Link, Request};
 use crate::state::Gateway;
-use crate::{account, guard, pick, rules, tarpit};
+use crate::{account, guard, pick, rules};
 use async_trait::async_trait;
-use bytes::Bytes;
 use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::normalize;
-use gateway_core::record::Termination;
 use gateway_core::retry::{self, Progress};
 use gateway_core::rules::End;
 use gateway_core::scanners;
-use http::HeaderValue;
-use http::header::{CONTENT_TYPE, FORWARDED, LOCATION};
+use http::header::FORWARDED;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -29,22 +27,6 @@ use std::time::Duration;
 pub(crate) struct Edge {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) worker: usize,
-}
-
-/// An answer that the gateway gives itself.
-#[derive(Default)]
-struct Answer {
-    status: u16,
-    /// Why, if it is a refusal.
-    refused: Option<Refusal>,
-    retry_after: Option<u64>,
-    location: Option<HeaderValue>,
-    /// The rule whose page it is.
-    page: Option<usize>,
-    /// How long the client waits for it.
-    tarpit: Option<Duration>,
-    /// Whether the connection can't be trusted to be at the start of a next request.
-    close: bool,
 }
 
 #[async_trait]
@@ -277,86 +259,6 @@ impl Edge {
         Ok(())
     }
 
-    /// The answer that a rule's end gives.
-    fn ended(&self, session: &Session, request: &mut Request, place: usize, end: &End) -> Answer {
-        match end {
-            End::Deny { status, .. } => {
-                Answer { status: *status, refused: Some(Refusal::Rule(place)), ..Answer::default() }
-            }
-            End::Tarpit { status, timeout, .. } => Answer {
-                status: *status,
-                refused: Some(Refusal::Rule(place)),
-                tarpit: Some(*timeout),
-                close: true,
-                ..Answer::default()
-            },
-            End::Redirect { status, location } => {
-                request.termination = Termination::Local;
-                let location = HeaderValue::from_bytes(&rules::fill(session, request, location));
-                Answer { status: *status, location: location.ok(), ..Answer::default() }
-            }
-            End::Return { status, .. } => {
-                request.termination = Termination::Local;
-                Answer { status: *status, page: Some(place), ..Answer::default() }
-            }
-            End::Route(_) => Answer::of(500),
-        }
-    }
-
-    /// Keeps a client waiting that is in a tarpit. False if there is nobody left to answer.
-    async fn waits(&self, session: &mut Session, request: &mut Request, answer: &Answer) -> bool {
-        let (Some(timeout), Some(connection)) = (answer.tarpit, request.connection) else { return true };
-        let begun = self.gateway.clock.now();
-        let held = tarpit::hold(&self.gateway, session, connection.frontend, timeout).await;
-        let waits = held != tarpit::Held::ClientGone;
-        if held != tarpit::Held::Full {
-            request.tarpit = Some(self.gateway.clock.now() - begun);
-        }
-        if !waits {
-            session.set_keepalive(None);
-            self.refuse(request, answer);
-        }
-        waits
-    }
-
-    /// Says for log and metric that it is refused, if it is.
-    fn refuse(&self, request: &mut Request, answer: &Answer) {
-        if let Some(refusal) = answer.refused {
-            let in_tarpit = request.tarpit.is_some();
-            request.termination = if in_tarpit { Termination::Tarpit } else { Termination::Refused };
-            account::refused(request, refusal);
-        }
-    }
-
-    async fn answer(&self, session: &mut Session, request: &mut Request, answer: Answer) -> Result<()> {
-        self.refuse(request, &answer);
-        let mut head = ResponseHeader::build(answer.status, Some(3))?;
-        if let Some(seconds) = answer.retry_after {
-            head.insert_header("Retry-After", seconds)?;
-        }
-        if let Some(location) = answer.location {
-            head.insert_header(LOCATION, location)?;
-        }
-        let body = match answer.page.and_then(|place| rules::page(request, place)) {
-            Some((content_type, body)) => {
-                head.insert_header(CONTENT_TYPE, content_type)?;
-                Bytes::copy_from_slice(body.as_bytes())
-            }
-            None => {
-                head.insert_header(CONTENT_TYPE, "text/plain")?;
-                let reason = head.status.canonical_reason().unwrap_or("");
-                Bytes::from(format!("{} {reason}\n", answer.status))
-            }
-        };
-        head.set_content_length(body.len())?;
-        rules::change_answer(session, request, &mut head)?;
-        if answer.close || self.gateway.is_draining() || !session.is_body_empty() {
-            session.set_keepalive(None);
-        }
-        session.write_response_header(Box::new(head), false).await?;
-        session.write_response_body(Some(body), true).await
-    }
-
     /// A try has failed: says whether there shall be another, and remembers what the server did.
     fn failed(
         &self,
@@ -380,16 +282,6 @@ impl Edge {
         }
         error.set_retry(again);
         error
-    }
-}
-
-impl Answer {
-    fn of(status: u16) -> Self {
-        Self { status, close: status == 500, ..Self::default() }
-    }
-
-    fn refuse(status: u16, reason: &'static str) -> Self {
-        Self { status, refused: Some(Refusal::Word(reason)), close: status == 400, ..Self::default() }
     }
 }
 

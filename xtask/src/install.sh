@@ -15,7 +15,8 @@ fi
 enabled_before() { systemctl is-enabled --quiet "$1" 2>/dev/null; }
 disable_after=
 if command -v systemctl >/dev/null; then
-    for unit in bird.service haproxy.service; do
+    for unit in bird frr haproxy mariadb nginx postgresql rabbitmq-server redis-server; do
+        unit=$unit.service
         enabled_before "$unit" || disable_after="$disable_after $unit"
     done
 fi

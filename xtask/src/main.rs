@@ -98,7 +98,7 @@ fn demo(keep: bool, rest: &[String]) -> Result<ExitCode> {
              Run it as root, or with sudo; `cargo xtask demo --single` needs neither."
         );
     }
-    setup::everything(&privilege)?;
+    setup::for_the_lab(&privilege)?;
     build()?;
     let mut demo = privilege.command(&run::target_dir().join("debug/lab-demo"));
     demo.args(keep.then_some("--keep")).args(rest);

@@ -47,7 +47,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .chain(system)
         .map(|folder| folder.join(program))
-        .find(|file| is_executable(file))
+        .find(|file| if program.starts_with('/') { file.is_file() } else { is_executable(file) })
 }
 
 fn is_executable(file: &Path) -> bool {

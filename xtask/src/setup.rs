@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A program that is needed, the Debian package that has it, and what it is for.
+/// A program (or, by its whole path, a file) that is needed, the Debian package that has it, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Tool {
     program: &'static str,
@@ -23,15 +23,43 @@ const BUILD_TOOLS: [Tool; 2] = [
     Tool { program: "make", package: "make", purpose: "is what cmake builds with" },
 ];
 
-/// What the lab and the tests run.
-const LAB_TOOLS: [Tool; 7] = [
+/// What the lab runs.
+const LAB_TOOLS: [Tool; 5] = [
     Tool { program: "ip", package: "iproute2", purpose: "makes the lab's network namespaces and links" },
     Tool { program: "bird", package: "bird2", purpose: "is the lab's router" },
     Tool { program: "birdc", package: "bird2", purpose: "asks the lab's router for its routes" },
     Tool { program: "haproxy", package: "haproxy", purpose: "is what log lines are compared with" },
     Tool { program: "nft", package: "nftables", purpose: "cuts a node's link silently" },
-    Tool { program: "curl", package: "curl", purpose: "is a client of HTTP/1.1 and HTTP/2 in tests" },
-    Tool { program: "openssl", package: "openssl", purpose: "is a client of TLS in tests" },
+];
+
+/// The real programs that tests put before, behind and beside ours.
+const TEST_TOOLS: [Tool; 14] = [
+    Tool { program: "curl", package: "curl", purpose: "is a client of HTTP/1.1 and HTTP/2" },
+    Tool { program: "openssl", package: "openssl", purpose: "is a client of TLS" },
+    Tool { program: "h2load", package: "nghttp2-client", purpose: "is a client of HTTP/2 under load" },
+    Tool {
+        program: "nginx",
+        package: "nginx-light",
+        purpose: "is a server, and what speed is compared with",
+    },
+    Tool { program: "mariadbd", package: "mariadb-server", purpose: "is a database behind TCP mode" },
+    Tool { program: "mariadb", package: "mariadb-client", purpose: "is a client of that database" },
+    Tool { program: "psql", package: "postgresql", purpose: "is a database behind TCP mode, and its client" },
+    Tool { program: "redis-server", package: "redis-server", purpose: "is a server that is checked" },
+    Tool { program: "rabbitmq-server", package: "rabbitmq-server", purpose: "is a broker that is checked" },
+    Tool {
+        program: "/usr/lib/python3/dist-packages/grpc/__init__.py",
+        package: "python3-grpcio",
+        purpose: "is a client and a server of gRPC",
+    },
+    Tool {
+        program: "/usr/lib/python3/dist-packages/websockets/__init__.py",
+        package: "python3-websockets",
+        purpose: "is a client and a server of WebSocket",
+    },
+    Tool { program: "valgrind", package: "valgrind", purpose: "counts instructions of a request" },
+    Tool { program: "vtysh", package: "frr", purpose: "is a router beside BIRD" },
+    Tool { program: "exabgp", package: "exabgp", purpose: "is what the speaker replaces; its scripts go on" },
 ];
 
 const INSTALL: &str = include_str!("install.sh");
@@ -79,8 +107,17 @@ impl Privilege {
 }
 
 /// Everything that the lab and the build need. An error if something cannot be installed.
-pub(crate) fn everything(privilege: &Privilege) -> Result<()> {
-    let missing = missing(BUILD_TOOLS.iter().chain(&LAB_TOOLS));
+pub(crate) fn for_the_lab(privilege: &Privilege) -> Result<()> {
+    installed(privilege, BUILD_TOOLS.iter().chain(&LAB_TOOLS))
+}
+
+/// Everything that the tests need. An error if something cannot be installed.
+pub(crate) fn for_the_tests(privilege: &Privilege) -> Result<()> {
+    installed(privilege, BUILD_TOOLS.iter().chain(&LAB_TOOLS).chain(&TEST_TOOLS))
+}
+
+fn installed<'a>(privilege: &Privilege, tools: impl IntoIterator<Item = &'a Tool>) -> Result<()> {
+    let missing = missing(tools);
     if missing.is_empty() { Ok(()) } else { install(&missing, privilege) }
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn prepare() -> Result<LabAccess> {
             LabAccess::No(format!("{why}; and these programs are missing:{}", setup::list(missing)))
         }
         _ => {
-            setup::everything(&privilege)?;
+            setup::for_the_tests(&privilege)?;
             LabAccess::As(privilege)
         }
     };

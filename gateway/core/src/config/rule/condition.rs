@@ -1,7 +1,7 @@
 //! Conditions from what is written to what is meant.
 
 use super::{Context, Result, schema};
-use crate::config::{TableId, validate};
+use crate::config::{TableId, validate::values};
 use crate::route::HostPattern;
 use crate::rules::{Case, Comparison, Condition, Counter, Regex, Test, Text};
 use ipnet::IpNet;
@@ -135,7 +135,7 @@ fn case_text(context: &Context<'_>, place: Range<usize>, table: &TextTable, case
 fn count(context: &Context<'_>, written: &Spanned<Count>, counter: Counter) -> Result<Condition> {
     let count = written.get_ref();
     let names = context.tables.iter().map(|table| &table.name);
-    let table = validate::resolve(context.source, &count.table, "stick table", names)?;
+    let table = values::resolve(context.source, &count.table, "stick table", names)?;
     if counter == Counter::HttpReqRate && context.tables[table].period == Duration::ZERO {
         let help = "add a [[frontend.limit]] with http_req_rate and period on it";
         return Err(context.error(count.table.span(), "nothing counts a rate in this table", help));

@@ -9,7 +9,7 @@ mod tests;
 pub(super) use condition::condition;
 pub(super) use schema::Rule as Written;
 
-use super::{BackendId, Table, validate};
+use super::{BackendId, Table, validate::values};
 use crate::rules::{Condition, Edit, End, Format, Rewrite, Rule, Rules, same_field};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
@@ -33,7 +33,7 @@ impl Context<'_> {
     }
 
     fn backend(&self, wanted: &Spanned<String>) -> Result<BackendId> {
-        validate::resolve(self.source, wanted, "backend", self.backends.iter()).map(BackendId)
+        values::resolve(self.source, wanted, "backend", self.backends.iter()).map(BackendId)
     }
 }
 
@@ -130,7 +130,7 @@ fn reason<T>(
 ) -> Result<String> {
     let Some(reason) = reason else { return Ok(default.to_owned()) };
     let name = Spanned::new(written.span(), reason.clone());
-    validate::name(context.source, &name)?;
+    values::name(context.source, &name)?;
     Ok(reason.clone())
 }
 

@@ -1,6 +1,7 @@
 //! A `[[backend]]` and its servers: every name resolved, every value in range.
 
-use super::{Result, duration, in_range, name, resolve, unique};
+use super::Result;
+use super::values::{duration, in_range, name, resolve, unique};
 use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::{balance, eject};
 use base_core::diagnose::Source;

@@ -1,82 +1,20 @@
-//! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
+//! Frontends: where clients come in, what is asked of them, and where they are led.
 
-mod backend;
-
-use super::{
-    Admin, Alpn, Backend, BackendId, Bind, CertificateFiles, Config, Frontend, LogFormat, LogTarget, Table,
-    TableId, Tls, rule, schema,
+use super::Result;
+use super::values::{duration, in_range, name, path, resolve, unique};
+use crate::config::{
+    Alpn, Backend, BackendId, CertificateFiles, Frontend, Table, TableId, Tls, rule, schema,
 };
 use crate::limits::Limit;
 use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
-use base_core::diagnose::{Diagnostic, Source};
-use base_core::units::Span;
-use std::ops::RangeInclusive;
+use base_core::diagnose::Source;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
-type Result<T> = std::result::Result<T, Diagnostic>;
-
-pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
-    if let Some(node) = &file.node {
-        name(source, node)?;
-    }
-    if let Some(workers) = &file.workers {
-        in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
-    }
-    let mut tables = tables(source, &file.stick_table)?;
-    let backends = backend::all(source, file.backend, &tables)?;
-    let frontends = frontends(source, file.frontend, &backends, &mut tables)?;
-    let admin = admin(source, file.admin);
-    if frontends.is_empty() {
-        return Err(source
-            .at(0..0, "there is no frontend")
-            .help("add a [[frontend]] with a name and a bind"));
-    }
-    binds_are_distinct(&frontends, admin.bind.as_ref())?;
-    Ok(Config {
-        node: file.node.map(Spanned::into_inner),
-        workers: file.workers.map(Spanned::into_inner),
-        admin,
-        log: match file.log.to.as_str() {
-            "stdout" => LogTarget::Stdout,
-            "none" => LogTarget::None,
-            path => LogTarget::File(path.into()),
-        },
-        log_format: match file.log.format {
-            schema::LogFormat::HttpLog => LogFormat::HttpLog,
-            schema::LogFormat::Json => LogFormat::Json,
-        },
-        drain_timeout: file.drain.timeout.0,
-        tables,
-        frontends,
-        backends,
-    })
-}
-
-fn admin(source: &Source, admin: schema::Admin) -> Admin {
-    Admin { bind: admin.bind.map(|bind| self::bind(source, bind)), socket: admin.socket }
-}
-
-fn tables(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
-    let mut tables = Vec::<Table>::new();
-    for table in written {
-        name(source, &table.name)?;
-        unique(source, &table.name, "stick table", tables.iter().map(|table| &table.name))?;
-        in_range(source, &table.size, 1..=MAX_TABLE_SIZE, "size")?;
-        tables.push(Table {
-            name: table.name.get_ref().clone(),
-            size: *table.size.get_ref(),
-            expire: duration(source, &table.expire, "expire")?,
-            period: Duration::ZERO,
-        });
-    }
-    Ok(tables)
-}
-
-fn frontends(
+pub(super) fn all(
     source: &Source,
     written: Vec<schema::Frontend>,
     backends: &[Backend],
@@ -131,7 +69,12 @@ fn frontends(
             tarpit_max: *frontend.tarpit_max.get_ref(),
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
             name: frontend.name.into_inner(),
-            binds: frontend.bind.into_inner().into_iter().map(|bind| self::bind(source, bind)).collect(),
+            binds: frontend
+                .bind
+                .into_inner()
+                .into_iter()
+                .map(|address| super::bind(source, address))
+                .collect(),
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
             accept_proxy: frontend.accept_proxy,
@@ -236,27 +179,6 @@ fn limit(source: &Source, written: &Spanned<schema::Limit>, tables: &mut [Table]
     })
 }
 
-fn binds_are_distinct(frontends: &[Frontend], admin: Option<&Bind>) -> Result<()> {
-    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(admin).collect();
-    for (index, bind) in binds.iter().enumerate() {
-        if let Some(other) =
-            binds[..index].iter().find(|other| Config::binds_clash(other.address, bind.address))
-        {
-            let mut error = bind.origin.clone();
-            error.message = format!("{} is taken", bind.address);
-            return Err(
-                error.help(format!("line {} already listens on {}", other.origin.line, other.address))
-            );
-        }
-    }
-    Ok(())
-}
-
-fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
-    let address = *bind.get_ref();
-    Bind { address, origin: source.at(bind.span(), format!("can't listen on {address}")) }
-}
-
 fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
     let span = tls.span();
     let tls = tls.into_inner();
@@ -281,85 +203,6 @@ fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
     Ok(Tls { files, origin, key_origin, min_version: tls.ssl_min_ver })
 }
 
-fn path(source: &Source, path: &Spanned<String>) -> Result<()> {
-    if path.get_ref().starts_with('/') && path.get_ref().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(());
-    }
-    Err(source
-        .at(path.span(), format!("`{}` is not a path", path.get_ref()))
-        .help("expected one that begins with /"))
-}
-
-/// Names go into logs and metrics as they are.
-pub(super) fn name(source: &Source, name: &Spanned<String>) -> Result<()> {
-    let text = name.get_ref();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits) {
-        return Ok(());
-    }
-    let help = format!("expected 1 to {MAX_NAME} letters, digits, - _ . or :");
-    Err(source.at(name.span(), format!("`{text}` can't be a name")).help(help))
-}
-
-fn unique<'a>(
-    source: &Source,
-    name: &Spanned<String>,
-    kind: &str,
-    mut others: impl Iterator<Item = &'a String>,
-) -> Result<()> {
-    if others.any(|other| other == name.get_ref()) {
-        let message = format!("there is already a {kind} `{}`", name.get_ref());
-        return Err(source.at(name.span(), message).help("give it a name of its own"));
-    }
-    Ok(())
-}
-
-pub(super) fn resolve<'a>(
-    source: &Source,
-    wanted: &Spanned<String>,
-    kind: &str,
-    known: impl Iterator<Item = &'a String>,
-) -> Result<usize> {
-    let known: Vec<&String> = known.collect();
-    known.iter().position(|name| *name == wanted.get_ref()).ok_or_else(|| {
-        let error = source.at(wanted.span(), format!("there is no {kind} `{}`", wanted.get_ref()));
-        if known.is_empty() {
-            return error.help(format!("no {kind} is defined"));
-        }
-        let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-        error.help(format!("expected one of {}", names.join(", ")))
-    })
-}
-
-fn in_range<T: PartialOrd + std::fmt::Display>(
-    source: &Source,
-    value: &Spanned<T>,
-    range: RangeInclusive<T>,
-    what: &str,
-) -> Result<()> {
-    if range.contains(value.get_ref()) {
-        return Ok(());
-    }
-    let message = format!("{} is out of range for {what}", value.get_ref());
-    Err(source.at(value.span(), message).help(format!("expected {} to {}", range.start(), range.end())))
-}
-
-fn duration(source: &Source, span: &Spanned<Span>, what: &str) -> Result<Duration> {
-    let value = span.get_ref().0;
-    if (MIN_DURATION..=MAX_DURATION).contains(&value) {
-        return Ok(value);
-    }
-    let message = format!("{value:?} is out of range for {what}");
-    Err(source.at(span.span(), message).help("expected 1ms to 7d"))
-}
-
-/// Longest name, in bytes: what still fits a line of `headgatectl status`.
-const MAX_NAME: usize = 64;
-const MIN_WORKERS: usize = 1;
-/// More threads than any machine that this was measured on.
-const MAX_WORKERS: usize = 256;
-/// Entries of a stick table: about 2 GiB.
-const MAX_TABLE_SIZE: usize = 16_000_000;
 /// Above that a connection is no longer one client's.
 const MAX_STREAMS: u32 = 1000;
 /// Limits of a frontend: a request remembers in one word which of them it holds.
@@ -368,6 +211,3 @@ const MAX_LIMITS: usize = 64;
 const MAX_TARPITS: u32 = 1_000_000;
 /// Requests, or requests in a period.
 const MAX_LIMIT: u32 = 1_000_000_000;
-const MIN_DURATION: Duration = Duration::from_millis(1);
-/// Rates are kept in milliseconds of 32 bits, which wrap after 49 days.
-const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);

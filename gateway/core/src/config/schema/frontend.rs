@@ -1,0 +1,131 @@
+//! A `[[frontend]]` as it is written.
+
+use super::unwritten;
+use crate::config::{Alpn, SslMinVer, rule};
+use base_core::units::Span;
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Frontend {
+    pub(in crate::config) name: Spanned<String>,
+    pub(in crate::config) bind: Spanned<Vec<Spanned<SocketAddr>>>,
+    pub(in crate::config) tls: Option<Spanned<Tls>>,
+    pub(in crate::config) monitor_uri: Option<Spanned<String>>,
+    pub(in crate::config) default_backend: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(in crate::config) trusted_proxies: Vec<IpNet>,
+    #[serde(default)]
+    pub(in crate::config) accept_proxy: Vec<IpNet>,
+    #[serde(default = "default_keep_alive_timeout")]
+    pub(in crate::config) keep_alive_timeout: Spanned<Span>,
+    #[serde(default = "default_handshake_timeout")]
+    pub(in crate::config) handshake_timeout: Spanned<Span>,
+    #[serde(default = "default_http_request_timeout")]
+    pub(in crate::config) http_request_timeout: Spanned<Span>,
+    #[serde(default = "default_client_timeout")]
+    pub(in crate::config) client_timeout: Spanned<Span>,
+    pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
+    pub(in crate::config) h2c: Option<Spanned<bool>>,
+    #[serde(default = "default_h2_max_concurrent_streams")]
+    pub(in crate::config) h2_max_concurrent_streams: Spanned<u32>,
+    #[serde(default)]
+    pub(in crate::config) limit: Vec<Spanned<Limit>>,
+    #[serde(default)]
+    pub(in crate::config) normalize_path: NormalizePath,
+    #[serde(default)]
+    pub(in crate::config) block_scanners: BlockScanners,
+    #[serde(default)]
+    pub(in crate::config) rule: Vec<Spanned<rule::Written>>,
+    #[serde(default = "default_tarpit_max")]
+    pub(in crate::config) tarpit_max: Spanned<u32>,
+    #[serde(default)]
+    pub(in crate::config) route: Vec<Spanned<Route>>,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum NormalizePath {
+    #[default]
+    Off,
+    Decode,
+    Reject,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum BlockScanners {
+    #[default]
+    Off,
+    Count,
+    Deny,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Tls {
+    pub(in crate::config) cert: Option<Spanned<PathBuf>>,
+    pub(in crate::config) key: Option<Spanned<PathBuf>>,
+    pub(in crate::config) crt: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(in crate::config) ssl_min_ver: SslMinVer,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Limit {
+    pub(in crate::config) table: Spanned<String>,
+    pub(in crate::config) conn_cur: Option<Spanned<u32>>,
+    pub(in crate::config) http_req_rate: Option<Spanned<u32>>,
+    pub(in crate::config) period: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Route {
+    pub(in crate::config) host: Option<Spanned<String>>,
+    pub(in crate::config) path: Option<Spanned<String>>,
+    pub(in crate::config) backend: Spanned<String>,
+}
+
+fn default_keep_alive_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_KEEP_ALIVE_TIMEOUT)
+}
+
+fn default_handshake_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_HANDSHAKE_TIMEOUT)
+}
+
+fn default_http_request_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_HTTP_REQUEST_TIMEOUT)
+}
+
+fn default_client_timeout() -> Spanned<Span> {
+    unwritten(DEFAULT_CLIENT_TIMEOUT)
+}
+
+fn default_h2_max_concurrent_streams() -> Spanned<u32> {
+    unwritten(DEFAULT_H2_MAX_CONCURRENT_STREAMS)
+}
+
+fn default_tarpit_max() -> Spanned<u32> {
+    unwritten(DEFAULT_TARPIT_MAX)
+}
+
+/// What the common client libraries use or exceed; an idle connection is cheap.
+const DEFAULT_KEEP_ALIVE_TIMEOUT: Span = Span::secs(60);
+/// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only
+/// holds a connection.
+const DEFAULT_HANDSHAKE_TIMEOUT: Span = Span::secs(5);
+/// A head is a few packets; this leaves room for some of them to be lost, and for no slowloris.
+const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
+/// As long as a server may be silent.
+const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
+/// HAProxy's default, and the least that RFC 9113 §6.5.2 recommends.
+const DEFAULT_H2_MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Connections that wait cost little, but each holds a descriptor.
+const DEFAULT_TARPIT_MAX: u32 = 1000;

@@ -1,0 +1,109 @@
+//! What is written in the file, before any name in it means anything.
+
+mod backend;
+mod frontend;
+
+pub(super) use backend::{Backend, Balance, Eject, Server};
+pub(super) use frontend::{BlockScanners, Frontend, Limit, NormalizePath, Route, Tls};
+
+use base_core::units::Span;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) node: Option<Spanned<String>>,
+    pub(super) workers: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) log: Log,
+    #[serde(default)]
+    pub(super) drain: Drain,
+    #[serde(default)]
+    pub(super) stick_table: Vec<Table>,
+    #[serde(default)]
+    pub(super) frontend: Vec<Frontend>,
+    #[serde(default)]
+    pub(super) backend: Vec<Backend>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) bind: Option<Spanned<SocketAddr>>,
+    pub(super) socket: PathBuf,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { bind: None, socket: DEFAULT_SOCKET.into() }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) to: String,
+    pub(super) format: LogFormat,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    #[default]
+    HttpLog,
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { to: "stdout".to_owned(), format: LogFormat::default() }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drain {
+    pub(super) timeout: Span,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout: DEFAULT_DRAIN_TIMEOUT }
+    }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    pub(super) name: Spanned<String>,
+    #[serde(default = "default_table_size")]
+    pub(super) size: Spanned<usize>,
+    #[serde(default = "default_table_expire")]
+    pub(super) expire: Spanned<Span>,
+}
+
+fn unwritten<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn default_table_size() -> Spanned<usize> {
+    unwritten(DEFAULT_TABLE_SIZE)
+}
+
+fn default_table_expire() -> Spanned<Span> {
+    unwritten(DEFAULT_TABLE_EXPIRE)
+}
+
+/// Where `headgatectl` looks, too.
+const DEFAULT_SOCKET: &str = "/run/headgate/gateway.sock";
+/// As long as service managers wait by habit before they kill, with room to spare.
+const DEFAULT_DRAIN_TIMEOUT: Span = Span::secs(30);
+/// 100,000 clients fit well within 32 MiB.
+const DEFAULT_TABLE_SIZE: usize = 100_000;
+/// Longer than any usual rate period, short enough to forget who left.
+const DEFAULT_TABLE_EXPIRE: Span = Span::secs(300);

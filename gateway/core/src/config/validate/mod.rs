@@ -1,0 +1,97 @@
+//! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
+
+mod backend;
+mod frontend;
+pub(super) mod values;
+
+use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};
+use base_core::diagnose::{Diagnostic, Source};
+use std::time::Duration;
+use toml::Spanned;
+use values::{duration, in_range, name, unique};
+
+type Result<T> = std::result::Result<T, Diagnostic>;
+
+pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
+    if let Some(node) = &file.node {
+        name(source, node)?;
+    }
+    if let Some(workers) = &file.workers {
+        in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
+    }
+    let mut tables = tables(source, &file.stick_table)?;
+    let backends = backend::all(source, file.backend, &tables)?;
+    let frontends = frontend::all(source, file.frontend, &backends, &mut tables)?;
+    let admin = admin(source, file.admin);
+    if frontends.is_empty() {
+        return Err(source
+            .at(0..0, "there is no frontend")
+            .help("add a [[frontend]] with a name and a bind"));
+    }
+    binds_are_distinct(&frontends, admin.bind.as_ref())?;
+    Ok(Config {
+        node: file.node.map(Spanned::into_inner),
+        workers: file.workers.map(Spanned::into_inner),
+        admin,
+        log: match file.log.to.as_str() {
+            "stdout" => LogTarget::Stdout,
+            "none" => LogTarget::None,
+            path => LogTarget::File(path.into()),
+        },
+        log_format: match file.log.format {
+            schema::LogFormat::HttpLog => LogFormat::HttpLog,
+            schema::LogFormat::Json => LogFormat::Json,
+        },
+        drain_timeout: file.drain.timeout.0,
+        tables,
+        frontends,
+        backends,
+    })
+}
+
+fn admin(source: &Source, admin: schema::Admin) -> Admin {
+    Admin { bind: admin.bind.map(|bind| self::bind(source, bind)), socket: admin.socket }
+}
+
+fn tables(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
+    let mut tables = Vec::<Table>::new();
+    for table in written {
+        name(source, &table.name)?;
+        unique(source, &table.name, "stick table", tables.iter().map(|table| &table.name))?;
+        in_range(source, &table.size, 1..=MAX_TABLE_SIZE, "size")?;
+        tables.push(Table {
+            name: table.name.get_ref().clone(),
+            size: *table.size.get_ref(),
+            expire: duration(source, &table.expire, "expire")?,
+            period: Duration::ZERO,
+        });
+    }
+    Ok(tables)
+}
+
+fn binds_are_distinct(frontends: &[Frontend], admin: Option<&Bind>) -> Result<()> {
+    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(admin).collect();
+    for (index, bind) in binds.iter().enumerate() {
+        if let Some(other) =
+            binds[..index].iter().find(|other| Config::binds_clash(other.address, bind.address))
+        {
+            let mut error = bind.origin.clone();
+            error.message = format!("{} is taken", bind.address);
+            return Err(
+                error.help(format!("line {} already listens on {}", other.origin.line, other.address))
+            );
+        }
+    }
+    Ok(())
+}
+
+fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
+    let address = *bind.get_ref();
+    Bind { address, origin: source.at(bind.span(), format!("can't listen on {address}")) }
+}
+
+const MIN_WORKERS: usize = 1;
+/// More threads than any machine that this was measured on.
+const MAX_WORKERS: usize = 256;
+/// Entries of a stick table: about 2 GiB.
+const MAX_TABLE_SIZE: usize = 16_000_000;
