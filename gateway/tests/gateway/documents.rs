@@ -36,9 +36,7 @@ impl Example {
             }
         }
         whole += &self.text;
-        if self.text.contains("[backend") && !self.text.contains("server") {
-            whole += SERVER;
-        }
+        whole = with_servers(&whole);
         for (name, part) in REFERRED_TO {
             if !self.text.contains(&format!("name = \"{name}\"")) {
                 whole += part;
@@ -87,6 +85,20 @@ pub(crate) fn check(examples: &[Example]) {
     assert!(wrong.is_empty(), "examples that do not load:\n{}", wrong.join("\n"));
 }
 
+/// With a server in each backend that shows none.
+fn with_servers(text: &str) -> String {
+    let mut parts = text.split("[[backend]]\n");
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |whole, part| {
+        let server = if ["\nserver = ", "[backend.server"].iter().any(|server| part.contains(server)) {
+            ""
+        } else {
+            SERVER
+        };
+        format!("{whole}[[backend]]\n{part}{server}")
+    })
+}
+
 /// A folder with every file that examples name below `/etc/headgate`.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -110,7 +122,6 @@ const PARENTS: [(&str, &[&str], &str); 2] = [
 const FRONTEND: &str =
     "[[frontend]]\nname = \"of_the_example\"\nbind = [\"127.0.0.1:1\"]\ndefault_backend = \"compute\"\n";
 
-/// Of a backend that shows none.
 const SERVER: &str = "[[backend.server]]\nname = \"s1\"\naddress = \"192.0.2.1:80\"\n";
 
 /// What examples refer to.
