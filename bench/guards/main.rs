@@ -6,6 +6,7 @@ use gateway_core::balance::{Algorithm, Balancer, Candidate};
 use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit, Verdict};
+use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::{Case, Condition, Counter, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
@@ -102,6 +103,9 @@ impl Facts for Path {
     }
     fn counter(&self, _: TableId, _: Counter) -> u32 {
         0
+    }
+    fn lookup<R>(&self, _: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        matches!(wanted, Wanted::Text(b"text/html")).then(|| then(b"found"))
     }
 }
 

@@ -5,7 +5,9 @@ use divan::{Bencher, black_box};
 use gateway_core::balance::{Algorithm, Balancer, Candidate};
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit};
+use gateway_core::lists::{Kind, List, Matching, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
+use gateway_core::rules::Case;
 use gateway_core::strict;
 use gateway_core::table::{Key, StickTable};
 use std::hash::RandomState;
@@ -72,4 +74,33 @@ fn route_by_the_last_rule(bencher: Bencher<'_, '_>, rules: usize) {
     let routes = Routes::new((0..rules).map(rule).collect(), None);
     let host = format!("service-{}.infra.example:80", rules - 1);
     bencher.bench(|| routes.find(black_box(&host), "/v2.1/servers"));
+}
+
+/// A list of so many lines, each a number of its own in the place of `N`.
+fn list(matching: Matching, line: &str, lines: u32) -> List {
+    let file: String = (0..lines).map(|number| line.replace('N', &number.to_string()) + "\n").collect();
+    List::read(Kind { values: false, matching, case: Case::Matters }, &file).expect("a list")
+}
+
+#[divan::bench(args = [100, 100_000])]
+fn find_a_text_in_a_list(bencher: Bencher<'_, '_>, lines: u32) {
+    let list = list(Matching::Str, "service-N.infra.example", lines);
+    let host = format!("service-{}.infra.example", lines / 3);
+    bencher.bench(|| list.find(Wanted::Text(black_box(host.as_bytes()))).is_some());
+}
+
+#[divan::bench(args = [100, 100_000])]
+fn find_a_domain_in_a_list(bencher: Bencher<'_, '_>, lines: u32) {
+    let list = list(Matching::Dom, "service-N.infra.example", lines);
+    let host = format!("api.service-{}.infra.example", lines / 3);
+    bencher.bench(|| list.find(Wanted::Text(black_box(host.as_bytes()))).is_some());
+}
+
+#[divan::bench(args = [100, 100_000])]
+fn find_an_address_in_a_list(bencher: Bencher<'_, '_>, lines: u32) {
+    let networks: String = (0..lines).map(|number| format!("{}/32\n", client(number * 7))).collect();
+    let kind = Kind { values: false, matching: Matching::Ip, case: Case::Matters };
+    let list = List::read(kind, &networks).expect("a list");
+    let address = client(lines / 3 * 7);
+    bencher.bench(|| list.find(Wanted::Address(black_box(address))).is_some());
 }

@@ -16,6 +16,7 @@ mod answer;
 pub mod certificates;
 mod guard;
 mod health;
+pub mod lists;
 pub mod load;
 mod metrics;
 mod pick;

@@ -1,6 +1,7 @@
 //! From a file to all that a start needs: a valid configuration and the certificates that it names.
 
 use crate::certificates::Certificates;
+use crate::lists::LiveList;
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
 use gateway_core::config::{Alpn, SslMinVer, Tls};
@@ -17,6 +18,8 @@ pub struct Loaded {
     pub config: Config,
     /// For each frontend its TLS side, if it has one.
     pub tls: Vec<Option<TlsSide>>,
+    /// Its lists and maps, in their order.
+    pub lists: Vec<LiveList>,
 }
 
 /// TLS of one frontend.
@@ -78,7 +81,8 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
         .iter()
         .map(|frontend| frontend.tls.as_ref().map(|tls| tls_side(tls, &frontend.alpn)).transpose());
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
-    Ok(Loaded { config, tls })
+    let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
+    Ok(Loaded { config, tls, lists })
 }
 
 /// TLS with rustls' own choice of ciphers.

@@ -135,6 +135,7 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         evicted.with_label_values(&[&config.name]).inc_by(table.evicted());
         refused.with_label_values(&[&config.name]).inc_by(table.refused());
     }
+    lists(gateway, &now);
     let dropped = opts(names::LOG_DROPPED_TOTAL, "Access log lines dropped");
     register(&now, IntCounter::with_opts(dropped)).inc_by(gateway.access_log.dropped());
 
@@ -145,6 +146,18 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         tracing::error!(%error, "metrics can't be encoded");
     }
     text
+}
+
+fn lists(gateway: &Gateway, registry: &Registry) {
+    let lines = gauge(registry, names::LIST_ENTRIES, "Lines of the list or map in use", &["list"]);
+    let broken = gauge(registry, names::LIST_BROKEN, "1 while its file can't be used", &["list"]);
+    let reloads = opts(names::LIST_RELOADS_TOTAL, "Times its file was read again");
+    let reloads = register(registry, IntCounterVec::new(reloads, &["list"]));
+    for (file, list) in gateway.config.lists.iter().zip(&gateway.lists) {
+        lines.with_label_values(&[&file.name]).set(signed(list.lines()));
+        broken.with_label_values(&[&file.name]).set(i64::from(list.is_broken()));
+        reloads.with_label_values(&[&file.name]).inc_by(list.reloads());
+    }
 }
 
 fn servers(gateway: &Gateway, registry: &Registry) {

@@ -3,6 +3,7 @@
 use crate::accept::h2;
 use crate::answer::Answer;
 use crate::request::{Link, Request};
+use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::{account, guard, pick, rules};
 use async_trait::async_trait;
@@ -10,7 +11,6 @@ use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::normalize;
 use gateway_core::retry::{self, Progress};
-use gateway_core::rules::End;
 use gateway_core::scanners;
 use http::header::FORWARDED;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -246,11 +246,11 @@ impl Edge {
         if !frontend.rules.is_empty() {
             match rules::apply(session, request, frontend).map_err(|_| Answer::of(500))? {
                 None => {}
-                Some((_, End::Route(backend))) => {
-                    request.backend = Some(*backend);
+                Some(Ended::Backend(backend)) => {
+                    request.backend = Some(backend);
                     return Ok(());
                 }
-                Some((place, end)) => return Err(self.ended(session, request, place, end)),
+                Some(Ended::Answer(place, end)) => return Err(self.ended(session, request, place, end)),
             }
         }
         let head = session.req_header();

@@ -2,7 +2,8 @@
 
 use crate::request::Request;
 use crate::state::Gateway;
-use gateway_core::config::TableId;
+use gateway_core::config::{BackendId, TableId};
+use gateway_core::lists::{ListId, Wanted};
 use gateway_core::rules::{Counter, Edit, End, Facts, Format, same_field};
 use gateway_core::table::Key;
 use http::header::{CONNECTION, HOST};
@@ -14,12 +15,20 @@ use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Goes through the rules: makes their changes, and returns the place and end of the first that has one.
+/// How the rules ended.
+pub(crate) enum Ended<'a> {
+    /// It goes to this backend.
+    Backend(BackendId),
+    /// The rule at this place says how it is answered.
+    Answer(usize, &'a End),
+}
+
+/// Goes through the rules: makes their changes, and returns how the first that has an end ends them.
 pub(crate) fn apply<'a>(
     session: &mut Session,
     request: &mut Request,
     frontend: &'a gateway_core::config::Frontend,
-) -> Result<Option<(usize, &'a End)>> {
+) -> Result<Option<Ended<'a>>> {
     let mut from = 0;
     while let Some((place, rule)) = frontend.rules.next(from, &facts(session, request, frontend)) {
         from = place + 1;
@@ -36,8 +45,17 @@ pub(crate) fn apply<'a>(
         if !rule.response.is_empty() {
             request.response_rules.push(place);
         }
-        if let Some(end) = &rule.end {
-            return Ok(Some((place, end)));
+        match &rule.end {
+            None => {}
+            Some(End::RouteByName(name, backends)) => {
+                let name = name.fill(&facts(session, request, frontend));
+                let backend = std::str::from_utf8(&name).ok().and_then(|name| backends.get(name));
+                if let Some(backend) = backend {
+                    return Ok(Some(Ended::Backend(*backend)));
+                }
+            }
+            Some(End::Route(backend)) => return Ok(Some(Ended::Backend(*backend))),
+            Some(end) => return Ok(Some(Ended::Answer(place, end))),
         }
     }
     Ok(None)
@@ -146,6 +164,10 @@ impl Facts for Asked<'_> {
             Counter::HttpReqRate => entry.http_req_rate.read(now, period),
         };
         self.gateway.tables[table.0].peek(Key::from(self.source), now, read).unwrap_or(0)
+    }
+
+    fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.gateway.lists[list.0].find(wanted, then)
     }
 }
 

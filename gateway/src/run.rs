@@ -61,6 +61,7 @@ async fn control_thread(
     let threads = threads.collect::<Result<Vec<_>, _>>()?;
     upstream::start_checks(&gateway);
     tokio::spawn(renew_certificates(Arc::clone(&gateway)));
+    tokio::spawn(renew_lists(Arc::clone(&gateway)));
 
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let (publish_state, state) = watch::channel(State::Serving);
@@ -155,6 +156,22 @@ async fn renew_certificates(gateway: Arc<Gateway>) {
         });
         if let Err(error) = renewed.await {
             tracing::error!(%error, "certificates can't be renewed");
+        }
+    }
+}
+
+/// Looks for changed lists and maps, likewise.
+async fn renew_lists(gateway: Arc<Gateway>) {
+    let mut look = tokio::time::interval(CERTIFICATES_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !gateway.lists.is_empty() {
+        look.tick().await;
+        let gateway = Arc::clone(&gateway);
+        let renewed = tokio::task::spawn_blocking(move || {
+            gateway.lists.iter().zip(&gateway.config.lists).for_each(|(list, file)| list.renew(file));
+        });
+        if let Err(error) = renewed.await {
+            tracing::error!(%error, "lists can't be read again");
         }
     }
 }

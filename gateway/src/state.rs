@@ -3,6 +3,7 @@
 
 use crate::access_log::AccessLog;
 use crate::certificates::Certificates;
+use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
 use crate::upstream::Backend;
@@ -19,6 +20,8 @@ pub(crate) struct Gateway {
     pub(crate) config: Config,
     /// Those of each frontend that speaks TLS.
     pub(crate) certificates: Vec<Option<Arc<Certificates>>>,
+    /// In the order of `config.lists`.
+    pub(crate) lists: Vec<LiveList>,
     pub(crate) node: String,
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
@@ -53,7 +56,7 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls } = loaded;
+        let Loaded { config, tls, lists } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             StickTable::new(table.size, table.expire, RandomState::new())
@@ -62,6 +65,7 @@ impl Gateway {
         Self {
             tables: config.tables.iter().map(table).collect(),
             backends: config.backends.iter().map(Backend::new).collect(),
+            lists,
             node,
             clock,
             metrics,

@@ -16,6 +16,7 @@ pub mod drain;
 pub mod eject;
 pub mod failure;
 pub mod limits;
+pub mod lists;
 pub mod names;
 pub mod normalize;
 pub mod proxy_protocol;

@@ -50,5 +50,11 @@ pub const TABLE_ENTRIES: &str = "headgate_table_entries";
 pub const TABLE_EVICTED_TOTAL: &str = "headgate_table_evicted_total";
 /// `headgate_table_refused_total{table}`: entries not made, as all were busy.
 pub const TABLE_REFUSED_TOTAL: &str = "headgate_table_refused_total";
+/// `headgate_list_entries{list}`: lines of the list or map in use.
+pub const LIST_ENTRIES: &str = "headgate_list_entries";
+/// `headgate_list_broken{list}`: 1 while its file has changed to something that can't be used.
+pub const LIST_BROKEN: &str = "headgate_list_broken";
+/// `headgate_list_reloads_total{list}`: times its file was read again.
+pub const LIST_RELOADS_TOTAL: &str = "headgate_list_reloads_total";
 /// `headgate_log_dropped_total`: access log lines dropped, as the log was too slow.
 pub const LOG_DROPPED_TOTAL: &str = "headgate_log_dropped_total";

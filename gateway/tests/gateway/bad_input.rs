@@ -130,3 +130,17 @@ fn a_key_of_another_certificate_is_refused() {
     );
     refused("a.toml", &config, &["a.toml:4:16", "certificate and key"]);
 }
+
+#[test]
+fn a_list_that_does_not_load_is_shown_with_its_line() {
+    let list = |file: &str| {
+        format!("[[acl]]\nname = \"nets\"\nfile = \"{file}\"\nmatch = \"ip\"\n{GOOD}")
+            .replace("FRONT", "127.0.0.1:8080")
+    };
+    refused("a.toml", &list("FOLDER/none"), &["a.toml:3:8", "this file can't be used", "none: No such file"]);
+    refused(
+        "a.toml",
+        &list("FOLDER/a.toml"),
+        &["a.toml:3:8", "a.toml: line 1: `[[acl]]` is neither an address"],
+    );
+}

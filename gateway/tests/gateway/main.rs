@@ -9,6 +9,7 @@ mod drain;
 mod eject;
 mod h2;
 mod harness;
+mod lists;
 mod log;
 mod proxy_protocol;
 mod queue;

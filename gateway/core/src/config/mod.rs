@@ -9,7 +9,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use crate::{balance, eject, limits, normalize, route, rules, scanners};
+use crate::{balance, eject, limits, lists, normalize, route, rules, scanners};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -43,6 +43,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Stick tables.
     pub tables: Vec<Table>,
+    /// Lists and maps in files.
+    pub lists: Vec<lists::ListFile>,
     /// Listeners and their rules.
     pub frontends: Vec<Frontend>,
     /// Sets of servers.

@@ -2,6 +2,7 @@
 
 use super::text::Text;
 use crate::config::TableId;
+use crate::lists::{ListId, Wanted};
 use crate::route::HostPattern;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -24,6 +25,8 @@ pub trait Facts {
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
     /// What a stick table has counted of the client.
     fn counter(&self, table: TableId, counter: Counter) -> u32;
+    /// Looks something up in a list or map, and hands what stands behind it to `then`.
+    fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R>;
 }
 
 /// What a request must be like.
@@ -37,6 +40,8 @@ pub enum Condition {
     Not(Box<Self>),
     /// The client is in one of these networks.
     Source(Vec<IpNet>),
+    /// The client is in this list.
+    SourceListed(ListId),
     /// It has one of these methods.
     Method(Vec<String>),
     /// It is for one of these hosts.
@@ -97,6 +102,9 @@ impl Condition {
                 let source = facts.source();
                 networks.iter().any(|network| network.contains(&source))
             }
+            Self::SourceListed(list) => {
+                facts.lookup(*list, Wanted::Address(facts.source()), |_| ()).is_some()
+            }
             Self::Method(methods) => methods.iter().any(|method| method == facts.method()),
             Self::Host(patterns) => {
                 let host = crate::route::without_port(facts.host());
@@ -104,12 +112,12 @@ impl Condition {
             }
             Self::HostText(text) => {
                 let host = crate::route::without_port(facts.host());
-                text.fits([host.as_bytes()].into_iter())
+                text.fits(facts, [host.as_bytes()].into_iter())
             }
-            Self::Path(text) => text.fits([facts.path().as_bytes()].into_iter()),
-            Self::Header(name, text) => text.fits(facts.header(name).map(<[u8]>::trim_ascii)),
-            Self::Query(name, text) => text.fits(parameters(facts.query(), name)),
-            Self::Cookie(name, text) => text.fits(cookies(facts, name)),
+            Self::Path(text) => text.fits(facts, [facts.path().as_bytes()].into_iter()),
+            Self::Header(name, text) => text.fits(facts, facts.header(name).map(<[u8]>::trim_ascii)),
+            Self::Query(name, text) => text.fits(facts, parameters(facts.query(), name)),
+            Self::Cookie(name, text) => text.fits(facts, cookies(facts, name)),
             Self::Tls(tls) => facts.tls() == *tls,
             Self::Counter(table, counter, comparison, value) => {
                 comparison.holds(facts.counter(*table, *counter), *value)

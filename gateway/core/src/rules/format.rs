@@ -2,6 +2,8 @@
 //! percent sign (HAProxy manual, "Custom log format").
 
 use super::condition::{Facts, cookies, parameters};
+use crate::lists::{ListId, Wanted};
+use crate::route::without_port;
 use std::io::Write;
 
 /// A text with parts of the request in it.
@@ -20,11 +22,28 @@ enum Piece {
     Header(String),
     Cookie(String),
     Parameter(String),
+    Converted(Box<Self>, Converter),
+}
+
+/// What is made of a part of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Converter {
+    Lower,
+    Upper,
+    /// A host without its port.
+    HostOnly,
+    /// What a map has for it, or else this text.
+    Map(ListId, String),
 }
 
 impl Format {
-    /// Reads a format; the error says what is wrong with it.
+    /// Reads a format without maps; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, &|_| None)
+    }
+
+    /// Reads a format; `maps` knows the maps that it may name.
+    pub fn parse_with(text: &str, maps: &dyn Fn(&str) -> Option<ListId>) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
@@ -42,9 +61,7 @@ impl Format {
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::parse(expression).ok_or_else(|| {
-                format!("`%[{expression}]` is not known; expected one of {}", EXPRESSIONS.join(", "))
-            })?);
+            pieces.push(Piece::parse_all(expression, maps)?);
             rest = after;
         }
         literal.push_str(rest);
@@ -64,35 +81,61 @@ impl Format {
     pub fn fill(&self, facts: &impl Facts) -> Vec<u8> {
         let mut out = Vec::new();
         for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Source => {
-                    // Writing to memory can't fail.
-                    let _ = write!(out, "{}", facts.source());
-                }
-                Piece::Tls => out.push(if facts.tls() { b'1' } else { b'0' }),
-                Piece::Method => out.extend_from_slice(facts.method().as_bytes()),
-                Piece::Path => out.extend_from_slice(facts.path().as_bytes()),
-                Piece::Query => out.extend_from_slice(facts.query().as_bytes()),
-                Piece::PathAndQuery => {
-                    out.extend_from_slice(facts.path().as_bytes());
-                    if !facts.query().is_empty() {
-                        out.push(b'?');
-                        out.extend_from_slice(facts.query().as_bytes());
-                    }
-                }
-                Piece::Header(name) => out.extend_from_slice(facts.header(name).last().unwrap_or_default()),
-                Piece::Cookie(name) => out.extend_from_slice(cookies(facts, name).next().unwrap_or_default()),
-                Piece::Parameter(name) => {
-                    out.extend_from_slice(parameters(facts.query(), name).next().unwrap_or_default());
-                }
-            }
+            piece.append(facts, &mut out);
         }
         out
+    }
+
+    /// Whether it is the same for every request.
+    pub fn is_plain(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
     }
 }
 
 impl Piece {
+    fn append(&self, facts: &impl Facts, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Source => {
+                // Writing to memory can't fail.
+                let _ = write!(out, "{}", facts.source());
+            }
+            Self::Tls => out.push(if facts.tls() { b'1' } else { b'0' }),
+            Self::Method => out.extend_from_slice(facts.method().as_bytes()),
+            Self::Path => out.extend_from_slice(facts.path().as_bytes()),
+            Self::Query => out.extend_from_slice(facts.query().as_bytes()),
+            Self::PathAndQuery => {
+                out.extend_from_slice(facts.path().as_bytes());
+                if !facts.query().is_empty() {
+                    out.push(b'?');
+                    out.extend_from_slice(facts.query().as_bytes());
+                }
+            }
+            Self::Header(name) => out.extend_from_slice(facts.header(name).last().unwrap_or_default()),
+            Self::Cookie(name) => out.extend_from_slice(cookies(facts, name).next().unwrap_or_default()),
+            Self::Parameter(name) => {
+                out.extend_from_slice(parameters(facts.query(), name).next().unwrap_or_default());
+            }
+            Self::Converted(piece, converter) => {
+                let start = out.len();
+                piece.append(facts, out);
+                converter.convert(facts, out, start);
+            }
+        }
+    }
+
+    /// An expression and its converters, as in `req.hdr(host),lower,map(hosts,www)`.
+    fn parse_all(expression: &str, maps: &dyn Fn(&str) -> Option<ListId>) -> Result<Self, String> {
+        let mut parts = split(expression);
+        let first = parts.next().unwrap_or_default();
+        let piece = Self::parse(first).ok_or_else(|| {
+            format!("`%[{first}]` is not known; expected one of {}", EXPRESSIONS.join(", "))
+        })?;
+        parts.try_fold(piece, |piece, part| {
+            Converter::parse(part, maps).map(|converter| Self::Converted(Box::new(piece), converter))
+        })
+    }
+
     fn parse(expression: &str) -> Option<Self> {
         let argument = |function: &str| {
             let name = expression.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')')?;
@@ -112,6 +155,56 @@ impl Piece {
             }
         })
     }
+}
+
+impl Converter {
+    fn parse(text: &str, maps: &dyn Fn(&str) -> Option<ListId>) -> Result<Self, String> {
+        let argument = text.strip_prefix("map(").and_then(|rest| rest.strip_suffix(')'));
+        match (text, argument) {
+            ("lower", _) => Ok(Self::Lower),
+            ("upper", _) => Ok(Self::Upper),
+            ("host_only", _) => Ok(Self::HostOnly),
+            (_, Some(argument)) => {
+                let (name, default) = argument.split_once(',').unwrap_or((argument, ""));
+                let map = maps(name).ok_or_else(|| format!("there is no map `{name}`"))?;
+                Ok(Self::Map(map, default.to_owned()))
+            }
+            _ => Err(format!(
+                "`{text}` is no converter; expected lower, upper, host_only, map(name) or map(name,default)"
+            )),
+        }
+    }
+
+    /// Converts what stands in `out` from `start` on.
+    fn convert(&self, facts: &impl Facts, out: &mut Vec<u8>, start: usize) {
+        let part = out.get_mut(start..).unwrap_or_default();
+        match self {
+            Self::Lower => part.make_ascii_lowercase(),
+            Self::Upper => part.make_ascii_uppercase(),
+            Self::HostOnly => {
+                let host = std::str::from_utf8(part).map_or(part.len(), |host| without_port(host).len());
+                out.truncate(start + host);
+            }
+            Self::Map(map, default) => {
+                let value = facts.lookup(*map, Wanted::Text(part), <[u8]>::to_vec);
+                out.truncate(start);
+                out.extend_from_slice(value.as_deref().unwrap_or(default.as_bytes()));
+            }
+        }
+    }
+}
+
+/// At the commas that are not within brackets.
+fn split(expression: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    expression.split(move |character| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    })
 }
 
 const EXPRESSIONS: [&str; 9] = [

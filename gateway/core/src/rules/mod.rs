@@ -18,6 +18,8 @@ pub use format::Format;
 pub use text::{Case, Regex, Test, Text};
 
 use crate::config::BackendId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The rules of a frontend.
@@ -103,6 +105,8 @@ pub enum End {
     },
     /// Sends the request to this backend.
     Route(BackendId),
+    /// Sends the request to the backend of this name; if there is none, the next rule is asked.
+    RouteByName(Format, Arc<BTreeMap<String, BackendId>>),
 }
 
 impl Rules {
@@ -130,9 +134,10 @@ impl Rules {
 
     /// Every backend that rules can lead to.
     pub fn backends(&self) -> impl Iterator<Item = BackendId> {
-        self.rules.iter().filter_map(|rule| match rule.end {
-            Some(End::Route(backend)) => Some(backend),
-            _ => None,
+        self.rules.iter().flat_map(|rule| match &rule.end {
+            Some(End::Route(backend)) => vec![*backend],
+            Some(End::RouteByName(_, backends)) => backends.values().copied().collect(),
+            _ => Vec::new(),
         })
     }
 }
@@ -142,7 +147,7 @@ impl End {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Deny { reason, .. } | Self::Tarpit { reason, .. } => Some(reason),
-            Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) => None,
+            Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) | Self::RouteByName(..) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::TableId;
+use crate::lists::{ListId, Wanted};
 use crate::route::HostPattern;
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -25,7 +26,12 @@ impl Default for Asked {
             host: "Api.example:80",
             path: "/v2/servers".to_owned(),
             query: "limit=5&all&x=",
-            fields: vec![("accept", "text/html"), ("cookie", "a=1; SID=abc;b=2"), ("cookie", "c=3")],
+            fields: vec![
+                ("host", "Api.example:80"),
+                ("accept", "text/html"),
+                ("cookie", "a=1; SID=abc;b=2"),
+                ("cookie", "c=3"),
+            ],
             counted: 10,
         }
     }
@@ -56,6 +62,9 @@ impl Facts for Asked {
     }
     fn counter(&self, _: TableId, _: Counter) -> u32 {
         self.counted
+    }
+    fn lookup<R>(&self, _: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        matches!(wanted, Wanted::Text(b"text/html")).then(|| then(b"found"))
     }
 }
 
@@ -148,6 +157,13 @@ fn a_format_takes_parts_of_the_request() {
         fill(all).as_deref(),
         Ok("https://text/html/v2/servers?limit=5&all&x= 192.0.2.7 GET 0 limit=5&all&x= 100% 5abc")
     );
+    assert_eq!(fill("%[req.hdr(host),host_only,lower] %[method,lower]").as_deref(), Ok("api.example get"));
+    let maps = |name: &str| (name == "m").then_some(ListId(0));
+    let mapped =
+        |format: &str| Format::parse_with(format, &maps).map(|format| format.fill(&Asked::default()));
+    assert_eq!(mapped("%[req.hdr(accept),map(m)]!").as_deref(), Ok(&b"found!"[..]));
+    assert_eq!(mapped("%[path,map(m,a b),upper]%[path,map(m)]").as_deref(), Ok(&b"A B"[..]));
+    assert!(mapped("%[path,map(x)]").is_err() && mapped("%[path,lower(]").is_err());
     assert!(fill("%[what]").is_err_and(|error| error.contains("expected one of src")));
     assert!(fill("50%").is_err() && fill("%[src").is_err() && fill("%[hdr()]").is_err());
 }

@@ -1,5 +1,7 @@
 //! What a text must be like: the same words for paths, header fields, query parameters and cookies.
 
+use super::condition::Facts;
+use crate::lists::{ListId, Wanted};
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
@@ -28,6 +30,8 @@ pub enum Test {
     Sub(Vec<String>, Case),
     /// The expression is found in it.
     Reg(Regex),
+    /// It is found in a list.
+    Listed(ListId),
 }
 
 /// Whether upper and lower case differ.
@@ -46,16 +50,16 @@ pub struct Regex(Arc<dense::DFA<Vec<u32>>>);
 
 impl Text {
     /// Whether one of these texts, or their absence, is as it must be.
-    pub fn fits<'a>(&self, mut texts: impl Iterator<Item = &'a [u8]>) -> bool {
+    pub fn fits<'a>(&self, facts: &impl Facts, mut texts: impl Iterator<Item = &'a [u8]>) -> bool {
         match self {
             Self::Missing => texts.next().is_none(),
-            Self::Passes(tests) => texts.any(|text| tests.iter().all(|test| test.holds(text))),
+            Self::Passes(tests) => texts.any(|text| tests.iter().all(|test| test.holds(facts, text))),
         }
     }
 }
 
 impl Test {
-    fn holds(&self, text: &[u8]) -> bool {
+    fn holds(&self, facts: &impl Facts, text: &[u8]) -> bool {
         match self {
             Self::Is(all, case) => all.iter().any(|one| case.same(text, one)),
             Self::Beg(all, case) => {
@@ -69,6 +73,7 @@ impl Test {
                 .iter()
                 .any(|one| one.is_empty() || text.windows(one.len()).any(|part| case.same(part, one))),
             Self::Reg(regex) => regex.is_found_in(text),
+            Self::Listed(list) => facts.lookup(*list, Wanted::Text(text), |_| ()).is_some(),
         }
     }
 }

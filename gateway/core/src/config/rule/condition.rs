@@ -2,6 +2,7 @@
 
 use super::{Context, Result, schema};
 use crate::config::{TableId, validate::values};
+use crate::lists::{ListId, Matching};
 use crate::route::HostPattern;
 use crate::rules::{Case, Comparison, Condition, Counter, Regex, Test, Text};
 use ipnet::IpNet;
@@ -15,7 +16,7 @@ use toml::Spanned;
 pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Condition) -> Result<Condition> {
     let mut all = Vec::new();
     if let Some(networks) = &written.src {
-        all.push(Condition::Source(self::networks(context, networks)?));
+        all.push(self::source(context, networks)?);
     }
     if let Some(methods) = &written.method {
         all.push(Condition::Method(methods.get_ref().0.clone()));
@@ -62,15 +63,32 @@ pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Cond
     Ok(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
 }
 
-fn networks(context: &Context<'_>, written: &Spanned<Words>) -> Result<Vec<IpNet>> {
+fn source(context: &Context<'_>, written: &Spanned<schema::Networks>) -> Result<Condition> {
+    let table = &written.get_ref().0;
+    match (&table.is, &table.acl) {
+        (Some(words), None) => networks(context, written.span(), words).map(Condition::Source),
+        (None, Some(name)) => {
+            let list = context.list(written.span(), name)?;
+            let ListId(place) = list;
+            if context.lists[place].kind.matching != Matching::Ip {
+                let help = "an address is looked up in a list with match = \"ip\"";
+                return Err(context.error(written.span(), format!("`{name}` has no networks"), help));
+            }
+            Ok(Condition::SourceListed(list))
+        }
+        _ => Err(context.error(written.span(), "which networks?", "expected one of is and acl")),
+    }
+}
+
+fn networks(context: &Context<'_>, place: Range<usize>, words: &Words) -> Result<Vec<IpNet>> {
     let parse = |text: &String| {
         let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
         text.parse().ok().or_else(address).ok_or_else(|| {
             let message = format!("`{text}` is not a network");
-            context.error(written.span(), message, "such as \"10.0.0.0/8\" or \"2001:db8::1\"")
+            context.error(place.clone(), message, "such as \"10.0.0.0/8\" or \"2001:db8::1\"")
         })
     };
-    written.get_ref().0.iter().map(parse).collect()
+    words.0.iter().map(parse).collect()
 }
 
 /// Plain texts are names as in routes; case never matters.
@@ -80,6 +98,7 @@ fn host(context: &Context<'_>, written: &Spanned<schema::Text>) -> Result<Condit
         && table.end.is_none()
         && table.sub.is_none()
         && table.reg.is_none()
+        && table.acl.is_none()
         && table.found.is_none();
     match &table.is {
         Some(names) if only_names => {
@@ -120,13 +139,16 @@ fn case_text(context: &Context<'_>, place: Range<usize>, table: &TextTable, case
             context.error(place.clone(), format!("`{expression}` can't be used"), error)
         })?));
     }
+    if let Some(name) = &table.acl {
+        tests.push(Test::Listed(context.list(place.clone(), name)?));
+    }
     match (table.found, tests.is_empty()) {
         (Some(false), true) => Ok(Text::Missing),
         (Some(false), false) => {
             Err(context.error(place, "what is missing is like nothing", "keep found = false alone"))
         }
         (None, true) => {
-            Err(context.error(place, "what must it be like?", "add is, beg, end, sub, reg or found"))
+            Err(context.error(place, "what must it be like?", "add is, beg, end, sub, reg, acl or found"))
         }
         (Some(true), _) | (None, false) => Ok(Text::Passes(tests)),
     }

@@ -10,11 +10,13 @@ pub(super) use condition::condition;
 pub(super) use schema::Rule as Written;
 
 use super::{BackendId, Table, validate::values};
+use crate::lists::{ListFile, ListId};
 use crate::rules::{Condition, Edit, End, Format, Rewrite, Rule, Rules, same_field};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use schema::{Named, Words};
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -25,11 +27,23 @@ pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) tables: &'a [Table],
     pub(super) backends: &'a [String],
+    pub(super) lists: &'a [ListFile],
 }
 
 impl Context<'_> {
     fn error(&self, place: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
         self.source.at(place, message).help(help)
+    }
+
+    /// A list or map by its name.
+    fn list(&self, place: Range<usize>, name: &str) -> Result<ListId> {
+        let wanted = Spanned::new(place, name.to_owned());
+        let names = self.lists.iter().map(|list| &list.name);
+        values::resolve(self.source, &wanted, "list or map", names).map(ListId)
+    }
+
+    fn map(&self, name: &str) -> Option<ListId> {
+        self.lists.iter().position(|list| list.kind.values && list.name == name).map(ListId)
     }
 
     fn backend(&self, wanted: &Spanned<String>) -> Result<BackendId> {
@@ -97,13 +111,23 @@ fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>>
         ends.push(self::page(context, page)?);
     }
     if let Some(backend) = &rule.route {
-        ends.push(End::Route(context.backend(backend)?));
+        ends.push(self::route(context, backend)?);
     }
     if ends.len() > 1 {
         let help = "keep one of deny, tarpit, redirect, return and route";
         return Err(context.error(written.span(), "this rule has two ends", help));
     }
     Ok(ends.pop())
+}
+
+/// A backend, or a format that gives the name of one.
+fn route(context: &Context<'_>, written: &Spanned<String>) -> Result<End> {
+    if !written.get_ref().contains('%') {
+        return context.backend(written).map(End::Route);
+    }
+    let format = format(context, written, written.get_ref())?;
+    let backends = context.backends.iter().enumerate().map(|(place, name)| (name.clone(), BackendId(place)));
+    Ok(End::RouteByName(format, Arc::new(backends.collect())))
 }
 
 fn status<T>(
@@ -249,7 +273,8 @@ fn format<T>(context: &Context<'_>, written: &Spanned<T>, text: &str) -> Result<
     if text.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(context.error(written.span(), "there are control characters in it", "leave them out"));
     }
-    Format::parse(text).map_err(|error| context.error(written.span(), "this format is not understood", error))
+    Format::parse_with(text, &|name| context.map(name))
+        .map_err(|error| context.error(written.span(), "this format is not understood", error))
 }
 
 /// Rules of a frontend: each costs every request the time of its condition.

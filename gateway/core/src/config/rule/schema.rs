@@ -41,7 +41,7 @@ pub(in crate::config) struct Rule {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Condition {
-    pub(super) src: Option<Spanned<Words>>,
+    pub(super) src: Option<Spanned<Networks>>,
     pub(super) method: Option<Spanned<Words>>,
     pub(super) host: Option<Spanned<Text>>,
     pub(super) path: Option<Spanned<Text>>,
@@ -68,8 +68,16 @@ pub(super) struct TextTable {
     pub(super) end: Option<Words>,
     pub(super) sub: Option<Words>,
     pub(super) reg: Option<String>,
+    pub(super) acl: Option<String>,
     pub(super) found: Option<bool>,
     pub(super) ignore_case: bool,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NetworksTable {
+    pub(super) is: Option<Words>,
+    pub(super) acl: Option<String>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -126,6 +134,7 @@ pub(super) struct RewriteTable {
 
 /// One text or several.
 pub(super) type Words = Short<Vec<String>>;
+pub(super) type Networks = Short<NetworksTable>;
 pub(super) type Text = Short<TextTable>;
 pub(super) type Deny = Short<DenyTable>;
 pub(super) type Redirect = Short<RedirectTable>;
@@ -170,6 +179,19 @@ impl Shorten for TextTable {
     }
     fn texts(texts: Vec<String>) -> Option<Self> {
         Vec::texts(texts).map(|texts| Self { is: Some(Short(texts)), ..Self::default() })
+    }
+    fn table<'de, D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
+        Self::deserialize(table)
+    }
+}
+
+impl Shorten for NetworksTable {
+    const EXPECTED: &str = "a network, a list of networks, or a table such as { acl = \"offices\" }";
+    fn text(text: String) -> Option<Self> {
+        Self::texts(vec![text])
+    }
+    fn texts(texts: Vec<String>) -> Option<Self> {
+        Vec::texts(texts).map(|texts| Self { is: Some(Short(texts)), acl: None })
     }
     fn table<'de, D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
         Self::deserialize(table)

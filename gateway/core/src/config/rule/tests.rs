@@ -4,7 +4,8 @@ use base_core::diagnose::{Diagnostic, Source};
 
 fn parse(rules: &str) -> Result<Config, Diagnostic> {
     let text = format!(
-        "[[stick_table]]\nname = \"clients\"\n[[stick_table]]\nname = \"idle\"\n\
+        "[[acl]]\nname = \"nets\"\nfile = \"/nets\"\nmatch = \"ip\"\n[[map]]\nname = \"hosts\"\nfile = \"/hosts\"\n\
+         [[stick_table]]\nname = \"clients\"\n[[stick_table]]\nname = \"idle\"\n\
          [[frontend]]\nname = \"fe\"\nbind = [\"127.0.0.1:80\"]\ndefault_backend = \"be\"\n\
          limit = [{{ table = \"clients\", http_req_rate = 9, period = \"10s\" }}]\n{rules}\n\
          [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"127.0.0.1:1\" }}]\n"
@@ -23,6 +24,7 @@ fn every_key_of_a_rule_is_understood() {
     for condition in [
         "if = { src = \"10.0.0.0/8\" }",
         "if = { src = [\"10.0.0.1\", \"2001:db8::/32\"], method = \"GET\" }",
+        "if = { src = { acl = \"nets\" }, host = { acl = \"hosts\" }, path = { acl = \"hosts\", beg = \"/\" } }",
         "unless = { host = [\"api.example\", \"*.infra.example\"], path = \"/\" }",
         "if = { host = { end = \".example\" } }",
         "if = { path = { beg = [\"/a\", \"/b\"], end = \".php\", ignore_case = true } }",
@@ -43,6 +45,7 @@ fn every_key_of_a_rule_is_understood() {
         "redirect = { prefix = \"https://new.example\" }",
         "return = { body = \"User-agent: *\" }",
         "route = \"be\"",
+        "route = \"%[req.hdr(host),host_only,lower,map(hosts,be)]\"",
         "rewrite_path = \"/x%[path]\"",
         "rewrite_path = { beg = \"/old/\", to = \"/new/\" }\nroute = \"be\"",
         "set_header = { X-A = \"%[src]\" }\nadd_header = { X-B = \"1\" }\ndel_header = [\"X-C\"]",
@@ -85,7 +88,7 @@ fn each_mistake_is_shown_at_its_place() {
         ("del_header = \"Host\"", "\"Host\"", "set it with set_header"),
         ("deny = 403\nif = { src = \"10.0.0/8\" }", "\"10.0.0/8\"", "is not a network"),
         ("deny = 403\nif = { host = \"a:80\" }", "\"a:80\"", "not a host name"),
-        ("deny = 403\nif = { path = {} }", "{}", "add is, beg, end, sub, reg or found"),
+        ("deny = 403\nif = { path = {} }", "{}", "add is, beg, end, sub, reg, acl or found"),
         ("deny = 403\nif = { path = 5 }", "5", "expected a text"),
         ("deny = 403\nif = { path = { beg = \"\" } }", "{ beg", "part of any"),
         ("deny = 403\nif = { path = { reg = \"(\" } }", "{ reg", "can't be used"),
@@ -94,6 +97,10 @@ fn each_mistake_is_shown_at_its_place() {
             "{ found",
             "found = false alone",
         ),
+        ("deny = 403\nif = { src = { acl = \"hosts\" } }", "{ acl", "match = \"ip\""),
+        ("deny = 403\nif = { path = { acl = \"x\" } }", "{ acl", "expected one of `nets`, `hosts`"),
+        ("route = \"%[path,map(nets)]\"", "\"%[path", "there is no map `nets`"),
+        ("route = \"%[path,base64]\"", "\"%[path", "expected lower, upper"),
         ("deny = 403\nif = { any = [] }", "[]", "none ever holds"),
         ("deny = 403\nif = { conn_cur = { table = \"idle\" } }", "{ table", "add eq, gt"),
         (
@@ -105,7 +112,7 @@ fn each_mistake_is_shown_at_its_place() {
     ] {
         let whole = format!("[[frontend.rule]]\n{text}");
         let error = parse(&whole).expect_err(text);
-        let line = whole.lines().nth(error.line.saturating_sub(10)).unwrap_or_default();
+        let line = whole.lines().nth(error.line.saturating_sub(17)).unwrap_or_default();
         let at: String = line.chars().skip(error.column - 1).collect();
         assert!(at.starts_with(place), "{text}: points at {at:?} (line {})\n{error}", error.line);
         assert!(error.to_string().contains(said), "{text}: {error}");

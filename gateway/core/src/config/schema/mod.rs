@@ -2,9 +2,11 @@
 
 mod backend;
 mod frontend;
+mod lists;
 
 pub(super) use backend::{Backend, Balance, Eject, Server};
 pub(super) use frontend::{BlockScanners, Frontend, Limit, NormalizePath, Route, Tls};
+pub(super) use lists::{List, Match};
 
 use base_core::units::Span;
 use serde::Deserialize;
@@ -25,6 +27,10 @@ pub(super) struct File {
     pub(super) drain: Drain,
     #[serde(default)]
     pub(super) stick_table: Vec<Table>,
+    #[serde(default)]
+    pub(super) acl: Vec<List>,
+    #[serde(default)]
+    pub(super) map: Vec<List>,
     #[serde(default)]
     pub(super) frontend: Vec<Frontend>,
     #[serde(default)]

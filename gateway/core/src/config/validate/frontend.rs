@@ -6,6 +6,7 @@ use crate::config::{
     Alpn, Backend, BackendId, CertificateFiles, Frontend, Table, TableId, Tls, rule, schema,
 };
 use crate::limits::Limit;
+use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
@@ -18,6 +19,7 @@ pub(super) fn all(
     source: &Source,
     written: Vec<schema::Frontend>,
     backends: &[Backend],
+    lists: &[ListFile],
     tables: &mut [Table],
 ) -> Result<Vec<Frontend>> {
     let names: Vec<String> = backends.iter().map(|backend| backend.name.clone()).collect();
@@ -51,7 +53,7 @@ pub(super) fn all(
         }
         let limits = frontend.limit.iter().map(|written| limit(source, written, tables));
         let limits = limits.collect::<Result<Vec<_>>>()?;
-        let context = rule::Context { source, tables, backends: &names };
+        let context = rule::Context { source, tables, backends: &names, lists };
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         frontends.push(Frontend {
             limits,

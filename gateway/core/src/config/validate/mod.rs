@@ -2,6 +2,7 @@
 
 mod backend;
 mod frontend;
+mod lists;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};
@@ -21,7 +22,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     }
     let mut tables = tables(source, &file.stick_table)?;
     let backends = backend::all(source, file.backend, &tables)?;
-    let frontends = frontend::all(source, file.frontend, &backends, &mut tables)?;
+    let lists = lists::all(source, file.acl, file.map)?;
+    let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
     let admin = admin(source, file.admin);
     if frontends.is_empty() {
         return Err(source
@@ -44,6 +46,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         },
         drain_timeout: file.drain.timeout.0,
         tables,
+        lists,
         frontends,
         backends,
     })
