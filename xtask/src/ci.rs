@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<bool> {
     let started = Instant::now();
     let lab = testing::prepare()?;
     let linted = lint::run()?;
-    let mut outcome = testing::units(None)?;
+    let mut outcome = testing::units(&["--skip", testing::LONG])?;
     match &lab {
         LabAccess::As(privilege) => {
             outcome.add(testing::cases(privilege, &["--skip", testing::LONG])?);
@@ -39,6 +39,7 @@ fn second_tier(
     outcome: &mut Outcome,
     run_one: impl Fn(&str) -> Result<Outcome>,
 ) -> Result<()> {
+    outcome.add(testing::programs(&[testing::LONG])?);
     let names = testing::long_cases()?;
     let mut left_out = Vec::new();
     for name in &names {

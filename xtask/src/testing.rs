@@ -66,10 +66,10 @@ pub(crate) enum LabAccess {
 /// Builds everything, then runs the first tier, or with `all` both.
 pub(crate) fn run(all: bool, filter: Option<&str>) -> Result<Outcome> {
     let lab = prepare()?;
-    let mut outcome = units(filter)?;
     let skip_long = !all && !filter.is_some_and(|filter| filter.contains(LONG));
     let arguments: Vec<_> =
         skip_long.then_some(["--skip", LONG]).into_iter().flatten().chain(filter).collect();
+    let mut outcome = units(&arguments)?;
     match &lab {
         LabAccess::As(privilege) => outcome.add(cases(privilege, &arguments)?),
         LabAccess::No(why) => say(&format!("The lab's cases (tests/cases) were not run: {why}.")),
@@ -97,12 +97,16 @@ pub(crate) fn prepare() -> Result<LabAccess> {
 }
 
 /// Unit and property tests, each daemon tested whole, documentation tests.
-pub(crate) fn units(filter: Option<&str>) -> Result<Outcome> {
-    let mut outcome = counted(test("--lib").arg("--bins").arg("--").args(filter))?;
-    // The test programs of every package but the lab's.
-    outcome.add(counted(test("--test").args(["*", "--exclude", "tests", "--"]).args(filter))?);
-    outcome.add(counted(test("--doc").arg("--").args(filter))?);
+pub(crate) fn units(arguments: &[&str]) -> Result<Outcome> {
+    let mut outcome = counted(test("--lib").arg("--bins").arg("--").args(arguments))?;
+    outcome.add(programs(arguments)?);
+    outcome.add(counted(test("--doc").arg("--").args(arguments))?);
     Ok(outcome)
+}
+
+/// The test programs of every package but the lab's.
+pub(crate) fn programs(arguments: &[&str]) -> Result<Outcome> {
+    counted(test("--test").args(["*", "--exclude", "tests", "--"]).args(arguments))
 }
 
 /// The lab's cases, one after the other: each measures times, and two would disturb each other.

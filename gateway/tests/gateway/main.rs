@@ -11,6 +11,7 @@ mod h2;
 mod harness;
 mod lists;
 mod log;
+mod programs;
 mod proxy_protocol;
 mod queue;
 mod reference;
