@@ -10,6 +10,7 @@ mod forwarded;
 mod garbage;
 mod gateway_hung;
 mod gateway_killed;
+mod interop;
 mod labs;
 mod limit;
 mod long;
@@ -23,7 +24,7 @@ mod worker_stalled;
 
 use anyhow::Result;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tests::{Lab, LabOptions};
 
 /// Runs a case in a lab of its own. One at a time, whatever the number of test threads: each measures
@@ -39,14 +40,19 @@ fn case(options: &LabOptions, test: impl FnOnce(&Lab) -> Result<()>) {
 
 /// Runs a test that makes its labs itself, while no other case runs.
 fn alone(test: impl FnOnce() -> Result<()>) {
-    static TURN: Mutex<()> = Mutex::new(());
     if let Some(reason) = tests::unavailable() {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         let _ = writeln!(std::io::stderr().lock(), "{name}: NOT RUN: {reason}");
         return;
     }
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     test().unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Whose turn it is: one at a time.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The middle one.

@@ -35,7 +35,7 @@ impl Home {
         let _turn = lock(&Path::new(ROOT).join("lock"), FlockArg::LockExclusive)?;
         remove_dead();
         let id = (1..)
-            .find(|id| !folder(*id).exists() && Topology::new(*id).all().iter().all(|ns| !ns.exists()))
+            .find(|id| !folder(*id).exists() && Topology::new(*id).known().iter().all(|ns| !ns.exists()))
             .context("no lab number is free")?;
         let folder = folder(id);
         fs::create_dir_all(&folder)?;
@@ -98,7 +98,7 @@ fn remove_dead() {
     // A lab makes its folder first and removes it last: a namespace without one is nobody's.
     let strays = names("/run/netns").into_iter().filter_map(|name| {
         let id = name.strip_prefix("hg")?.split_once('-')?.0.parse().ok()?;
-        Topology::new(id).all().iter().any(|ns| ns.name() == name).then_some(id)
+        Topology::new(id).known().iter().any(|ns| ns.name() == name).then_some(id)
     });
     for id in ids.chain(strays).collect::<BTreeSet<u32>>() {
         let folder = folder(id);
@@ -116,7 +116,7 @@ fn names(folder: &str) -> Vec<String> {
 /// Ends the processes of lab `id`, then removes its namespaces, then its folder: in this order, so that
 /// whatever interrupts it, the next claim finds the folder and goes on.
 fn remove(id: u32) {
-    let namespaces = Topology::new(id).all();
+    let namespaces = Topology::new(id).known();
     let ended = crate::wait_until("the end of the lab's processes", Duration::from_secs(5), || {
         let left: Vec<_> = namespaces.iter().flat_map(Namespace::processes).collect();
         for pid in &left {

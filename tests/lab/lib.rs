@@ -16,6 +16,7 @@ pub mod freeze;
 pub mod home;
 pub mod http;
 pub mod inside;
+pub mod interop;
 pub mod load;
 pub mod netns;
 pub mod node;

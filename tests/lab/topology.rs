@@ -62,12 +62,34 @@ impl Topology {
         self.namespace(&format!("api{n}"))
     }
 
-    /// All of them.
+    /// All of the deployment.
     pub fn all(&self) -> Vec<Namespace> {
         let mut all = vec![self.client(), self.router()];
         all.extend((1..=COUNT).map(|n| self.node(n)));
         all.extend((1..=COUNT).map(|n| self.api(n)));
         all
+    }
+
+    /// Where the speakers are that talk to many kinds of routers.
+    pub fn speaker(&self) -> Namespace {
+        self.namespace("speaker")
+    }
+
+    /// A router that runs BIRD.
+    pub fn bird(&self) -> Namespace {
+        self.namespace("bird")
+    }
+
+    /// A router that runs FRR.
+    pub fn frr(&self) -> Namespace {
+        self.namespace("frr")
+    }
+
+    /// Every namespace that anything of lab `id` may have made.
+    pub fn known(&self) -> Vec<Namespace> {
+        let mut known = self.all();
+        known.extend([self.speaker(), self.bird(), self.frr()]);
+        known
     }
 
     /// Makes the namespaces, the links and the addresses. The VIPs are nobody's yet.

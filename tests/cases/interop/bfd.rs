@@ -1,0 +1,67 @@
+//! BFD with real routers: a node that falls silent is gone within the detection time, and one that does not stays.
+
+use super::{COMES_UP, SOON, interop, told};
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use tests::interop::{Interop, Peering, Router, Side, Vip};
+
+fn with_bfd(milliseconds: u32) -> Vec<Peering> {
+    vec![
+        Peering::new("bird4", Router::Bird, Side::Outside, false, 1).bfd(milliseconds, 3),
+        Peering::new("bird6", Router::Bird, Side::Inside, true, 2).bfd(milliseconds, 3),
+        Peering::new("frr4", Router::Frr, Side::Outside, false, 1).bfd(milliseconds, 3),
+        Peering::new("frr6", Router::Frr, Side::Inside, true, 2).bfd(milliseconds, 3),
+    ]
+}
+
+fn wait_up(lab: &Interop) -> Result<()> {
+    for peering in lab.peerings() {
+        tests::wait_until(&format!("{}: BFD up", peering.name), COMES_UP, || {
+            let ours = lab.speaker(peering.side).neighbor(peering.name)?;
+            Ok((lab.is_path_up(peering)? && ours["bfd"].to_string().contains("Up")).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// From the last packet that comes through until the router's kernel has no route.
+fn silence(milliseconds: u32, rounds: usize, most: Duration) {
+    interop(with_bfd(milliseconds), |lab| {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            wait_up(lab)?;
+            for router in [Router::Bird, Router::Frr] {
+                wait_kernel(lab, router)?;
+                let began = lab.clock().now();
+                lab.cut(router)?;
+                let gone = lab
+                    .routes(router)
+                    .wait("the routes to go", began, SOON, |change| change.via.is_none())?;
+                lab.mend(router)?;
+                times.push((router.name(), gone.at - began));
+            }
+            lab.peerings().iter().try_for_each(|peering| lab.wait_announced(peering, COMES_UP))?;
+        }
+        let late = times.iter().filter(|(_, took)| *took > most).count();
+        told(&format!("silent with {milliseconds} ms × 3: {times:?}"));
+        // A machine whose cores are all busy may be late once.
+        ensure!(late <= rounds / 3, "more than {most:?}: {times:?}");
+        Ok(())
+    });
+}
+
+fn wait_kernel(lab: &Interop, router: Router) -> Result<()> {
+    let vip = Vip { side: Side::Outside, ipv6: false };
+    tests::wait_until("the kernel's route", SOON, || Ok((!lab.kernel(router, vip)?.is_empty()).then_some(())))
+}
+
+#[test]
+fn a_node_that_falls_silent_is_gone_after_three_times_50_ms() {
+    // From the cut, which takes nft some 20 ms to make; FRR takes 60 ms more to change its kernel.
+    silence(50, 3, Duration::from_millis(300));
+}
+
+#[test]
+fn a_node_that_falls_silent_is_gone_after_three_times_300_ms() {
+    silence(300, 1, Duration::from_millis(1200));
+}

@@ -1,0 +1,50 @@
+//! The speaker with real routers: BIRD and FRR, as eBGP and as iBGP, over IPv4 and over IPv6. What a router holds is
+//! read from its own tables and from its kernel.
+
+mod basics;
+mod bfd;
+mod limits;
+
+use crate::turn;
+use anyhow::Result;
+use std::io::Write;
+use std::time::Duration;
+use tests::interop::{Interop, Peering, Router, Side};
+
+/// Runs a case with these sessions, once all of them stand with their VIPs at the routers.
+fn interop(peerings: Vec<Peering>, test: impl FnOnce(&Interop) -> Result<()>) {
+    apart(peerings, |lab| {
+        lab.peerings().iter().try_for_each(|peering| lab.wait_announced(peering, COMES_UP))?;
+        test(lab)
+    });
+}
+
+/// The same, without waiting for anything.
+fn apart(peerings: Vec<Peering>, test: impl FnOnce(&Interop) -> Result<()>) {
+    if let Some(reason) = tests::interop::unavailable() {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let _ = writeln!(std::io::stderr().lock(), "{name}: NOT RUN: {reason}");
+        return;
+    }
+    let _turn = turn();
+    let lab = Interop::start(peerings).unwrap_or_else(|error| panic!("{error:#}"));
+    test(&lab).unwrap_or_else(|error| panic!("{error:#}\n{}", lab.last_words()));
+}
+
+/// Figures, for who looks.
+fn told(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// One session with each router, between ASes, over IPv4.
+fn one_each() -> Vec<Peering> {
+    vec![
+        Peering::new("bird", Router::Bird, Side::Outside, false, 1),
+        Peering::new("frr", Router::Frr, Side::Outside, false, 1),
+    ]
+}
+
+/// How long sessions may take to come up with machines that do other things.
+const COMES_UP: Duration = Duration::from_secs(20);
+/// How long a change may take to be seen in a router's table, as each look starts a program.
+const SOON: Duration = Duration::from_secs(5);

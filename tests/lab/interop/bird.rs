@@ -1,0 +1,163 @@
+//! BIRD as the router of many sessions.
+
+use super::peering::{Peering, ROUTER_AS, Router, Seen, Vip};
+use crate::daemon::{Daemon, Recipe};
+use crate::netns::Namespace;
+use anyhow::{Result, bail};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The daemon.
+#[derive(Debug)]
+pub(super) struct Bird {
+    daemon: Daemon,
+    socket: PathBuf,
+}
+
+impl Bird {
+    pub(super) fn start(namespace: &Namespace, folder: &Path, peerings: &[Peering]) -> Result<Self> {
+        let folder = folder.join("bird");
+        std::fs::create_dir_all(&folder)?;
+        let (file, socket) = (folder.join("bird.conf"), folder.join("bird.ctl"));
+        std::fs::write(&file, config(&folder, peerings))?;
+        let text = |path: &Path| path.display().to_string();
+        let daemon = Daemon::new(Recipe {
+            name: "bird".to_owned(),
+            namespace: Some(namespace.clone()),
+            program: crate::system_program("bird")?,
+            arguments: vec!["-f".to_owned(), "-c".to_owned(), text(&file), "-s".to_owned(), text(&socket)],
+            folder,
+        });
+        daemon.start()?;
+        let bird = Self { daemon, socket };
+        crate::wait_until("an answer from BIRD", Duration::from_secs(5), || {
+            if !bird.daemon.is_running() {
+                bail!("BIRD has ended:\n{}", bird.daemon.log());
+            }
+            Ok(bird.ask("show status").ok())
+        })?;
+        Ok(bird)
+    }
+
+    /// Its answer; one that begins with "not found" is an answer too.
+    pub(super) fn ask(&self, command: &str) -> Result<String> {
+        let mut birdc = Command::new(crate::system_program("birdc")?);
+        let output = birdc.arg("-s").arg(&self.socket).args(command.split(' ')).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !text.starts_with("BIRD") || text.contains("syntax error") {
+            bail!("birdc {command}: {text}");
+        }
+        Ok(text)
+    }
+
+    pub(super) fn is_established(&self, peering: &Peering) -> Result<bool> {
+        Ok(self.ask(&format!("show protocols {}", peering.protocol()))?.contains("Established"))
+    }
+
+    pub(super) fn is_path_up(&self, peering: &Peering) -> Result<bool> {
+        let sessions = self.ask("show bfd sessions")?;
+        let speaker = peering.speaker().to_string();
+        Ok(sessions.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words.first() == Some(&speaker.as_str()) && words.contains(&"Up")
+        }))
+    }
+
+    pub(super) fn last_error(&self, peering: &Peering) -> Result<String> {
+        let text = self.ask(&format!("show protocols all {}", peering.protocol()))?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("Last error:"));
+        Ok(line.unwrap_or_default().trim().to_owned())
+    }
+
+    pub(super) fn seen(&self, peering: &Peering, vip: Vip) -> Result<Option<Seen>> {
+        let text = self.ask(&format!("show route {} all protocol {}", vip.network(), peering.protocol()))?;
+        Ok(text.contains("unicast [").then(|| parse(&text)))
+    }
+}
+
+fn parse(text: &str) -> Seen {
+    let mut seen = Seen::default();
+    for (key, value) in text.lines().filter_map(|line| line.trim().split_once(": ")) {
+        match key {
+            "BGP.as_path" => seen.as_path = value.split(' ').filter_map(|asn| asn.parse().ok()).collect(),
+            "BGP.next_hop" => {
+                seen.next_hop = value.split(' ').next().and_then(|address| address.parse().ok());
+            }
+            "BGP.med" => seen.med = value.parse().ok(),
+            "BGP.local_pref" => seen.local_pref = value.parse().ok(),
+            "BGP.community" => seen.communities = groups(value),
+            "BGP.large_community" => seen.large_communities = groups(value),
+            _ => {}
+        }
+    }
+    seen
+}
+
+/// `(65010,7) (1, 2, 3)` as `65010:7`, `1:2:3`.
+fn groups(text: &str) -> Vec<String> {
+    let group = |text: &str| text.trim_start_matches([' ', '(']).replace(", ", ":").replace(',', ":");
+    text.split(')').map(group).filter(|text| !text.is_empty()).collect()
+}
+
+fn config(folder: &Path, peerings: &[Peering]) -> String {
+    let mut text = format!(
+        r#"router id 10.1.0.201;
+log "{}/bird.log" all;
+protocol device {{ }}
+protocol bfd {{ }}
+protocol static {{ ipv4; {} }}
+protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; }}
+protocol kernel {{ ipv6 {{ import none; export where source = RTS_BGP; }}; }}
+filter vips {{
+    if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
+    accept;
+}}
+"#,
+        folder.display(),
+        (0..6).map(|number| format!("route 198.51.100.{number}/32 blackhole; ")).collect::<String>()
+    );
+    for peering in peerings.iter().filter(|peering| peering.router == Router::Bird) {
+        let mut more = peering.bird_more.to_owned();
+        if let Some(password) = peering.passwords[1] {
+            let _ = write!(more, "password \"{password}\"; ");
+        }
+        if peering.ttl_security {
+            more += "ttl security yes; ";
+        }
+        if let Some((milliseconds, multiplier)) = peering.bfd {
+            let _ = write!(more, "bfd {{ interval {milliseconds} ms; multiplier {multiplier}; }}; ");
+        }
+        let name = peering.protocol();
+        let export = if peering.exports { "where source = RTS_STATIC" } else { "none" };
+        let _ = write!(
+            text,
+            "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    direct; hold time 9;\n    \
+             connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;\n    {more}\n    \
+             ipv4 {{ import filter vips; export {export}; }};\n    ipv6 {{ import filter vips; export none; }};\n}}\n",
+            peering.address(),
+            ROUTER_AS,
+            peering.speaker(),
+            peering.side.asn(),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn birds_attributes_are_read() {
+        let seen = parse(
+            "\tType: BGP univ\n\tBGP.as_path: 4200000010\n\tBGP.next_hop: fd01::64 fe80::1\n\tBGP.med: 100\n\
+             \tBGP.local_pref: 100\n\tBGP.community: (65535,0) (65010,7)\n\tBGP.large_community: (4200000010, 1, 2)\n",
+        );
+        assert_eq!(seen.communities, ["65535:0", "65010:7"]);
+        assert_eq!(seen.large_communities, ["4200000010:1:2"]);
+        assert_eq!((seen.as_path, seen.med), (vec![4_200_000_010], Some(100)));
+        assert_eq!(seen.next_hop, "fd01::64".parse().ok());
+    }
+}
