@@ -6,9 +6,12 @@ use tests::interop::{Peering, Router, Side};
 
 #[test]
 fn a_router_that_sends_too_many_prefixes_is_told_cease_6_1_and_left_alone() {
-    let exports =
-        |peering: Peering| Peering { speaker_more: "max_prefixes = 5
-", exports: true, ..peering };
+    let exports = |peering: Peering| Peering {
+        speaker_more: "max_prefixes = 5
+",
+        exports: true,
+        ..peering
+    };
     let peerings = vec![
         exports(Peering::new("bird", Router::Bird, Side::Outside, false, 1)),
         exports(Peering::new("frr", Router::Frr, Side::Outside, true, 1)),
