@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
 use base_core::Time;
-use gateway_core::balance::{Algorithm, Balancer, Candidate};
+use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit, Verdict};
@@ -60,7 +60,8 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     let limit = Limit { table: TableId(0), conn_cur: Some(10), http_req_rate: Some(1000) };
     let route = Route { host: HostPattern::parse("a.example"), path: None, backend: BackendId(0) };
     let routes = Routes::new(vec![route], None);
-    let mut balancer = Balancer::new(Algorithm::LeastConn, 3);
+    let mut balancer =
+        Balancer::new(&Algorithm::LeastConn, HashType::Modulo, &[Member { name: "", weight: 1 }; 3], 0);
     let mut request = || {
         assert_eq!(strict::check(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Ok(()));
         let client = client::identify(address, std::iter::empty(), &[]);
@@ -68,7 +69,9 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
         let verdict = table.update(key, Time::ZERO, |entry| limit.admit(entry, Time::ZERO, PERIOD));
         assert_eq!(verdict, Some(Verdict::Allow));
         assert_eq!(routes.find("a.example:80", "/"), Some(BackendId(0)));
-        assert!(balancer.pick(address, |_| Candidate { weight: 1, usable: true, active: 0 }).is_some());
+        assert!(
+            balancer.pick(None, |_| Candidate { weight: 1, usable: true, ..Candidate::default() }).is_some()
+        );
         table.peek(key, Time::ZERO, limits::release);
     };
     // The first request of a client makes its entry.

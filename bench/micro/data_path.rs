@@ -2,7 +2,7 @@
 
 use base_core::Time;
 use divan::{Bencher, black_box};
-use gateway_core::balance::{Algorithm, Balancer, Candidate};
+use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit};
 use gateway_core::lists::{Kind, List, Matching, Wanted};
@@ -48,11 +48,18 @@ fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
     });
 }
 
-#[divan::bench(args = [Algorithm::RoundRobin, Algorithm::LeastConn, Algorithm::Source])]
-fn pick_one_of_ten_servers(bencher: Bencher<'_, '_>, algorithm: &Algorithm) {
-    let mut balancer = Balancer::new(*algorithm, 10);
-    let candidate = |place: usize| Candidate { weight: 100, usable: true, active: place as u32 };
-    bencher.bench_local(|| balancer.pick(black_box(client(7)), candidate));
+#[divan::bench(args = [
+    ("roundrobin", HashType::Modulo), ("leastconn", HashType::Modulo), ("random", HashType::Modulo),
+    ("source", HashType::Modulo), ("source", HashType::Consistent), ("source", HashType::Maglev),
+])]
+fn pick_one_of_ten_servers(bencher: Bencher<'_, '_>, (algorithm, hash): (&str, HashType)) {
+    let names = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"];
+    let members = names.map(|name| Member { name, weight: 100 });
+    let algorithm = Algorithm::parse(algorithm).unwrap_or_default();
+    let mut balancer = Balancer::new(&algorithm, hash, &members, 0);
+    let candidate =
+        |place: usize| Candidate { weight: 100, usable: true, active: place as u32, backup: false };
+    bencher.bench_local(|| balancer.pick(algorithm.key(black_box(client(7)), "/", |_| None), candidate));
 }
 
 #[divan::bench]

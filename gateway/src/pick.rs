@@ -20,7 +20,13 @@ pub(crate) async fn server(
 ) -> Result<Lease> {
     let client = request.client.as_ref().map(|client| client.address);
     let asked = request.backend.zip(client);
-    let place = asked.map(|(backend, client)| Lease::take(gateway, backend, client, &request.tried));
+    let place = asked.map(|(backend, client)| {
+        let balance = &gateway.config.backends[backend.0].balance;
+        let head = session.req_header();
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let key = balance.key(client, target, |name| Some(head.headers.get(name)?.as_bytes()));
+        Lease::take(gateway, backend, client, key, &request.tried)
+    });
     match place {
         Some(Place::Now(lease)) => Ok(lease),
         Some(Place::Later(waiter)) => wait(gateway, session, request, waiter).await,

@@ -6,13 +6,12 @@
 
 use crate::balance::{Balancer, Candidate};
 use crate::queue::{Limits, Queue, Ticket, Wish};
-use std::net::IpAddr;
 
 /// What is known of a request that needs a server.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Who sent it.
-    pub client: IpAddr,
+    /// What it is hashed by, if it is.
+    pub key: Option<u64>,
     /// The server that it has to go to, since its client sticks to it.
     pub stuck: Option<usize>,
     /// Servers that have failed it already.
@@ -34,18 +33,31 @@ pub enum Decision {
     Nobody,
 }
 
+/// Which backup servers serve when no other server can (HAProxy manual, `backup`, `allbackups`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backups {
+    /// There is none.
+    #[default]
+    None,
+    /// The first that can.
+    First,
+    /// All that can.
+    All,
+}
+
 /// Chooses servers for the requests of one backend. `W` is what it takes to wake a waiter.
 #[derive(Debug)]
 pub struct Dispatcher<W> {
     balancer: Balancer,
+    backups: Backups,
     /// `None` where nothing is limited.
     queue: Option<Queue<W>>,
 }
 
 impl<W> Dispatcher<W> {
     /// With nothing running.
-    pub fn new(balancer: Balancer, limits: Limits) -> Self {
-        Self { balancer, queue: limits.any().then(|| Queue::new(limits)) }
+    pub fn new(balancer: Balancer, limits: Limits, backups: Backups) -> Self {
+        Self { balancer, backups, queue: limits.any().then(|| Queue::new(limits)) }
     }
 
     /// Whether anything is limited, so that every end of a request has to be told.
@@ -70,17 +82,16 @@ impl<W> Dispatcher<W> {
         servers: impl Fn(usize) -> Candidate,
         waiter: impl FnOnce() -> W,
     ) -> Decision {
-        let Self { balancer, queue } = self;
-        let (is_fixed, all) = (balancer.is_fixed(), balancer.servers());
+        let Self { balancer, backups, queue } = self;
+        let all = balancer.servers();
+        let is_fixed = balancer.is_fixed() && call.key.is_some();
+        let field = Field::new(*backups, all, &servers, call.avoid);
         let stuck = call.stuck.filter(|place| !(call.avoid)(*place));
-        // Rather one that has failed than one to avoid, and rather any than none.
+        // Rather one that has failed than none.
         let mut pick = |room: &dyn Fn(usize) -> bool| {
-            let usable = |place| only_if(servers(place), room(place));
-            let well = |place| only_if(usable(place), !(call.avoid)(place));
+            let well = |place| only_if(field.candidate(place), room(place));
             let untried = |place| only_if(well(place), !call.tried.contains(&place));
-            let best = balancer.pick(call.client, untried);
-            let best = best.or_else(|| balancer.pick(call.client, well));
-            best.or_else(|| balancer.pick(call.client, usable))
+            balancer.pick(call.key, untried).or_else(|| balancer.pick(call.key, well))
         };
         let Some(queue) = queue else {
             return stuck.or_else(|| pick(&|_| true)).map_or(Decision::Nobody, Decision::Go);
@@ -100,7 +111,7 @@ impl<W> Dispatcher<W> {
             queue.take(place);
             return Decision::Go(place);
         }
-        if wish == Wish::Any && !(0..all).any(|place| servers(place).gets_new_work()) {
+        if wish == Wish::Any && !(0..all).any(|place| field.candidate(place).gets_new_work()) {
             return Decision::Nobody;
         }
         queue.wait(wish, waiter()).map_or(Decision::Full(wish), Decision::Wait)
@@ -111,12 +122,13 @@ impl<W> Dispatcher<W> {
         &mut self,
         place: usize,
         servers: impl Fn(usize) -> Candidate,
+        avoid: impl Fn(usize) -> bool,
         wake: impl FnMut(W, usize),
     ) {
         if let Some(queue) = &mut self.queue {
             queue.give_back(place);
         }
-        self.serve_line(servers, wake);
+        self.serve_line(servers, avoid, wake);
     }
 
     /// A waiter has given up: `false` if its turn had come already, so that it runs on its server.
@@ -130,6 +142,7 @@ impl<W> Dispatcher<W> {
         place: usize,
         is_up: bool,
         servers: impl Fn(usize) -> Candidate,
+        avoid: impl Fn(usize) -> bool,
         wake: impl FnMut(W, usize),
     ) {
         if let Some(queue) = &mut self.queue
@@ -137,18 +150,28 @@ impl<W> Dispatcher<W> {
         {
             queue.redistribute(place);
         }
-        self.serve_line(servers, wake);
+        self.serve_line(servers, avoid, wake);
     }
 
-    fn serve_line(&mut self, servers: impl Fn(usize) -> Candidate, mut wake: impl FnMut(W, usize)) {
+    fn serve_line(
+        &mut self,
+        servers: impl Fn(usize) -> Candidate,
+        avoid: impl Fn(usize) -> bool,
+        mut wake: impl FnMut(W, usize),
+    ) {
         let Some(queue) = &mut self.queue else { return };
-        while let Some((waiter, wish)) = queue.next(|place| servers(place).gets_new_work()) {
-            let free = |place| only_if(servers(place), queue.is_free(place));
+        while queue.waiting() > 0 {
+            // Each that is woken changes how the servers are.
+            let field = Field::new(self.backups, self.balancer.servers(), &servers, &avoid);
+            let Some((waiter, wish)) = queue.next(|place| field.candidate(place).gets_new_work()) else {
+                return;
+            };
+            let free = |place| only_if(field.candidate(place), queue.is_free(place));
             let place = match wish {
                 Wish::Server(place) => Some(place),
                 // Only a hash would ask whose request it is, and who follows a hash waits for a certain
                 // server, unless that went down.
-                Wish::Any => self.balancer.pick(UNKNOWN, free),
+                Wish::Any => self.balancer.pick(None, free),
             };
             // There is one: `next` has seen it.
             let Some(place) = place else { return };
@@ -158,11 +181,54 @@ impl<W> Dispatcher<W> {
     }
 }
 
+/// Who may be chosen at this moment: backups only if nobody else can, and those to avoid only if all are.
+struct Field<'a> {
+    servers: &'a dyn Fn(usize) -> Candidate,
+    avoid: &'a dyn Fn(usize) -> bool,
+    stage: Stage,
+    all_avoided: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Primary,
+    Backup(usize),
+    Backups,
+}
+
+impl<'a> Field<'a> {
+    fn new(
+        backups: Backups,
+        all: usize,
+        servers: &'a dyn Fn(usize) -> Candidate,
+        avoid: &'a dyn Fn(usize) -> bool,
+    ) -> Self {
+        let works = |place: &usize| servers(*place).gets_new_work();
+        let no_primary = || !(0..all).any(|place| works(&place) && !servers(place).backup);
+        let stage = match backups {
+            Backups::First if no_primary() => (0..all).find(works).map_or(Stage::Primary, Stage::Backup),
+            Backups::All if no_primary() => Stage::Backups,
+            _ => Stage::Primary,
+        };
+        let field = Self { servers, avoid, stage, all_avoided: true };
+        let another = (0..all).any(|place| field.candidate(place).gets_new_work() && !avoid(place));
+        Self { all_avoided: !another, ..field }
+    }
+
+    fn candidate(&self, place: usize) -> Candidate {
+        let candidate = (self.servers)(place);
+        let serves = match self.stage {
+            Stage::Primary => !candidate.backup,
+            Stage::Backup(first) => place == first,
+            Stage::Backups => true,
+        };
+        only_if(candidate, serves && (self.all_avoided || !(self.avoid)(place)))
+    }
+}
+
 fn only_if(candidate: Candidate, condition: bool) -> Candidate {
     Candidate { usable: candidate.usable && condition, ..candidate }
 }
-
-const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 #[cfg(test)]
 mod tests;

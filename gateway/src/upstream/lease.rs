@@ -5,7 +5,6 @@ use super::{Choice, Server};
 use crate::state::Gateway;
 use gateway_core::config::BackendId;
 use gateway_core::dispatch::{Call, Decision};
-use gateway_core::eject::Ejector;
 use gateway_core::queue::{Ticket, Wish};
 use gateway_core::sticky;
 use gateway_core::table::{Entry, Key};
@@ -43,34 +42,39 @@ pub(crate) struct Waiter {
 }
 
 impl Lease {
-    /// Chooses a server for a request of `client`: the one it sticks to, or the one that balancing
-    /// says, which it sticks to from then on. `tried` have failed this request already.
-    pub(crate) fn take(gateway: &Arc<Gateway>, id: BackendId, client: IpAddr, tried: &[usize]) -> Place {
+    /// Chooses a server for a request of `client`: the one it sticks to, or the one that balancing says (by
+    /// `key`, if it hashes), which it sticks to from then on. `tried` have failed this request already.
+    pub(crate) fn take(
+        gateway: &Arc<Gateway>,
+        id: BackendId,
+        client: IpAddr,
+        key: Option<u64>,
+        tried: &[usize],
+    ) -> Place {
         let backend = &gateway.backends[id.0];
-        let key = Key::from(client);
+        let client = Key::from(client);
         let may_use =
             |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
         let stored = |entry: &mut Entry| sticky::stored(entry, may_use);
         let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
-        let stuck = table.and_then(|table| table.update(key, gateway.clock.now(), stored).flatten());
+        let stuck = table.and_then(|table| table.update(client, gateway.clock.now(), stored).flatten());
         let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
         let now = gateway.clock.now();
         if let Some(server) = stuck
             && !backend.is_limited
             && !backend.ejects
         {
-            backend.enter(&mut None, server, now);
+            backend.count(server);
             return Place::Now(lease(server));
         }
         let mut turn = None;
         let mut guard = backend.lock();
         let Choice { dispatcher, ejector } = &mut *guard;
-        let avoids = |ejector: &Ejector, place| ejector.avoids(place, backend.answers(place), now);
-        let avoid = |place| ejector.as_ref().is_some_and(|ejector| avoids(ejector, place));
-        let call = Call { client, stuck, tried, avoid: &avoid };
+        let avoid = |place| backend.avoids(ejector, place, now);
+        let call = Call { key, stuck, tried, avoid: &avoid };
         let decision = dispatcher.ask(
             call,
-            |place| backend.candidate(place),
+            |place| backend.candidate(place, now),
             || {
                 let (sender, receiver) = oneshot::channel();
                 turn = Some(receiver);
@@ -84,13 +88,13 @@ impl Lease {
         match (decision, turn) {
             (Decision::Go(server), _) => {
                 if stuck != Some(server) {
-                    stick(gateway, id, key, server);
+                    stick(gateway, id, client, server);
                 }
                 Place::Now(lease(server))
             }
             (Decision::Wait(ticket), Some(turn)) => {
                 let gateway = Arc::clone(gateway);
-                Place::Later(Waiter { gateway, backend: id, client: key, ticket, turn })
+                Place::Later(Waiter { gateway, backend: id, client, ticket, turn })
             }
             (Decision::Full(wish), _) => Place::Full(wish),
             (Decision::Nobody | Decision::Wait(_), _) => Place::Nowhere,

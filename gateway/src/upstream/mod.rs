@@ -8,7 +8,7 @@ pub(crate) use lease::{Lease, Place, Waiter};
 
 use base::Clock;
 use base_core::Time;
-use gateway_core::balance::{Balancer, Candidate};
+use gateway_core::balance::{self, Balancer, Candidate, Member};
 use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
@@ -16,8 +16,11 @@ use gateway_core::queue::Limits;
 use healthcheck::Checker;
 use healthcheck_core::State;
 use pingora::upstreams::peer::HttpPeer;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A backend at work.
@@ -37,13 +40,18 @@ pub(crate) struct Backend {
 /// What decides where a request goes, and when.
 struct Choice {
     dispatcher: Dispatcher<oneshot::Sender<usize>>,
-    ejector: Option<Ejector>,
+    /// Asked and told while the dispatcher decides.
+    ejector: RefCell<Option<Ejector>>,
 }
 
 /// A server at work.
 pub(crate) struct Server {
     weight: u32,
+    backup: bool,
+    slowstart: Duration,
     up: AtomicBool,
+    /// When it last came up; 0: it was never down.
+    up_since: AtomicU64,
     pub(crate) active: AtomicU32,
     pub(crate) requests: AtomicU64,
     pub(crate) errors: AtomicU64,
@@ -67,12 +75,19 @@ impl Backend {
             backend: backend.maxconn,
             waiting: backend.max_queue as usize,
         };
-        let dispatcher = Dispatcher::new(Balancer::new(backend.balance, backend.servers.len()), limits);
+        let members: Vec<Member<'_>> = backend
+            .servers
+            .iter()
+            .map(|server| Member { name: &server.name, weight: server.weight * balance::STEPS })
+            .collect();
+        let seed = RandomState::new().hash_one(&backend.name);
+        let balancer = Balancer::new(&backend.balance, backend.hash_type, &members, seed);
+        let dispatcher = Dispatcher::new(balancer, limits, backend.backups);
         let ejector = backend.eject.map(|silence| Ejector::new(silence, backend.servers.len()));
         Self {
             is_limited: dispatcher.is_limited(),
             ejects: ejector.is_some(),
-            choice: Mutex::new(Choice { dispatcher, ejector }),
+            choice: Mutex::new(Choice { dispatcher, ejector: RefCell::new(ejector) }),
             answers: AtomicU64::new(0),
             servers: backend.servers.iter().map(|server| Server::new(backend, server)).collect(),
             active: AtomicU64::new(0),
@@ -89,28 +104,46 @@ impl Backend {
     /// Whether the server at `place` is left alone, since it answers nothing while others do.
     pub(crate) fn is_silent(&self, place: usize, now: Time) -> bool {
         let choice = self.lock();
-        choice.ejector.as_ref().is_some_and(|ejector| ejector.is_silent(place, self.answers(place), now))
+        let ejector = choice.ejector.borrow();
+        ejector.as_ref().is_some_and(|ejector| ejector.is_silent(place, self.answers(place), now))
     }
 
     /// The check says how the server at `place` is; who waits is told.
     fn set_up(&self, place: usize, is_up: bool, now: Time) {
         let Choice { dispatcher, ejector } = &mut *self.lock();
-        self.servers[place].up.store(is_up, Ordering::Relaxed);
-        if let Some(ejector) = ejector {
+        let server = &self.servers[place];
+        if is_up && !server.up.load(Ordering::Relaxed) {
+            server.up_since.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        server.up.store(is_up, Ordering::Relaxed);
+        if let Some(ejector) = &mut *ejector.borrow_mut() {
             ejector.forget(place);
         }
-        let candidate = |place| self.candidate(place);
-        dispatcher.changed(place, is_up, candidate, |turn, place| self.call(ejector, turn, place, now));
+        let candidate = |place| self.candidate(place, now);
+        let avoid = |place| self.avoids(ejector, place, now);
+        dispatcher
+            .changed(place, is_up, candidate, avoid, |turn, place| self.call(ejector, turn, place, now));
     }
 
     /// A request runs on the server at `place` from now on.
-    fn enter(&self, ejector: &mut Option<Ejector>, place: usize, now: Time) {
-        if let Some(ejector) = ejector {
+    fn enter(&self, ejector: &RefCell<Option<Ejector>>, place: usize, now: Time) {
+        if let Some(ejector) = &mut *ejector.borrow_mut() {
             ejector.sent(place, self.answers(place), now);
         }
+        self.count(place);
+    }
+
+    /// Counts a request that runs on the server at `place` from now on.
+    fn count(&self, place: usize) {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the server at `place` is better left alone, where there is another.
+    fn avoids(&self, ejector: &RefCell<Option<Ejector>>, place: usize, now: Time) -> bool {
+        let ejector = ejector.borrow();
+        ejector.as_ref().is_some_and(|ejector| ejector.avoids(place, self.answers(place), now))
     }
 
     /// A request does not run on the server at `place` any more.
@@ -126,13 +159,21 @@ impl Backend {
         }
         let Choice { dispatcher, ejector } = &mut *self.lock();
         self.exit(place);
-        let (candidate, now) = (|place| self.candidate(place), clock.now());
-        dispatcher.release(place, candidate, |turn, place| self.call(ejector, turn, place, now));
+        let now = clock.now();
+        let candidate = |place| self.candidate(place, now);
+        let avoid = |place| self.avoids(ejector, place, now);
+        dispatcher.release(place, candidate, avoid, |turn, place| self.call(ejector, turn, place, now));
     }
 
     /// Gives a place to who waited for it. Under the same lock as giving up is: so a waiter that goes away
     /// either is not called or finds what it has to give back.
-    fn call(&self, ejector: &mut Option<Ejector>, turn: oneshot::Sender<usize>, place: usize, now: Time) {
+    fn call(
+        &self,
+        ejector: &RefCell<Option<Ejector>>,
+        turn: oneshot::Sender<usize>,
+        place: usize,
+        now: Time,
+    ) {
         self.enter(ejector, place, now);
         let _ = turn.send(place);
     }
@@ -152,12 +193,15 @@ impl Backend {
         }
     }
 
-    fn candidate(&self, place: usize) -> Candidate {
+    fn candidate(&self, place: usize, now: Time) -> Candidate {
         let server = &self.servers[place];
+        let since = server.up_since.load(Ordering::Relaxed);
+        let since = (since > 0).then(|| Time::from_nanos(since));
         Candidate {
-            weight: server.weight,
+            weight: balance::ramped(server.weight, since, server.slowstart, now),
             usable: server.is_up(),
             active: server.active.load(Ordering::Relaxed),
+            backup: server.backup,
         }
     }
 
@@ -176,7 +220,10 @@ impl Server {
         peer.options.idle_timeout = Some(SERVER_IDLE_TIMEOUT);
         Self {
             weight: server.weight,
+            backup: server.backup,
+            slowstart: server.slowstart,
             up: AtomicBool::new(true),
+            up_since: AtomicU64::new(0),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -212,4 +259,4 @@ impl Server {
 }
 
 /// Shorter than what servers usually allow, so that it is the gateway that closes.
-const SERVER_IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const SERVER_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

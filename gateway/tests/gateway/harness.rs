@@ -58,6 +58,16 @@ impl Gateway {
         ))
     }
 
+    /// Four workers before one backend of these keys, `server` among them.
+    pub(crate) fn of_backend(keys: &str) -> Self {
+        Self::start(&format!(
+            "node = \"gw\"\nworkers = 4\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n\
+             [log]\nto = \"FOLDER/access.log\"\n\
+             [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n\
+             [[backend]]\nname = \"be\"\n{keys}\n"
+        ))
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.front)
     }
@@ -134,7 +144,14 @@ impl Server {
     pub(crate) fn start(
         answer: impl Fn(&str, &mut TcpStream) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port"), answer)
+    }
+
+    /// The same on a listener that there is already.
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(&str, &mut TcpStream) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
         let server = Self {
             address: listener.local_addr().expect("it is bound"),
             heads: Arc::default(),

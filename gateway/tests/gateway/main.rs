@@ -1,6 +1,7 @@
 //! The gateway's promises, on the real binary with real sockets on loopback. Needs no privileges.
 
 mod bad_input;
+mod balance;
 mod certificates;
 mod clients;
 mod data_path;

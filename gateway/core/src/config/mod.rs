@@ -9,7 +9,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use crate::{balance, eject, limits, lists, normalize, route, rules, scanners};
+use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -214,6 +214,10 @@ pub struct Backend {
     pub name: String,
     /// How a server is chosen.
     pub balance: balance::Algorithm,
+    /// How a hash becomes a server, where requests are hashed.
+    pub hash_type: balance::HashType,
+    /// Which backup servers serve when no other can.
+    pub backups: dispatch::Backups,
     /// How often a request is tried again on another server.
     pub retries: u32,
     /// The table that remembers which server a client has.
@@ -247,6 +251,10 @@ pub struct Server {
     pub weight: u32,
     /// Requests at once on it; `None`: any number.
     pub maxconn: Option<u32>,
+    /// Whether it only serves when no other can.
+    pub backup: bool,
+    /// How long its share grows after it has come back; zero: not at all.
+    pub slowstart: Duration,
 }
 
 impl Frontend {

@@ -56,6 +56,16 @@ fn a_whole_configuration_is_understood() {
     assert_eq!(config.log, LogTarget::Stdout);
 }
 
+#[test]
+fn a_server_has_what_the_default_server_has_unless_it_says_otherwise() {
+    let servers =
+        "default_server = { weight = 3, backup = true, slowstart = \"5s\" }\nserver = [{ backup = false, ";
+    let config = parse(&WHOLE.replacen("server = [{ ", servers, 1)).expect("it is valid");
+    let server = &config.backends[0].servers[0];
+    assert_eq!((server.weight, server.backup, server.slowstart), (3, false, Duration::from_secs(5)));
+    assert_eq!(config.backends[0].backups, dispatch::Backups::None);
+}
+
 /// What is wrong, where it is said to be (as the text at that place), and a part of what is said.
 #[test]
 fn each_mistake_is_shown_at_its_place() {
@@ -113,7 +123,16 @@ fn each_mistake_is_shown_at_its_place() {
         ("weight = 7 }]", "weight = 7 }]\nqueue_timeout = \"0s\"", "\"0s\"", "queue_timeout"),
         ("name = \"volume\"", "name = \"compute\"", "\"compute\"", "already a backend"),
         ("name = \"public\"", "name = \"a b\"", "\"a b\"", "can't be a name"),
-        ("balance = \"leastconn\"", "balance = \"least\"", "\"least\"", "unknown variant `least`"),
+        ("balance = \"leastconn\"", "balance = \"least\"", "\"least\"", "there is no balance `least`"),
+        ("balance = \"leastconn\"", "hash_type = \"maglev\"", "\"maglev\"", "nothing is hashed"),
+        ("weight = 7 }]", "weight = 7 }]\ndefault_server = { name = \"s\" }", "{ name", "no server"),
+        (
+            "name = \"s1\", address = \"10.0.0.1:8002\"",
+            "address = \"10.0.0.1:8002\"",
+            "{ address",
+            "without a name",
+        ),
+        ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];
     for (good, bad, place, said) in cases {

@@ -1,19 +1,19 @@
 use super::*;
-use crate::balance::Algorithm;
+use crate::balance::{Algorithm, HashType, Member};
 use proptest::prelude::*;
 
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
 fn up() -> Candidate {
-    Candidate { weight: 1, usable: true, active: 0 }
+    Candidate { weight: 1, usable: true, ..Candidate::default() }
 }
 
 fn dispatcher(algorithm: Algorithm, limits: Limits) -> Dispatcher<u32> {
-    Dispatcher::new(Balancer::new(algorithm, limits.servers.len()), limits)
+    let members = vec![Member { name: "s", weight: 1 }; limits.servers.len()];
+    let balancer = Balancer::new(&algorithm, HashType::Modulo, &members, 0);
+    Dispatcher::new(balancer, limits, Backups::First)
 }
 
 fn call(stuck: Option<usize>) -> Call<'static> {
-    Call { client: CLIENT, stuck, tried: &[], avoid: &|_| false }
+    Call { key: None, stuck, tried: &[], avoid: &|_| false }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
     assert_eq!(ask(None, 4), Decision::Full(Wish::Any));
     let mut woken = Vec::new();
     for place in [0, 1, 1] {
-        dispatcher.release(place, |_| up(), |waiter, place| woken.push((waiter, place)));
+        dispatcher.release(place, |_| up(), |_| false, |waiter, place| woken.push((waiter, place)));
     }
     assert_eq!(woken, [(2, 0), (1, 1), (3, 1)]);
 }
@@ -51,7 +51,7 @@ fn who_waits_for_a_server_that_goes_down_takes_another() {
     assert!(matches!(dispatcher.ask(call(Some(0)), |_| up(), || 7), Decision::Wait(_)));
     let mut woken = Vec::new();
     let first_is_down = |place| Candidate { usable: place != 0, ..up() };
-    dispatcher.changed(0, false, first_is_down, |waiter, place| woken.push((waiter, place)));
+    dispatcher.changed(0, false, first_is_down, |_| false, |waiter, place| woken.push((waiter, place)));
     assert_eq!(woken, [(7, 1)]);
 }
 
@@ -63,6 +63,43 @@ fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
     assert_eq!(dispatcher.ask(first, |_| up(), || 0), Decision::Go(1));
     let both = Call { avoid: &|_| true, ..call(None) };
     assert!(matches!(dispatcher.ask(both, |_| up(), || 0), Decision::Go(_)));
+}
+
+#[test]
+fn a_freed_place_is_not_given_on_a_server_to_avoid_while_there_is_another() {
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9 };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    let first = |place| place == 0;
+    let mut ask = |name| dispatcher.ask(Call { avoid: &first, ..call(None) }, |_| up(), || name);
+    assert_eq!(ask(0), Decision::Go(1));
+    assert!(matches!(ask(1), Decision::Wait(_)), "rather in line than on the silent one");
+    let mut woken = Vec::new();
+    dispatcher.release(1, |_| up(), first, |waiter, place| woken.push((waiter, place)));
+    assert_eq!(woken, [(1, 1)]);
+    let ask = Call { avoid: &|_| true, ..call(None) };
+    assert_eq!(dispatcher.ask(ask, |_| up(), || 2), Decision::Go(0), "all are to avoid");
+}
+
+#[test]
+fn backups_serve_when_nobody_else_can() {
+    let limits = || Limits { servers: vec![None; 4], backend: None, waiting: 0 };
+    let servers = |up: [bool; 4]| {
+        move |place: usize| Candidate { weight: 1, usable: up[place], active: 0, backup: place > 1 }
+    };
+    let picks = |dispatcher: &mut Dispatcher<u32>, up| -> Vec<Decision> {
+        (0..4).map(|_| dispatcher.ask(call(None), servers(up), || 0)).collect()
+    };
+    let go = |places: [usize; 4]| places.map(Decision::Go).to_vec();
+    let mut first = dispatcher(Algorithm::RoundRobin, limits());
+    let mut all = Dispatcher { backups: Backups::All, ..dispatcher(Algorithm::RoundRobin, limits()) };
+    assert_eq!(picks(&mut first, [true; 4]), go([0, 1, 0, 1]));
+    assert_eq!(picks(&mut first, [false, true, true, true]), go([1; 4]));
+    assert_eq!(picks(&mut first, [false, false, true, true]), go([2; 4]));
+    assert_eq!(picks(&mut first, [false, false, false, true]), go([3; 4]));
+    assert_eq!(picks(&mut all, [false, false, true, true]), go([2, 3, 2, 3]));
+    assert_eq!(picks(&mut all, [false; 4]), vec![Decision::Nobody; 4]);
+    let stuck = first.ask(call(Some(3)), servers([true; 4]), || 0);
+    assert_eq!(stuck, Decision::Go(3), "who sticks to a backup stays there");
 }
 
 #[test]
@@ -159,7 +196,7 @@ proptest! {
         let mut model = Model { limits, up: [true; SERVERS], running: Vec::new(), waiting: Vec::new() };
         for (name, step) in (0u32..).zip(steps) {
             let up = model.up;
-            let servers = |place: usize| Candidate { weight: 1, usable: up[place], active: 0 };
+            let servers = |place: usize| Candidate { weight: 1, usable: up[place], ..Candidate::default() };
             let mut woken = Vec::new();
             match step {
                 Step::Ask { stuck } => {
@@ -176,7 +213,7 @@ proptest! {
                 }
                 Step::End { nth } if !model.running.is_empty() => {
                     let place = model.running.swap_remove(nth % model.running.len());
-                    dispatcher.release(place, servers, |name, place| woken.push((name, place)));
+                    dispatcher.release(place, servers, |_| false, |name, place| woken.push((name, place)));
                 }
                 Step::GiveUp { nth } if !model.waiting.is_empty() => {
                     let left = model.waiting.remove(nth % model.waiting.len());
@@ -186,12 +223,12 @@ proptest! {
                 Step::Toggle { place } => {
                     model.up[place] = !up[place];
                     let up = model.up;
-                    let servers = |place: usize| Candidate { weight: 1, usable: up[place], active: 0 };
+                    let servers = |place: usize| Candidate { weight: 1, usable: up[place], ..Candidate::default() };
                     if !up[place] {
                         let moved = model.waiting.iter_mut().filter(|waiting| waiting.wish == Some(place));
                         moved.for_each(|waiting| waiting.wish = None);
                     }
-                    dispatcher.changed(place, up[place], servers, |name, place| woken.push((name, place)));
+                    dispatcher.changed(place, up[place], servers, |_| false, |name, place| woken.push((name, place)));
                 }
                 Step::End { .. } | Step::GiveUp { .. } => {}
             }

@@ -1,7 +1,6 @@
 use super::*;
-use crate::balance::{Algorithm, Balancer, Candidate};
+use crate::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
 
 const SILENCE: Silence =
     Silence { unanswered: 4, after: Duration::from_millis(100), retry: Duration::from_secs(1) };
@@ -27,7 +26,12 @@ impl Simulation {
     fn run(&self, until: u64) -> Seen {
         let count = self.delays.len();
         let mut ejector = Ejector::new(SILENCE, count);
-        let mut balancer = Balancer::new(Algorithm::RoundRobin, count);
+        let mut balancer = Balancer::new(
+            &Algorithm::RoundRobin,
+            HashType::Modulo,
+            &vec![Member { name: "", weight: 1 }; count],
+            0,
+        );
         let mut pending: Vec<(u64, usize)> = Vec::new();
         let mut own = vec![0u64; count];
         let mut seen = Seen { failed: vec![0; count], got: vec![0; count] };
@@ -46,11 +50,10 @@ impl Simulation {
             let usable = |place| Candidate {
                 weight: 1,
                 usable: !ejector.avoids(place, answers(place), now),
-                active: 0,
+                ..Candidate::default()
             };
-            let any = |_| Candidate { weight: 1, usable: true, active: 0 };
-            let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let place = balancer.pick(client, usable).or_else(|| balancer.pick(client, any)).expect("any");
+            let any = |_| Candidate { weight: 1, usable: true, ..Candidate::default() };
+            let place = balancer.pick(None, usable).or_else(|| balancer.pick(None, any)).expect("any");
             ejector.sent(place, answers(place), now);
             seen.got[place] += 1;
             let hangs = self.hung.contains(&place) && (self.hangs_at..self.back_at).contains(&ms);

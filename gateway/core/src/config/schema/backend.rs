@@ -11,8 +11,10 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Backend {
     pub(in crate::config) name: Spanned<String>,
+    pub(in crate::config) balance: Option<Spanned<String>>,
+    pub(in crate::config) hash_type: Option<Spanned<HashType>>,
     #[serde(default)]
-    pub(in crate::config) balance: Balance,
+    pub(in crate::config) allbackups: bool,
     #[serde(default = "default_retries")]
     pub(in crate::config) retries: Spanned<u32>,
     pub(in crate::config) stick: Option<Spanned<String>>,
@@ -27,8 +29,9 @@ pub(in crate::config) struct Backend {
     #[serde(default = "default_max_queue")]
     pub(in crate::config) max_queue: Spanned<u32>,
     pub(in crate::config) queue_timeout: Option<Spanned<Span>>,
+    pub(in crate::config) default_server: Option<Spanned<Server>>,
     #[serde(default)]
-    pub(in crate::config) server: Vec<Server>,
+    pub(in crate::config) server: Vec<Spanned<Server>>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -49,23 +52,40 @@ impl Default for Eject {
     }
 }
 
-#[derive(Deserialize, Debug, Default)]
+#[derive(Clone, Copy, Deserialize, Debug, Default)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::config) enum Balance {
+pub(in crate::config) enum HashType {
     #[default]
-    RoundRobin,
-    LeastConn,
-    Source,
+    Modulo,
+    Consistent,
+    Maglev,
 }
 
-#[derive(Deserialize, Debug)]
+/// A server, or what holds for all that do not say otherwise.
+#[derive(Clone, Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Server {
-    pub(in crate::config) name: Spanned<String>,
-    pub(in crate::config) address: SocketAddr,
-    #[serde(default = "default_weight")]
-    pub(in crate::config) weight: Spanned<u32>,
+    pub(in crate::config) name: Option<Spanned<String>>,
+    pub(in crate::config) address: Option<SocketAddr>,
+    pub(in crate::config) weight: Option<Spanned<u32>>,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
+    pub(in crate::config) backup: Option<bool>,
+    pub(in crate::config) slowstart: Option<Spanned<Span>>,
+}
+
+impl Server {
+    /// With what `default` says where it says nothing itself.
+    pub(in crate::config) fn or(self, default: &Self) -> Self {
+        let Self { name, address, weight, maxconn, backup, slowstart } = self;
+        Self {
+            name,
+            address,
+            weight: weight.or_else(|| default.weight.clone()),
+            maxconn: maxconn.or_else(|| default.maxconn.clone()),
+            backup: backup.or(default.backup),
+            slowstart: slowstart.or_else(|| default.slowstart.clone()),
+        }
+    }
 }
 
 fn default_retries() -> Spanned<u32> {
@@ -80,10 +100,6 @@ fn default_server_timeout() -> Spanned<Span> {
     unwritten(DEFAULT_SERVER_TIMEOUT)
 }
 
-fn default_weight() -> Spanned<u32> {
-    unwritten(DEFAULT_WEIGHT)
-}
-
 fn default_max_queue() -> Spanned<u32> {
     unwritten(DEFAULT_MAX_QUEUE)
 }
@@ -94,8 +110,6 @@ const DEFAULT_RETRIES: u32 = 3;
 const DEFAULT_CONNECT_TIMEOUT: Span = Span::secs(2);
 /// The slowest API calls of a cloud take less.
 const DEFAULT_SERVER_TIMEOUT: Span = Span::secs(60);
-/// So that there is room on both sides.
-const DEFAULT_WEIGHT: u32 = 100;
 /// Few enough that clients hardly notice, and more than chance would leave without an answer.
 const DEFAULT_UNANSWERED: u32 = 4;
 /// What an answer may take on a server that has paused for a collection of garbage, say.

@@ -4,7 +4,7 @@ mod backend;
 mod frontend;
 mod lists;
 
-pub(super) use backend::{Backend, Balance, Eject, Server};
+pub(super) use backend::{Backend, Eject, HashType, Server};
 pub(super) use frontend::{BlockScanners, Frontend, Limit, NormalizePath, Route, Tls};
 pub(super) use lists::{List, Match};
 

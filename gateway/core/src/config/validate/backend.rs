@@ -2,8 +2,10 @@
 
 use super::Result;
 use super::values::{duration, in_range, name, resolve, unique};
+use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Server, Table, TableId, schema};
-use crate::{balance, eject};
+use crate::dispatch::Backups;
+use crate::eject;
 use base_core::diagnose::Source;
 use toml::Spanned;
 
@@ -18,7 +20,8 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
                 .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
                 .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
         }
-        let servers = servers(source, &backend.server)?;
+        let servers = servers(source, backend.default_server.as_ref(), &backend.server)?;
+        let (balance, hash_type) = balance(source, &backend)?;
         let stick = match &backend.stick {
             None => None,
             Some(stick) => Some(stick_table(source, stick, tables, &backends, &servers)?),
@@ -32,10 +35,12 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
             queue_timeout.map(|written| duration(source, written, "queue_timeout")).transpose()?;
         backends.push(Backend {
             name: backend.name.into_inner(),
-            balance: match backend.balance {
-                schema::Balance::RoundRobin => balance::Algorithm::RoundRobin,
-                schema::Balance::LeastConn => balance::Algorithm::LeastConn,
-                schema::Balance::Source => balance::Algorithm::Source,
+            balance,
+            hash_type,
+            backups: match servers.iter().any(|server| server.backup) {
+                false => Backups::None,
+                true if backend.allbackups => Backups::All,
+                true => Backups::First,
             },
             retries: backend.retries.into_inner(),
             stick,
@@ -53,17 +58,62 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
     Ok(backends)
 }
 
-fn servers(source: &Source, written: &[schema::Server]) -> Result<Vec<Server>> {
+/// What the servers are chosen by.
+fn balance(source: &Source, written: &schema::Backend) -> Result<(Algorithm, HashType)> {
+    let algorithm = match &written.balance {
+        None => Algorithm::default(),
+        Some(text) => Algorithm::parse(text.get_ref()).map_err(|expected| {
+            source.at(text.span(), format!("there is no balance `{}`", text.get_ref())).help(expected)
+        })?,
+    };
+    let hashed = matches!(algorithm, Algorithm::Source | Algorithm::Uri(_) | Algorithm::Header(_));
+    let hash_type = match &written.hash_type {
+        Some(hash_type) if !hashed => {
+            let error = source.at(hash_type.span(), "nothing is hashed");
+            return Err(error.help("hash_type goes with balance `source`, `uri` or `hdr(name)`"));
+        }
+        written => match written.as_ref().map(|written| *written.get_ref()).unwrap_or_default() {
+            schema::HashType::Modulo => HashType::Modulo,
+            schema::HashType::Consistent => HashType::Consistent,
+            schema::HashType::Maglev => HashType::Maglev,
+        },
+    };
+    Ok((algorithm, hash_type))
+}
+
+fn servers(
+    source: &Source,
+    default: Option<&Spanned<schema::Server>>,
+    written: &[Spanned<schema::Server>],
+) -> Result<Vec<Server>> {
+    let nothing = schema::Server::default();
+    if let Some(default) = default
+        && (default.get_ref().name.is_some() || default.get_ref().address.is_some())
+    {
+        return Err(source
+            .at(default.span(), "default_server is no server")
+            .help("it has all keys of a server but its name and its address"));
+    }
+    let default = default.map_or(&nothing, Spanned::get_ref);
     let mut servers = Vec::<Server>::new();
-    for server in written {
-        name(source, &server.name)?;
-        unique(source, &server.name, "server", servers.iter().map(|server| &server.name))?;
-        in_range(source, &server.weight, 0..=MAX_WEIGHT, "weight")?;
+    for written in written {
+        let missing = |what: &str| source.at(written.span(), format!("a server without {what}"));
+        let server = written.get_ref().clone().or(default);
+        let name = server.name.as_ref().ok_or_else(|| missing("a name"))?;
+        self::name(source, name)?;
+        unique(source, name, "server", servers.iter().map(|server| &server.name))?;
+        if let Some(weight) = &server.weight {
+            in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
+        }
+        let slowstart = server.slowstart.as_ref();
+        let slowstart = slowstart.map(|written| duration(source, written, "slowstart")).transpose()?;
         servers.push(Server {
-            name: server.name.get_ref().clone(),
-            address: server.address,
-            weight: *server.weight.get_ref(),
+            name: name.get_ref().clone(),
+            address: server.address.ok_or_else(|| missing("an address"))?,
+            weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
             maxconn: maxconn(source, server.maxconn.as_ref())?,
+            backup: server.backup.unwrap_or(false),
+            slowstart: slowstart.unwrap_or_default(),
         });
     }
     Ok(servers)
@@ -109,6 +159,8 @@ fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32
 
 /// Servers of a backend.
 const MAX_SERVERS: usize = 1024;
+/// So that there is room on both sides.
+const DEFAULT_WEIGHT: u32 = 100;
 /// HAProxy's range for weights.
 const MAX_WEIGHT: u32 = 256;
 /// Each retry is a client that waits.
