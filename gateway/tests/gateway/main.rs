@@ -7,6 +7,7 @@ mod clients;
 mod data_path;
 mod documents;
 mod drain;
+mod effects;
 mod eject;
 mod h2;
 mod harness;
