@@ -116,7 +116,14 @@ impl Facts for Path {
 fn rules_that_do_not_match_allocate_nothing() {
     let regex = Regex::new("[.]php$", Case::Ignored).expect("an expression");
     let condition = Condition::Path(Text::Passes(vec![Test::Reg(regex)]));
-    let rule = Rule { condition, request: vec![], response: vec![], path: None, effects: Effects::default(), end: None };
+    let rule = Rule {
+        condition,
+        request: vec![],
+        response: vec![],
+        path: None,
+        effects: Effects::default(),
+        end: None,
+    };
     let rules = Rules::new(vec![rule; 10]);
     let matched = |path| rules.next(0, &Path(path)).map(|(place, _)| place);
     assert_eq!(matched("/x.PHP"), Some(0));

@@ -133,7 +133,8 @@ impl ProxyHttp for Edge {
         if self.gateway.is_draining() {
             session.set_keepalive(None);
         }
-        request.pace = request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
+        request.pace =
+            request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
         rules::change_answer(session, request, response)
     }
 

@@ -37,7 +37,10 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
     let Ok(no_head) = ResponseHeader::build(200, None) else { return };
-    let link = Arc::new(Link::new(Connection { frontend: shared.frontend, peer, socket: descriptor }, io.vanished()));
+    let link = Arc::new(Link::new(
+        Connection { frontend: shared.frontend, peer, socket: descriptor },
+        io.vanished(),
+    ));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
     let stream: Stream = match &shared.tls {
         None => Box::new(io),

@@ -155,7 +155,9 @@ impl End {
     /// The reason word, if it is a refusal.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } | Self::SilentDrop { reason } => Some(reason),
+            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } | Self::SilentDrop { reason } => {
+                Some(reason)
+            }
             Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) | Self::RouteByName(..) => None,
         }
     }

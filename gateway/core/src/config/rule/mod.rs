@@ -79,8 +79,14 @@ fn rule(context: &Context<'_>, written: &Spanned<Written>) -> Result<Rule> {
     let path = rule.rewrite_path.as_ref().map(|written| rewrite(context, written)).transpose()?;
     let effects = effects(context, rule)?;
     let end = end(context, written)?;
-    if effects == Effects::default() && request.is_empty() && response.is_empty() && path.is_none() && end.is_none() {
-        let help = "add one of deny, tarpit, silent_drop, redirect, return, route, rewrite_path, set_header, …";
+    if effects == Effects::default()
+        && request.is_empty()
+        && response.is_empty()
+        && path.is_none()
+        && end.is_none()
+    {
+        let help =
+            "add one of deny, tarpit, silent_drop, redirect, return, route, rewrite_path, set_header, …";
         return Err(context.error(written.span(), "this rule does nothing", help));
     }
     let condition = if conditions.len() == 1 { conditions.remove(0) } else { Condition::All(conditions) };

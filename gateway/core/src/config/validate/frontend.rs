@@ -103,7 +103,8 @@ fn error_files(source: &Source, written: Vec<schema::ErrorFile>) -> Result<Vec<E
     let mut files = Vec::new();
     for page in written {
         for status in page.status.get_ref() {
-            let error = |message| Err(source.at(page.status.span(), message).help("each of 400 to 599, once"));
+            let error =
+                |message| Err(source.at(page.status.span(), message).help("each of 400 to 599, once"));
             if !(400..=599).contains(status) {
                 return error(format!("{status} is no error"));
             }
