@@ -8,7 +8,7 @@ use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit, Verdict};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
-use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
+use gateway_core::rules::{Case, Condition, Counter, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
 use gateway_core::table::{Entry, Key, StickTable};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -57,7 +57,7 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     const PERIOD: Duration = Duration::from_secs(10);
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let table = StickTable::new(10_000, Duration::from_secs(60), RandomState::new());
-    let limit = Limit { table: TableId(0), conn_cur: Some(10), http_req_rate: Some(1000) };
+    let limit = Limit { table: TableId(0), conn_cur: Some(10), http_req_rate: Some(1000), conn_rate: None };
     let route = Route { host: HostPattern::parse("a.example"), path: None, backend: BackendId(0) };
     let routes = Routes::new(vec![route], None);
     let mut balancer =
@@ -116,14 +116,7 @@ impl Facts for Path {
 fn rules_that_do_not_match_allocate_nothing() {
     let regex = Regex::new("[.]php$", Case::Ignored).expect("an expression");
     let condition = Condition::Path(Text::Passes(vec![Test::Reg(regex)]));
-    let rule = Rule {
-        condition,
-        request: vec![],
-        response: vec![],
-        path: None,
-        effects: Effects::default(),
-        end: None,
-    };
+    let rule = Rule { condition, request: vec![], response: vec![], path: None, end: None };
     let rules = Rules::new(vec![rule; 10]);
     let matched = |path| rules.next(0, &Path(path)).map(|(place, _)| place);
     assert_eq!(matched("/x.PHP"), Some(0));

@@ -37,7 +37,12 @@ fn filled(entries: u32) -> StickTable {
 #[divan::bench(args = [1_000, 100_000, 1_000_000], threads = [1, 2])]
 fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
     let table = filled(entries);
-    let limit = Limit { table: TableId(0), conn_cur: Some(1000), http_req_rate: Some(1_000_000_000) };
+    let limit = Limit {
+        table: TableId(0),
+        conn_cur: Some(1000),
+        http_req_rate: Some(1_000_000_000),
+        conn_rate: None,
+    };
     let next = AtomicU32::new(0);
     bencher.bench(|| {
         let number = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b1) % entries;

@@ -55,15 +55,27 @@ impl AccessLog {
 
     /// Adds the record of a request to its worker's batch.
     pub(crate) fn write(&self, worker: usize, record: &Record<'_>) {
+        self.add(worker, |text| match self.format {
+            LogFormat::HttpLog => record.write_httplog(text),
+            LogFormat::Json => record.write_json(text),
+        });
+    }
+
+    /// Adds the record of a connection of mode tcp.
+    pub(crate) fn write_tcp(&self, worker: usize, record: &Record<'_>) {
+        self.add(worker, |text| match self.format {
+            LogFormat::HttpLog => record.write_tcplog(text),
+            LogFormat::Json => record.write_json(text),
+        });
+    }
+
+    fn add(&self, worker: usize, write: impl FnOnce(&mut String)) {
         if self.writer.is_none() {
             return;
         }
         // Only its worker ever takes this lock.
         let mut batch = self.batches[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        match self.format {
-            LogFormat::HttpLog => record.write_httplog(&mut batch.text),
-            LogFormat::Json => record.write_json(&mut batch.text),
-        }
+        write(&mut batch.text);
         batch.lines += 1;
         if batch.text.len() >= BATCH_BYTES {
             self.hand_over(&mut batch);

@@ -3,6 +3,7 @@
 use crate::metrics::FrontendMetrics;
 use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
+use crate::tcp::Traffic;
 use chrono::{DateTime, FixedOffset, Local};
 use gateway_core::failure::NoRequest;
 use gateway_core::queue::Wish;
@@ -94,6 +95,35 @@ pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoR
     );
 }
 
+/// A connection of mode tcp is over.
+pub(crate) fn session(worker: usize, request: &Request, traffic: Traffic) {
+    let Some(connection) = request.connection else { return };
+    let gateway = &request.gateway;
+    let termination = request.termination;
+    gateway.metrics.session(connection.frontend, termination.code(), traffic.to_server, traffic.to_client);
+    let frontend = &gateway.config.frontends[connection.frontend];
+    let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);
+    let server = backend.zip(server(request));
+    gateway.access_log.write_tcp(
+        worker,
+        &Record {
+            client: connection.peer,
+            accept_date: local(request.date),
+            frontend: &frontend.name,
+            tls: frontend.tls.is_some(),
+            backend: backend.map_or(&frontend.name, |backend| &backend.name),
+            server: server.map(|(backend, server)| backend.servers[server].name.as_str()),
+            timers: Timers { request: None, ..timers(request, gateway.clock.now() - request.began) },
+            status: None,
+            bytes: traffic.to_client,
+            termination,
+            reason: reason(request),
+            counts: counts(request, &gateway.metrics.frontends[connection.frontend]),
+            request: None,
+        },
+    );
+}
+
 /// A request was refused.
 pub(crate) fn refused(request: &mut Request, refusal: Refusal) {
     request.refused = Some(refusal);
@@ -162,7 +192,10 @@ fn counts(request: &Request, metrics: &FrontendMetrics) -> Counts {
         beconn: others(beconn.map_or(0, |backend| backend.active.load(Ordering::Relaxed))),
         srv_conn: others(u64::from(srv_conn)),
         retries: request.tries,
-        redispatched: request.lease.is_some() && !request.tried.is_empty(),
+        redispatched: request
+            .lease
+            .as_ref()
+            .is_some_and(|lease| request.tried.iter().any(|tried| *tried != lease.server)),
         srv_queue: request.queued.server_position,
         backend_queue: request.queued.backend_position,
     }

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     refused: IntCounterVec,
     scanners: IntCounterVec,
+    tcp_sessions: IntCounterVec,
+    tcp_bytes: IntCounterVec,
     pub(crate) frontends: Vec<FrontendMetrics>,
     pub(crate) backends: Vec<BackendMetrics>,
 }
@@ -59,6 +61,11 @@ impl Metrics {
         let refused = register(&registry, IntCounterVec::new(refused, &["frontend", "reason"]));
         let scanners = opts(names::SCANNERS_TOTAL, "Requests that only scanners make, by reason");
         let scanners = register(&registry, IntCounterVec::new(scanners, &["frontend", "reason"]));
+        let tcp_sessions = opts(names::TCP_SESSIONS_TOTAL, "Connections of mode tcp, by how they ended");
+        let tcp_sessions =
+            register(&registry, IntCounterVec::new(tcp_sessions, &["frontend", "termination"]));
+        let tcp_bytes = opts(names::TCP_BYTES_TOTAL, "Bytes of mode tcp, in from clients and out to them");
+        let tcp_bytes = register(&registry, IntCounterVec::new(tcp_bytes, &["frontend", "direction"]));
         let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
         let retries = register(&registry, IntCounterVec::new(retries, &["backend"]));
         let frontend = |name: &String| FrontendMetrics {
@@ -80,6 +87,8 @@ impl Metrics {
         Self {
             refused,
             scanners,
+            tcp_sessions,
+            tcp_bytes,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
             backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
             registry,
@@ -89,6 +98,14 @@ impl Metrics {
     /// Counts a request that only scanners make.
     pub(crate) fn scanner(&self, frontend: usize, reason: &str) {
         self.scanners.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
+    }
+
+    /// Counts a connection of mode tcp that has ended.
+    pub(crate) fn session(&self, frontend: usize, termination: &str, bytes_in: u64, bytes_out: u64) {
+        let name = self.frontends[frontend].name.as_str();
+        self.tcp_sessions.with_label_values(&[name, termination]).inc();
+        self.tcp_bytes.with_label_values(&[name, "in"]).inc_by(bytes_in);
+        self.tcp_bytes.with_label_values(&[name, "out"]).inc_by(bytes_out);
     }
 
     /// Counts a refusal: rare, so it may look up its labels.

@@ -7,29 +7,34 @@ use crate::sys;
 use crate::upstream::{Lease, Place, Waiter};
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
+use std::future::Future;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-/// The server for a request that has a backend.
+/// What a request is hashed by, if it is.
+pub(crate) fn key(gateway: &Gateway, request: &Request, head: &RequestHeader) -> Option<u64> {
+    let balance = &gateway.config.backends[request.backend?.0].balance;
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let client = request.client.as_ref()?.address;
+    balance.key(client, target, |name| Some(head.headers.get(name)?.as_bytes()))
+}
+
+/// The server for a request that has a backend. `gone` ends when its client has gone away.
 pub(crate) async fn server(
     gateway: &Arc<Gateway>,
-    session: &mut Session,
     request: &mut Request,
+    key: Option<u64>,
+    gone: impl Future<Output = ()>,
 ) -> Result<Lease> {
     let client = request.client.as_ref().map(|client| client.address);
     let asked = request.backend.zip(client);
-    let place = asked.map(|(backend, client)| {
-        let balance = &gateway.config.backends[backend.0].balance;
-        let head = session.req_header();
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let key = balance.key(client, target, |name| Some(head.headers.get(name)?.as_bytes()));
-        Lease::take(gateway, backend, client, key, &request.tried)
-    });
+    let place = asked.map(|(backend, client)| Lease::take(gateway, backend, client, key, &request.tried));
     match place {
         Some(Place::Now(lease)) => Ok(lease),
-        Some(Place::Later(waiter)) => wait(gateway, session, request, waiter).await,
+        Some(Place::Later(waiter)) => wait(gateway, request, waiter, gone).await,
         Some(Place::Full(wish)) => {
             request.queued.wish = Some(wish);
             Err(refuse(request, Termination::QueueFull, "queue_full"))
@@ -44,9 +49,9 @@ pub(crate) async fn server(
 /// Waits in line, for no longer than the queue's timeout, and only as long as the client does.
 async fn wait(
     gateway: &Arc<Gateway>,
-    session: &mut Session,
     request: &mut Request,
     mut waiter: Waiter,
+    gone: impl Future<Output = ()>,
 ) -> Result<Lease> {
     let Some(backend) = request.backend else { return Err(Error::new(ErrorType::InternalError)) };
     gateway.metrics.backends[backend.0].queued.inc();
@@ -56,12 +61,11 @@ async fn wait(
         Wish::Server(_) => queued.server_position = waiter.ticket.position,
     }
     queued.wish = Some(waiter.ticket.wish);
-    let socket = request.connection.map(|connection| connection.socket);
     let joined = gateway.clock.now();
     let outcome = tokio::select! {
         biased;
         lease = waiter.turn() => lease.ok_or_else(|| Error::new(ErrorType::InternalError)),
-        () = gone(session, socket) => Err(Error::explain(ErrorType::ConnectionClosed, "in the queue").into_down()),
+        () = gone => Err(Error::explain(ErrorType::ConnectionClosed, "in the queue").into_down()),
         () = tokio::time::sleep(gateway.config.backends[backend.0].queue_timeout) => {
             Err(refuse(request, Termination::TimeoutInQueue, "queue_timeout"))
         }
@@ -81,7 +85,7 @@ fn refuse(request: &mut Request, termination: Termination, reason: &'static str)
 
 /// Ends when the client has gone away, and never if that can't be told. Nothing is read: what the client
 /// has sent is for its server. Who has closed only its sending side counts as gone, as it does later on.
-async fn gone(session: &mut Session, socket: Option<RawFd>) {
+pub(crate) async fn gone(session: &mut Session, socket: Option<RawFd>) {
     if session.as_http2().is_some() {
         // Ends with the stream.
         let _ = session.read_body_or_idle(true).await;

@@ -7,12 +7,10 @@ use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::{account, guard, pick, rules};
 use async_trait::async_trait;
-use bytes::Bytes;
 use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::normalize;
 use gateway_core::retry::{self, Progress};
-use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use http::header::FORWARDED;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -57,13 +55,11 @@ impl ProxyHttp for Edge {
         // The place on the server before goes back first, or it would weigh on the choice.
         request.lease = None;
         request.connect = None;
-        let lease = pick::server(&self.gateway, session, request).await?;
+        let socket = request.connection.map(|connection| connection.socket);
+        let key = pick::key(&self.gateway, request, session.req_header());
+        let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
-        let mut peer = lease.peer();
-        if let Some(timeout) = request.effects.server_timeout {
-            peer.options.read_timeout = Some(timeout);
-            peer.options.write_timeout = Some(timeout);
-        }
+        let peer = lease.peer();
         request.lease = Some(lease);
         Ok(peer)
     }
@@ -133,21 +129,7 @@ impl ProxyHttp for Edge {
         if self.gateway.is_draining() {
             session.set_keepalive(None);
         }
-        request.pace =
-            request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
         rules::change_answer(session, request, response)
-    }
-
-    fn response_body_filter(
-        &self,
-        _session: &mut Session,
-        body: &mut Option<Bytes>,
-        _end_of_stream: bool,
-        request: &mut Request,
-    ) -> Result<Option<Duration>> {
-        let pace = request.pace.as_mut().zip(body.as_ref());
-        let delay = pace.map(|(pace, body)| pace.delay(body.len(), self.gateway.clock.now()));
-        Ok(delay.filter(|delay| !delay.is_zero()))
     }
 
     fn fail_to_connect(
@@ -306,7 +288,7 @@ impl Edge {
 }
 
 /// What the accept loop knows of the connection that a request came on.
-pub(crate) fn link(session: &Session) -> Option<&Link> {
+fn link(session: &Session) -> Option<&Link> {
     let proxy_digest = session.digest()?.proxy_digest.as_ref()?;
     proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }

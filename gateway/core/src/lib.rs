@@ -1,7 +1,7 @@
 //! The gateway's decisions, in the order in which a request meets them. Nothing here opens a socket,
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
-//! [`proxy_protocol`] (for whom is this connection?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
+//! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
 //! of it?) → [`route`] (which backend?) → [`sticky`], [`balance`], [`eject`] and [`queue`], which
 //! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
@@ -10,6 +10,7 @@
 pub mod balance;
 pub mod certificates;
 pub mod client;
+pub mod client_hello;
 pub mod config;
 pub mod dispatch;
 pub mod drain;

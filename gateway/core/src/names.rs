@@ -19,6 +19,11 @@ pub const TLS_CERTIFICATES_BROKEN: &str = "headgate_tls_certificates_broken";
 pub const REQUESTS_TOTAL: &str = "headgate_requests_total";
 /// `headgate_request_duration_seconds{frontend}`: from the request to the end of its answer.
 pub const REQUEST_DURATION: &str = "headgate_request_duration_seconds";
+/// `headgate_tcp_sessions_total{frontend,termination}`: connections of mode tcp that have ended, by the
+/// termination state of the log.
+pub const TCP_SESSIONS_TOTAL: &str = "headgate_tcp_sessions_total";
+/// `headgate_tcp_bytes_total{frontend,direction}`: bytes of mode tcp, `in` from clients and `out` to them.
+pub const TCP_BYTES_TOTAL: &str = "headgate_tcp_bytes_total";
 /// `headgate_refused_total{frontend,reason}`: requests refused here, by reason word.
 pub const REFUSED_TOTAL: &str = "headgate_refused_total";
 /// `headgate_scanners_total{frontend,reason}`: requests that only scanners make, refused or not.

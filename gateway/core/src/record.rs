@@ -1,7 +1,8 @@
 //! One record for each request, and how it is told: HAProxy's httplog line (HAProxy manual, "HTTP
-//! log format").
+//! log format"), or in mode tcp one for each connection: tcplog.
 
 mod json;
+mod tcplog;
 
 use chrono::{DateTime, FixedOffset};
 use std::fmt::Write;
@@ -79,6 +80,8 @@ pub enum Termination {
     ClientInData,
     /// `cD--`: the client took no more of the answer, or sent no more of its body, for too long.
     ClientTimeoutInData,
+    /// `CC--`: the client went away before there was a connection to a server.
+    ClientInConnect,
     /// `CQ--`: the client went away while its request waited for a place on a server.
     ClientInQueue,
     /// `SQ--`: as many waited already as may.
@@ -97,6 +100,8 @@ pub enum Termination {
     ServerInData,
     /// `sD--`: the server fell silent in the middle of its answer.
     TimeoutInData,
+    /// `KD--`: cut off, as the gateway ended.
+    Killed,
     /// `I---`: a fault of the gateway itself.
     Internal,
 }
@@ -136,6 +141,7 @@ impl Termination {
             Self::ClientTimeoutInHeaders => "cH",
             Self::ClientInData => "CD",
             Self::ClientTimeoutInData => "cD",
+            Self::ClientInConnect => "CC",
             Self::ClientInQueue => "CQ",
             Self::QueueFull => "SQ",
             Self::TimeoutInQueue => "sQ",
@@ -145,6 +151,7 @@ impl Termination {
             Self::TimeoutInHeaders => "sH",
             Self::ServerInData => "SD",
             Self::TimeoutInData => "sD",
+            Self::Killed => "KD",
             Self::Internal => "I-",
         }
     }

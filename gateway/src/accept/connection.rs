@@ -6,7 +6,8 @@ use super::{Shared, h2, proxy_header, tls};
 use crate::account;
 use crate::request::{Connection, Link};
 use crate::state::Gateway;
-use gateway_core::config::Frontend;
+use crate::tcp::{self, Session};
+use gateway_core::config::{Frontend, Mode};
 use gateway_core::failure::NoRequest;
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
@@ -36,11 +37,12 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     };
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
+    if frontend.mode == Mode::Tcp {
+        let connection = Connection { frontend: shared.frontend, peer, socket: descriptor };
+        return tunnel(&shared, io, connection, frontend).await;
+    }
     let Ok(no_head) = ResponseHeader::build(200, None) else { return };
-    let link = Arc::new(Link::new(
-        Connection { frontend: shared.frontend, peer, socket: descriptor },
-        io.vanished(),
-    ));
+    let link = Arc::new(Link::new(Connection { frontend: shared.frontend, peer, socket: descriptor }));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
     let stream: Stream = match &shared.tls {
         None => Box::new(io),
@@ -53,6 +55,31 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
         return h2::serve(&shared, stream, &link, frontend).await;
     }
     requests(&shared, stream, &link, frontend).await;
+}
+
+/// Mode tcp: bytes both ways, with TLS towards the client where the frontend has it.
+async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, frontend: &Frontend) {
+    let mut session = Session::new(&shared.gateway, shared.worker, connection);
+    if !session.admit() {
+        return;
+    }
+    let (stream, name): (Stream, _) = match &shared.tls {
+        None => {
+            let name = match frontend.inspect_delay {
+                Some(within) => tcp::server_name(&mut io, within).await,
+                None => None,
+            };
+            (Box::new(io), name)
+        }
+        Some(acceptor) => match tls::handshake(acceptor, io, frontend.handshake_timeout).await {
+            Some(stream) => (stream, None),
+            None => {
+                session.fails();
+                return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();
+            }
+        },
+    };
+    session.serve(stream, name.as_deref()).await;
 }
 
 /// Whose connection it is: that of `peer`, unless that is a proxy which must say for whom it is.
@@ -101,10 +128,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
 async fn no_request(shared: &Shared, mut stream: Stream, link: &Link, why: NoRequest) {
     let told = http::StatusCode::from_u16(why.status()).ok().filter(|_| why != NoRequest::Gone);
     let sent = match told {
-        Some(status) => {
-            let page = shared.gateway.error_pages[shared.frontend].page(status.as_u16());
-            head::refuse(&mut stream, status, page).await
-        }
+        Some(status) => head::refuse(&mut stream, status).await,
         None => 0,
     };
     account::no_request(&shared.gateway, shared.worker, link, why, sent);

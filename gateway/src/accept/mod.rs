@@ -5,7 +5,7 @@ mod connection;
 pub(crate) mod h2;
 mod head;
 mod proxy_header;
-mod stream;
+pub(crate) mod stream;
 mod tls;
 
 pub(crate) use bind::{Listener, bind_all, bind_alone};

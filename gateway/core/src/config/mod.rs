@@ -163,11 +163,23 @@ impl Alpn {
     }
 }
 
+/// What comes through a frontend (HAProxy manual, "mode").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Requests.
+    #[default]
+    Http,
+    /// Bytes, both ways.
+    Tcp,
+}
+
 /// Listeners and the rules for what comes in through them.
 #[derive(Clone, Debug)]
 pub struct Frontend {
     /// Its name.
     pub name: String,
+    /// What comes through it.
+    pub mode: Mode,
     /// Addresses to listen on.
     pub binds: Vec<Bind>,
     /// TLS, if its listeners speak it.
@@ -188,8 +200,6 @@ pub struct Frontend {
     pub rules: rules::Rules,
     /// Requests in a tarpit at once; beyond, they get its answer at once.
     pub tarpit_max: u32,
-    /// Pages in the place of the gateway's own errors.
-    pub error_files: Vec<ErrorFile>,
     /// Which backend serves what.
     pub routes: route::Routes,
     /// How long an idle client connection is kept.
@@ -201,25 +211,15 @@ pub struct Frontend {
     /// Longest silence of a client in the middle of a body, and longest that it may take nothing of an
     /// answer.
     pub client_timeout: Duration,
+    /// Longest wait for the name that a TLS client asks for, where TLS is passed on unopened and routes go by
+    /// that name.
+    pub inspect_delay: Option<Duration>,
     /// What its listeners offer over TLS, the best first.
     pub alpn: Vec<Alpn>,
     /// Whether listeners without TLS speak HTTP/2 with clients that begin with it.
     pub h2c: bool,
     /// Requests that may run at once on a connection of HTTP/2.
     pub h2_max_concurrent_streams: u32,
-}
-
-/// A page for errors (HAProxy manual, "errorfile"), with its place in the configuration.
-#[derive(Clone, Debug)]
-pub struct ErrorFile {
-    /// The statuses that it is for.
-    pub statuses: Vec<u16>,
-    /// Where it is.
-    pub file: PathBuf,
-    /// What it is.
-    pub content_type: String,
-    /// What to tell when it does not load.
-    pub origin: Diagnostic,
 }
 
 /// A set of servers.

@@ -8,15 +8,17 @@ use crate::table::Entry;
 use base_core::Time;
 use std::time::Duration;
 
-/// What one client may have. At least one of the two is set.
+/// What one client may have. At least one of them is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The table that counts.
     pub table: TableId,
-    /// Most requests at once.
+    /// Most requests at once; in mode tcp, connections.
     pub conn_cur: Option<u32>,
     /// Most requests in the table's period.
     pub http_req_rate: Option<u32>,
+    /// Most connections in the table's period.
+    pub conn_rate: Option<u32>,
 }
 
 /// What a limit says to one request.
@@ -43,13 +45,19 @@ impl Limit {
         if self.conn_cur.is_some_and(|most| entry.conn_cur >= most) {
             return Verdict::Deny(Denial { reason: "conn_cur", retry_after: RETRY_AFTER_CONN_CUR });
         }
-        if let Some(most) = self.http_req_rate {
-            let wait = entry.http_req_rate.wait_below(most, now, period);
+        let rates = [
+            (self.http_req_rate, "http_req_rate", &mut entry.http_req_rate),
+            (self.conn_rate, "conn_rate", &mut entry.conn_rate),
+        ];
+        // A frontend has one of the two, by its mode.
+        for (most, reason, rate) in rates {
+            let Some(most) = most else { continue };
+            let wait = rate.wait_below(most, now, period);
             if !wait.is_zero() {
                 let retry_after = wait.as_millis().div_ceil(1000).max(1) as u64;
-                return Verdict::Deny(Denial { reason: "http_req_rate", retry_after });
+                return Verdict::Deny(Denial { reason, retry_after });
             }
-            entry.http_req_rate.add(now, period);
+            rate.add(now, period);
         }
         entry.conn_cur += 1;
         Verdict::Allow
@@ -71,7 +79,7 @@ mod tests {
     const PERIOD: Duration = Duration::from_secs(10);
 
     fn limit(conn_cur: Option<u32>, http_req_rate: Option<u32>) -> Limit {
-        Limit { table: TableId(0), conn_cur, http_req_rate }
+        Limit { table: TableId(0), conn_cur, http_req_rate, conn_rate: None }
     }
 
     #[test]

@@ -31,10 +31,12 @@ pub struct Key(u128);
 /// What is known of one client. Data types go by HAProxy's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Requests that are running now.
+    /// Requests that are running now, or connections in mode tcp.
     pub conn_cur: u32,
     /// Requests let through in the table's period.
     pub http_req_rate: FreqCtr,
+    /// Connections let through in the table's period, in mode tcp.
+    pub conn_rate: FreqCtr,
     /// The server that it sticks to: its number in the backend, from 1; 0 is none.
     pub server_id: u32,
 }

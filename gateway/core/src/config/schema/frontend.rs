@@ -13,6 +13,8 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Frontend {
     pub(in crate::config) name: Spanned<String>,
+    #[serde(default)]
+    pub(in crate::config) mode: Mode,
     pub(in crate::config) bind: Spanned<Vec<Spanned<SocketAddr>>>,
     pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) monitor_uri: Option<Spanned<String>>,
@@ -29,6 +31,7 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) http_request_timeout: Spanned<Span>,
     #[serde(default = "default_client_timeout")]
     pub(in crate::config) client_timeout: Spanned<Span>,
+    pub(in crate::config) inspect_delay: Option<Spanned<Span>>,
     pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
     pub(in crate::config) h2c: Option<Spanned<bool>>,
     #[serde(default = "default_h2_max_concurrent_streams")]
@@ -45,16 +48,14 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) tarpit_max: Spanned<u32>,
     #[serde(default)]
     pub(in crate::config) route: Vec<Spanned<Route>>,
-    #[serde(default)]
-    pub(in crate::config) errorfile: Vec<ErrorFile>,
 }
 
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct ErrorFile {
-    pub(in crate::config) status: Spanned<Vec<u16>>,
-    pub(in crate::config) file: Spanned<PathBuf>,
-    pub(in crate::config) content_type: Option<Spanned<String>>,
+#[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Mode {
+    #[default]
+    Http,
+    Tcp,
 }
 
 #[derive(Deserialize, Debug, Default)]
@@ -91,6 +92,7 @@ pub(in crate::config) struct Limit {
     pub(in crate::config) table: Spanned<String>,
     pub(in crate::config) conn_cur: Option<Spanned<u32>>,
     pub(in crate::config) http_req_rate: Option<Spanned<u32>>,
+    pub(in crate::config) conn_rate: Option<Spanned<u32>>,
     pub(in crate::config) period: Option<Spanned<Span>>,
 }
 
@@ -99,6 +101,7 @@ pub(in crate::config) struct Limit {
 pub(in crate::config) struct Route {
     pub(in crate::config) host: Option<Spanned<String>>,
     pub(in crate::config) path: Option<Spanned<String>>,
+    pub(in crate::config) sni: Option<Spanned<String>>,
     pub(in crate::config) backend: Spanned<String>,
 }
 

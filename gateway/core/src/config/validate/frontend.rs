@@ -1,9 +1,9 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
-use super::Result;
-use super::values::{content_type, duration, in_range, name, path, resolve, unique};
+use super::values::{duration, in_range, name, path, resolve, unique};
+use super::{Result, tcp};
 use crate::config::{
-    Alpn, Backend, BackendId, CertificateFiles, ErrorFile, Frontend, Table, TableId, Tls, rule, schema,
+    Alpn, Backend, BackendId, CertificateFiles, Frontend, Mode, Table, TableId, Tls, rule, schema,
 };
 use crate::limits::Limit;
 use crate::lists::ListFile;
@@ -11,7 +11,7 @@ use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
 use base_core::diagnose::Source;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -32,6 +32,7 @@ pub(super) fn all(
                 .at(frontend.bind.span(), "no address to listen on")
                 .help("such as \"0.0.0.0:80\""));
         }
+        tcp::keys_fit(source, &frontend)?;
         if let Some(uri) = &frontend.monitor_uri {
             path(source, uri)?;
         }
@@ -56,6 +57,11 @@ pub(super) fn all(
         let context = rule::Context { source, tables, backends: &names, lists };
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         frontends.push(Frontend {
+            mode: match frontend.mode {
+                schema::Mode::Http => Mode::Http,
+                schema::Mode::Tcp => Mode::Tcp,
+            },
+            inspect_delay: tcp::inspect_delay(source, &frontend)?,
             limits,
             normalize_path: match frontend.normalize_path {
                 schema::NormalizePath::Off => normalize::Mode::Off,
@@ -68,7 +74,6 @@ pub(super) fn all(
                 schema::BlockScanners::Deny => scanners::Mode::Deny,
             },
             rules: rule::rules(&context, &frontend.rule)?,
-            error_files: error_files(source, frontend.errorfile)?,
             tarpit_max: *frontend.tarpit_max.get_ref(),
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
             name: frontend.name.into_inner(),
@@ -81,7 +86,7 @@ pub(super) fn all(
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
             accept_proxy: frontend.accept_proxy,
-            alpn: alpn(source, frontend.alpn, frontend.tls.is_some())?,
+            alpn: alpn(source, frontend.alpn, frontend.tls.is_some(), frontend.mode)?,
             h2c: h2c(source, frontend.h2c, frontend.tls.is_some())?,
             h2_max_concurrent_streams: {
                 let streams = frontend.h2_max_concurrent_streams;
@@ -98,49 +103,15 @@ pub(super) fn all(
     Ok(frontends)
 }
 
-fn error_files(source: &Source, written: Vec<schema::ErrorFile>) -> Result<Vec<ErrorFile>> {
-    let mut seen = Vec::new();
-    let mut files = Vec::new();
-    for page in written {
-        for status in page.status.get_ref() {
-            let error =
-                |message| Err(source.at(page.status.span(), message).help("each of 400 to 599, once"));
-            if !(400..=599).contains(status) {
-                return error(format!("{status} is no error"));
-            }
-            if seen.contains(status) {
-                return error(format!("{status} has a page already"));
-            }
-            seen.push(*status);
-        }
-        let content_type = match &page.content_type {
-            Some(written) => {
-                content_type(source, written)?;
-                written.get_ref().clone()
-            }
-            None => content_type_of(page.file.get_ref()).to_owned(),
-        };
-        files.push(ErrorFile {
-            statuses: page.status.into_inner(),
-            content_type,
-            origin: source.at(page.file.span(), "this page can't be used"),
-            file: page.file.into_inner(),
-        });
-    }
-    Ok(files)
-}
-
-/// By the end of the file's name.
-fn content_type_of(file: &Path) -> &'static str {
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("html" | "htm") => "text/html; charset=utf-8",
-        Some("json") => "application/json",
-        _ => "text/plain; charset=utf-8",
-    }
-}
-
-fn alpn(source: &Source, written: Option<Spanned<Vec<Alpn>>>, tls: bool) -> Result<Vec<Alpn>> {
+fn alpn(
+    source: &Source,
+    written: Option<Spanned<Vec<Alpn>>>,
+    tls: bool,
+    mode: schema::Mode,
+) -> Result<Vec<Alpn>> {
     match written {
+        // What it is that a server speaks only its operator knows.
+        None if mode == schema::Mode::Tcp => Ok(Vec::new()),
         None => Ok(vec![Alpn::H2, Alpn::Http11]),
         Some(alpn) if !tls => {
             let error = source.at(alpn.span(), "there is no handshake to agree in");
@@ -170,7 +141,8 @@ fn route(
     if let Some(prefix) = &route.path {
         path(source, prefix)?;
     }
-    let host = match &route.host {
+    // What a request says, or what a handshake does: a frontend has one of the two.
+    let host = match route.host.as_ref().or(route.sni.as_ref()) {
         None => None,
         Some(host) => Some(route::HostPattern::parse(host.get_ref()).ok_or_else(|| {
             source
@@ -187,22 +159,21 @@ fn route(
 
 fn limit(source: &Source, written: &Spanned<schema::Limit>, tables: &mut [Table]) -> Result<Limit> {
     let limit = written.get_ref();
-    if limit.conn_cur.is_none() && limit.http_req_rate.is_none() {
-        return Err(source.at(written.span(), "this limits nothing").help("add conn_cur or http_req_rate"));
+    let rate = limit.http_req_rate.as_ref().or(limit.conn_rate.as_ref());
+    if limit.conn_cur.is_none() && rate.is_none() {
+        return Err(source.at(written.span(), "this limits nothing").help("add conn_cur or a rate"));
     }
-    for value in [&limit.conn_cur, &limit.http_req_rate].into_iter().flatten() {
+    for value in [&limit.conn_cur, &limit.http_req_rate, &limit.conn_rate].into_iter().flatten() {
         in_range(source, value, 1..=MAX_LIMIT, "a limit")?;
     }
     let table = resolve(source, &limit.table, "stick table", tables.iter().map(|table| &table.name))?;
-    match (&limit.http_req_rate, &limit.period) {
+    match (rate, &limit.period) {
         (None, None) => {}
         (Some(rate), None) => {
-            return Err(source
-                .at(rate.span(), "http_req_rate has no period")
-                .help("add period, such as \"10s\""));
+            return Err(source.at(rate.span(), "the rate has no period").help("add period, such as \"10s\""));
         }
         (None, Some(period)) => {
-            return Err(source.at(period.span(), "a period without a rate").help("add http_req_rate"));
+            return Err(source.at(period.span(), "a period without a rate").help("add one"));
         }
         (Some(_), Some(period)) => {
             let wanted = duration(source, period, "period")?;
@@ -220,6 +191,7 @@ fn limit(source: &Source, written: &Spanned<schema::Limit>, tables: &mut [Table]
         table: TableId(table),
         conn_cur: limit.conn_cur.as_ref().map(|value| *value.get_ref()),
         http_req_rate: limit.http_req_rate.as_ref().map(|value| *value.get_ref()),
+        conn_rate: limit.conn_rate.as_ref().map(|value| *value.get_ref()),
     })
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod frontend;
 mod lists;
+mod tcp;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};

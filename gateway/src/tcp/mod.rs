@@ -1,0 +1,168 @@
+//! Mode tcp: one connection of a client becomes one to a server, and bytes go both ways until both sides
+//! have ended (HAProxy manual, "mode tcp").
+//!
+//! ```text
+//!  accept → guard → inspect → route → pick → connect → relay → account → access_log
+//! ```
+//! Limits, the line for a server, stickiness and tries are those of requests: to them a connection is a
+//! [`Request`] that has no head.
+
+mod inspect;
+mod relay;
+
+pub(crate) use inspect::server_name;
+
+use crate::request::{Connection, Refusal, Request};
+use crate::state::Gateway;
+use crate::{account, guard, pick};
+use gateway_core::balance::Algorithm;
+use gateway_core::client::Client;
+use gateway_core::config::Frontend;
+use gateway_core::record::Termination;
+use gateway_core::retry::{self, Progress};
+use pingora::protocols::Stream;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// One connection; told to the log when it is dropped, also at the end of the process.
+pub(crate) struct Session {
+    worker: usize,
+    request: Request,
+    traffic: Traffic,
+}
+
+/// Bytes that have arrived where they were to go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) to_server: u64,
+    pub(crate) to_client: u64,
+}
+
+impl Session {
+    /// Begins with a connection that has just been accepted.
+    pub(crate) fn new(gateway: &Arc<Gateway>, worker: usize, connection: Connection) -> Self {
+        let mut request = Request::new(Arc::clone(gateway));
+        request.connection = Some(connection);
+        let address = connection.peer.ip().to_canonical();
+        request.client = Some(Client { address, chain_is_trusted: false });
+        request.termination = Termination::Killed;
+        request.count();
+        Self { worker, request, traffic: Traffic::default() }
+    }
+
+    /// Asks the limits; if they refuse it, it has ended.
+    pub(crate) fn admit(&mut self) -> bool {
+        let Some(connection) = self.request.connection else { return false };
+        let address = connection.peer.ip().to_canonical();
+        let admitted = guard::admit(&mut self.request, connection.frontend, address);
+        if let Err(denial) = &admitted {
+            self.request.termination = self.refuse(denial.reason);
+        }
+        admitted.is_ok()
+    }
+
+    /// There was no handshake.
+    pub(crate) fn fails(mut self) {
+        self.request.termination = Termination::ClientInRequest;
+    }
+
+    /// Serves it until it ends. `name` is what its client asked for in a TLS handshake.
+    pub(crate) async fn serve(mut self, mut client: Stream, name: Option<&str>) {
+        self.request.termination = self.run(&mut client, name).await;
+    }
+
+    async fn run(&mut self, client: &mut Stream, name: Option<&str>) -> Termination {
+        let gateway = Arc::clone(&self.request.gateway);
+        let Some(connection) = self.request.connection else { return Termination::Internal };
+        let frontend = &gateway.config.frontends[connection.frontend];
+        let Some(backend) = frontend.routes.find(name.unwrap_or(""), "") else {
+            return self.refuse("no_route");
+        };
+        self.request.backend = Some(backend);
+        let mut server = match self.connect(&gateway).await {
+            Ok(server) => server,
+            Err(termination) => return termination,
+        };
+        let patience = patience(frontend, gateway.config.backends[backend.0].server_timeout);
+        relay::relay(client, &mut server, patience, &gateway.clock, &mut self.traffic).await
+    }
+
+    /// A connection to a server, if need be to another than the first.
+    async fn connect(&mut self, gateway: &Arc<Gateway>) -> Result<TcpStream, Termination> {
+        let request = &mut self.request;
+        let key = key(gateway, request);
+        loop {
+            request.lease = None;
+            // Who has closed its sending side may still want an answer: nobody leaves the line but by its
+            // timeout.
+            let lease = pick::server(gateway, request, key, std::future::pending()).await;
+            let lease = lease.map_err(|_| request.termination)?;
+            let config = &gateway.config.backends[lease.backend.0];
+            let address = config.servers[lease.server].address;
+            let picked = gateway.clock.now();
+            request.picked = Some(picked);
+            request.lease = Some(lease);
+            let Some(lease) = &request.lease else { return Err(Termination::Internal) };
+            let error = match timeout(config.connect_timeout, open(address)).await {
+                Ok(Ok(server)) => {
+                    // A server may have nothing to say before its client does.
+                    lease.answered();
+                    request.connect = Some(gateway.clock.now() - picked);
+                    return Ok(server);
+                }
+                Ok(Err(error)) => error.kind(),
+                Err(_) => io::ErrorKind::TimedOut,
+            };
+            lease.server().failed();
+            request.tried.push(lease.server);
+            if !retry::again(Progress::NotConnected, false, false, request.tries, config.retries) {
+                let timed_out = error == io::ErrorKind::TimedOut;
+                return Err(if timed_out {
+                    Termination::TimeoutInConnect
+                } else {
+                    Termination::ServerInConnect
+                });
+            }
+            request.tries += 1;
+            account::retried(request);
+        }
+    }
+
+    fn refuse(&mut self, reason: &'static str) -> Termination {
+        account::refused(&mut self.request, Refusal::Word(reason));
+        Termination::Refused
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        account::session(self.worker, &self.request, self.traffic);
+    }
+}
+
+/// What a connection is hashed by: all that other algorithms could go by is in requests.
+fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
+    let balance = &gateway.config.backends[request.backend?.0].balance;
+    let client = request.client.as_ref()?.address;
+    if *balance == Algorithm::Source { balance.key(client, "", |_| None) } else { None }
+}
+
+async fn open(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+    let server = TcpStream::connect(address).await?;
+    // What comes from one side goes on to the other at once.
+    server.set_nodelay(true)?;
+    Ok(server)
+}
+
+/// Who may be silent for how long: both, for the shorter of the two times, as what goes through counts for
+/// both sides.
+fn patience(frontend: &Frontend, server_timeout: Duration) -> relay::Patience {
+    let client = frontend.client_timeout <= server_timeout;
+    relay::Patience {
+        silence: frontend.client_timeout.min(server_timeout),
+        ends_as: if client { Termination::ClientTimeoutInData } else { Termination::TimeoutInData },
+    }
+}
