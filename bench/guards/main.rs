@@ -8,7 +8,7 @@ use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{self, Limit, Verdict};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
-use gateway_core::rules::{Case, Condition, Counter, Facts, Regex, Rule, Rules, Test, Text};
+use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
 use gateway_core::table::{Entry, Key, StickTable};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -116,7 +116,14 @@ impl Facts for Path {
 fn rules_that_do_not_match_allocate_nothing() {
     let regex = Regex::new("[.]php$", Case::Ignored).expect("an expression");
     let condition = Condition::Path(Text::Passes(vec![Test::Reg(regex)]));
-    let rule = Rule { condition, request: vec![], response: vec![], path: None, end: None };
+    let rule = Rule {
+        condition,
+        request: vec![],
+        response: vec![],
+        path: None,
+        effects: Effects::default(),
+        end: None,
+    };
     let rules = Rules::new(vec![rule; 10]);
     let matched = |path| rules.next(0, &Path(path)).map(|(place, _)| place);
     assert_eq!(matched("/x.PHP"), Some(0));

@@ -1,6 +1,7 @@
 //! What the gateway answers itself: refusals, redirects, pages and errors.
 
-use crate::proxy::Edge;
+use crate::error_pages::Page;
+use crate::proxy::{Edge, link};
 use crate::request::{Refusal, Request};
 use crate::{account, rules, tarpit};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) page: Option<usize>,
     /// How long the client waits for it.
     pub(crate) tarpit: Option<Duration>,
+    /// Whether there is none: the client is left alone with its connection.
+    pub(crate) silent_drop: bool,
     /// Whether the connection can't be trusted to be at the start of a next request.
     pub(crate) close: bool,
 }
@@ -50,6 +53,12 @@ impl Edge {
                 status: *status,
                 refused: Some(Refusal::Rule(place)),
                 tarpit: Some(*timeout),
+                close: true,
+                ..Answer::default()
+            },
+            End::SilentDrop { .. } => Answer {
+                refused: Some(Refusal::Rule(place)),
+                silent_drop: true,
                 close: true,
                 ..Answer::default()
             },
@@ -91,6 +100,10 @@ impl Edge {
         }
     }
 
+    fn error_page(&self, request: &Request, status: u16) -> Option<&Page> {
+        self.gateway.error_pages.get(request.connection?.frontend)?.page(status)
+    }
+
     pub(crate) async fn answer(
         &self,
         session: &mut Session,
@@ -98,6 +111,13 @@ impl Edge {
         answer: Answer,
     ) -> Result<()> {
         self.refuse(request, &answer);
+        if answer.silent_drop {
+            session.set_keepalive(None);
+            if let Some(link) = link(session) {
+                link.vanish();
+            }
+            return Ok(());
+        }
         let mut head = ResponseHeader::build(answer.status, Some(3))?;
         if let Some(seconds) = answer.retry_after {
             head.insert_header("Retry-After", seconds)?;
@@ -110,11 +130,17 @@ impl Edge {
                 head.insert_header(CONTENT_TYPE, content_type)?;
                 Bytes::copy_from_slice(body.as_bytes())
             }
-            None => {
-                head.insert_header(CONTENT_TYPE, "text/plain")?;
-                let reason = head.status.canonical_reason().unwrap_or("");
-                Bytes::from(format!("{} {reason}\n", answer.status))
-            }
+            None => match self.error_page(request, answer.status) {
+                Some(page) => {
+                    head.insert_header(CONTENT_TYPE, page.content_type.as_str())?;
+                    page.body.clone()
+                }
+                None => {
+                    head.insert_header(CONTENT_TYPE, "text/plain")?;
+                    let reason = head.status.canonical_reason().unwrap_or("");
+                    Bytes::from(format!("{} {reason}\n", answer.status))
+                }
+            },
         };
         head.set_content_length(body.len())?;
         rules::change_answer(session, request, &mut head)?;

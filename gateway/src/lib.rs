@@ -14,6 +14,7 @@ mod account;
 mod admin;
 mod answer;
 pub mod certificates;
+pub mod error_pages;
 mod guard;
 mod health;
 pub mod lists;

@@ -1,6 +1,7 @@
 //! From a file to all that a start needs: a valid configuration and the certificates that it names.
 
 use crate::certificates::Certificates;
+use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
@@ -18,6 +19,8 @@ pub struct Loaded {
     pub config: Config,
     /// For each frontend its TLS side, if it has one.
     pub tls: Vec<Option<TlsSide>>,
+    /// The pages of each frontend.
+    pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
     pub lists: Vec<LiveList>,
 }
@@ -82,7 +85,9 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
         .map(|frontend| frontend.tls.as_ref().map(|tls| tls_side(tls, &frontend.alpn)).transpose());
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
-    Ok(Loaded { config, tls, lists })
+    let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
+    let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
+    Ok(Loaded { config, tls, error_pages, lists })
 }
 
 /// TLS with rustls' own choice of ciphers.

@@ -7,10 +7,12 @@ use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::{account, guard, pick, rules};
 use async_trait::async_trait;
+use bytes::Bytes;
 use gateway_core::client;
 use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::normalize;
 use gateway_core::retry::{self, Progress};
+use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use http::header::FORWARDED;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -59,7 +61,11 @@ impl ProxyHttp for Edge {
         let key = pick::key(&self.gateway, request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
-        let peer = lease.peer();
+        let mut peer = lease.peer();
+        if let Some(timeout) = request.effects.server_timeout {
+            peer.options.read_timeout = Some(timeout);
+            peer.options.write_timeout = Some(timeout);
+        }
         request.lease = Some(lease);
         Ok(peer)
     }
@@ -129,7 +135,21 @@ impl ProxyHttp for Edge {
         if self.gateway.is_draining() {
             session.set_keepalive(None);
         }
+        request.pace =
+            request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
         rules::change_answer(session, request, response)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        request: &mut Request,
+    ) -> Result<Option<Duration>> {
+        let pace = request.pace.as_mut().zip(body.as_ref());
+        let delay = pace.map(|(pace, body)| pace.delay(body.len(), self.gateway.clock.now()));
+        Ok(delay.filter(|delay| !delay.is_zero()))
     }
 
     fn fail_to_connect(
@@ -288,7 +308,7 @@ impl Edge {
 }
 
 /// What the accept loop knows of the connection that a request came on.
-fn link(session: &Session) -> Option<&Link> {
+pub(crate) fn link(session: &Session) -> Option<&Link> {
     let proxy_digest = session.digest()?.proxy_digest.as_ref()?;
     proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }

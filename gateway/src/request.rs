@@ -2,6 +2,7 @@
 //! ends, however it ends.
 
 use crate::state::Gateway;
+use crate::sys;
 use crate::upstream::Lease;
 use base_core::Time;
 use gateway_core::client::Client;
@@ -9,9 +10,10 @@ use gateway_core::config::BackendId;
 use gateway_core::limits as core_limits;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
+use gateway_core::rules::{Effects, Pace};
 use gateway_core::table::Key;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A client connection, as the accept loop knows it.
@@ -31,11 +33,19 @@ pub(crate) struct Link {
     connection: Connection,
     /// When the head that is read, or was read last, began; 0: not known.
     head_began: AtomicU64,
+    /// Whether nothing goes out on it any more, not even its end.
+    vanished: Arc<AtomicBool>,
 }
 
 impl Link {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, head_began: AtomicU64::new(0) }
+    pub(crate) fn new(connection: Connection, vanished: Arc<AtomicBool>) -> Self {
+        Self { connection, head_began: AtomicU64::new(0), vanished }
+    }
+
+    /// From now on nothing goes out on it, not even its end.
+    pub(crate) fn vanish(&self) {
+        self.vanished.store(true, Ordering::Relaxed);
+        sys::forget(self.connection.socket);
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -96,6 +106,10 @@ pub(crate) struct Request {
     pub(crate) proto_is_set: bool,
     /// How long it was in a tarpit.
     pub(crate) tarpit: Option<Duration>,
+    /// What rules have changed about how it is served.
+    pub(crate) effects: Effects,
+    /// How fast its answer may go, if that is limited.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// Why a request was refused.
@@ -152,6 +166,8 @@ impl Request {
             response_rules: Vec::new(),
             proto_is_set: false,
             tarpit: None,
+            effects: Effects::default(),
+            pace: None,
         }
     }
 

@@ -42,6 +42,12 @@ pub(crate) fn apply<'a>(
         {
             set_path(session.req_header_mut(), request, &path)?;
         }
+        request.effects.overlay(rule.effects);
+        if let Some(timeout) = rule.effects.client_timeout {
+            session.set_read_timeout(Some(timeout));
+            session.set_write_timeout(Some(timeout));
+            session.set_total_drain_timeout(Some(timeout));
+        }
         if !rule.response.is_empty() {
             request.response_rules.push(place);
         }

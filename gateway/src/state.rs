@@ -3,6 +3,7 @@
 
 use crate::access_log::AccessLog;
 use crate::certificates::Certificates;
+use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
@@ -20,6 +21,8 @@ pub(crate) struct Gateway {
     pub(crate) config: Config,
     /// Those of each frontend that speaks TLS.
     pub(crate) certificates: Vec<Option<Arc<Certificates>>>,
+    /// In the order of `config.frontends`.
+    pub(crate) error_pages: Vec<ErrorPages>,
     /// In the order of `config.lists`.
     pub(crate) lists: Vec<LiveList>,
     pub(crate) node: String,
@@ -56,7 +59,7 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, lists } = loaded;
+        let Loaded { config, tls, error_pages, lists } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             StickTable::new(table.size, table.expire, RandomState::new())
@@ -65,6 +68,7 @@ impl Gateway {
         Self {
             tables: config.tables.iter().map(table).collect(),
             backends: config.backends.iter().map(Backend::new).collect(),
+            error_pages,
             lists,
             node,
             clock,

@@ -1,4 +1,4 @@
-//! Durations as operators write them: HAProxy's time format with its unit spelled out.
+//! Durations and sizes as operators write them: HAProxy's formats with their units spelled out.
 
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
@@ -61,6 +61,48 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A number of bytes from a configuration file: bare, or with a unit: `KiB`, `MiB` or `GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let bytes_per_unit: u64 = match unit {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(bytes_per_unit).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, such as 512 or \"64KiB\", \"1MiB\", \"2GiB\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Bytes, E> {
+                let wrong = || E::invalid_value(de::Unexpected::Signed(number), &self);
+                u64::try_from(number).map(Bytes).map_err(|_| wrong())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                Bytes::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -69,7 +111,17 @@ impl fmt::Debug for Span {
 
 #[cfg(test)]
 mod tests {
-    use super::Span;
+    use super::{Bytes, Span};
+
+    #[test]
+    fn bytes_have_a_unit_or_none_and_fit() {
+        assert_eq!(Bytes::parse("512"), Some(Bytes(512)));
+        assert_eq!(Bytes::parse("64KiB"), Some(Bytes(65_536)));
+        assert_eq!(Bytes::parse("2GiB"), Some(Bytes(2 << 30)));
+        for bad in ["", "KiB", "1.5MiB", "-1", "1 KiB", "1kb", "99999999999999999999", "17179869184GiB"] {
+            assert_eq!(Bytes::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_duration_has_a_unit_and_fits() {

@@ -42,7 +42,10 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
         return tunnel(&shared, io, connection, frontend).await;
     }
     let Ok(no_head) = ResponseHeader::build(200, None) else { return };
-    let link = Arc::new(Link::new(Connection { frontend: shared.frontend, peer, socket: descriptor }));
+    let link = Arc::new(Link::new(
+        Connection { frontend: shared.frontend, peer, socket: descriptor },
+        io.vanished(),
+    ));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
     let stream: Stream = match &shared.tls {
         None => Box::new(io),
@@ -128,7 +131,10 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
 async fn no_request(shared: &Shared, mut stream: Stream, link: &Link, why: NoRequest) {
     let told = http::StatusCode::from_u16(why.status()).ok().filter(|_| why != NoRequest::Gone);
     let sent = match told {
-        Some(status) => head::refuse(&mut stream, status).await,
+        Some(status) => {
+            let page = shared.gateway.error_pages[shared.frontend].page(status.as_u16());
+            head::refuse(&mut stream, status, page).await
+        }
         None => 0,
     };
     account::no_request(&shared.gateway, shared.worker, link, why, sent);

@@ -2,6 +2,7 @@
 //! the last within one deadline, whatever the client dribbles.
 
 use super::h2;
+use crate::error_pages::Page;
 use base::Clock;
 use base_core::Time;
 use bytes::BytesMut;
@@ -73,15 +74,17 @@ pub(super) async fn read(
 }
 
 /// Answers what was no request; returns how many bytes of it went out.
-pub(super) async fn refuse(stream: &mut Stream, status: http::StatusCode) -> u64 {
-    let body = format!("{} {}\n", status.as_str(), status.canonical_reason().unwrap_or(""));
-    let answer = format!(
-        "HTTP/1.1 {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.trim_end(),
+pub(super) async fn refuse(stream: &mut Stream, status: http::StatusCode, page: Option<&Page>) -> u64 {
+    let line = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or(""));
+    let plain = Page { content_type: "text/plain".to_owned(), body: format!("{line}\n").into() };
+    let Page { content_type, body } = page.unwrap_or(&plain);
+    let head = format!(
+        "HTTP/1.1 {line}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len(),
     );
+    let answer = [head.as_bytes(), body].concat();
     let write = async {
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
         stream.flush().await
     };
     match timeout(LINGER, write).await {

@@ -13,6 +13,7 @@ use pingora::protocols::{
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
@@ -28,11 +29,24 @@ pub(crate) struct Buffered {
     stalled: Option<Pin<Box<Sleep>>>,
     /// What was read too much, and comes first again.
     unread: Bytes,
+    /// Whether nothing goes out any more, not even its end.
+    vanished: Arc<AtomicBool>,
 }
 
 impl Buffered {
     pub(crate) fn new(io: TcpIo, patience: Duration) -> Self {
-        Self { io: BufWriter::with_capacity(SEGMENT, io), patience, stalled: None, unread: Bytes::new() }
+        let vanished = Arc::default();
+        let io = BufWriter::with_capacity(SEGMENT, io);
+        Self { io, patience, stalled: None, unread: Bytes::new(), vanished }
+    }
+
+    /// Set it to have nothing go out any more.
+    pub(crate) fn vanished(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.vanished)
+    }
+
+    fn has_vanished(&self) -> bool {
+        self.vanished.load(Ordering::Relaxed)
     }
 
     /// Gives back what was read too much.
@@ -56,7 +70,9 @@ impl Drop for Buffered {
     /// An answer that breaks off may leave its head behind: it goes out as far as the socket takes it at
     /// once, so that the client sees the answer begin that the log tells of.
     fn drop(&mut self) {
-        let _ = Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(Waker::noop()));
+        if !self.has_vanished() {
+            let _ = Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(Waker::noop()));
+        }
     }
 }
 
@@ -78,6 +94,9 @@ impl AsyncRead for Buffered {
 
 impl AsyncWrite for Buffered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.has_vanished() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.in_time(cx, written)
     }
@@ -88,6 +107,9 @@ impl AsyncWrite for Buffered {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_vanished() {
+            return Poll::Ready(Ok(()));
+        }
         let shut = Pin::new(&mut self.io).poll_shutdown(cx);
         self.in_time(cx, shut)
     }
@@ -97,6 +119,9 @@ impl AsyncWrite for Buffered {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.has_vanished() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.in_time(cx, written)
     }

@@ -106,6 +106,8 @@ fn folder() -> tempfile::TempDir {
     let both: Vec<u8> = [cert, key].iter().flat_map(read).collect();
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     std::fs::write(folder.path().join("tls/public.pem"), both).expect("a file");
+    std::fs::create_dir(folder.path().join("errors")).expect("a folder");
+    write(folder.path(), "errors/later.json", "{}\n");
     write(folder.path(), "blocked.acl", "198.51.100.0/24\n");
     write(folder.path(), "hosts.map", "volume.infra.example volume\n");
     folder

@@ -256,3 +256,9 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Lets time pass, as something slow does that a test plays.
+#[expect(clippy::disallowed_methods, reason = "it is the slowness that is tested")]
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}

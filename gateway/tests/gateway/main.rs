@@ -9,6 +9,7 @@ mod data_path;
 mod databases;
 mod documents;
 mod drain;
+mod effects;
 mod eject;
 mod h2;
 mod harness;

@@ -200,6 +200,8 @@ pub struct Frontend {
     pub rules: rules::Rules,
     /// Requests in a tarpit at once; beyond, they get its answer at once.
     pub tarpit_max: u32,
+    /// Pages in the place of the gateway's own errors.
+    pub error_files: Vec<ErrorFile>,
     /// Which backend serves what.
     pub routes: route::Routes,
     /// How long an idle client connection is kept.
@@ -220,6 +222,19 @@ pub struct Frontend {
     pub h2c: bool,
     /// Requests that may run at once on a connection of HTTP/2.
     pub h2_max_concurrent_streams: u32,
+}
+
+/// A page for errors (HAProxy manual, "errorfile"), with its place in the configuration.
+#[derive(Clone, Debug)]
+pub struct ErrorFile {
+    /// The statuses that it is for.
+    pub statuses: Vec<u16>,
+    /// Where it is.
+    pub file: PathBuf,
+    /// What it is.
+    pub content_type: String,
+    /// What to tell when it does not load.
+    pub origin: Diagnostic,
 }
 
 /// A set of servers.

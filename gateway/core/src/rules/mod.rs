@@ -7,6 +7,7 @@
 //! asks for is done by the shell.
 
 mod condition;
+mod effects;
 mod format;
 mod text;
 
@@ -14,6 +15,7 @@ mod text;
 mod tests;
 
 pub use condition::{Comparison, Condition, Counter, Facts};
+pub use effects::{Effects, Pace};
 pub use format::Format;
 pub use text::{Case, Regex, Test, Text};
 
@@ -39,6 +41,8 @@ pub struct Rule {
     pub response: Vec<Edit>,
     /// What becomes of the path.
     pub path: Option<Rewrite>,
+    /// How its request is served from then on.
+    pub effects: Effects,
     /// How it ends the evaluation; `None`: the next rule is asked.
     pub end: Option<End>,
 }
@@ -86,6 +90,11 @@ pub enum End {
         reason: String,
         /// How long the client waits.
         timeout: Duration,
+    },
+    /// Closes the connection, and says nothing to the client, not even that.
+    SilentDrop {
+        /// The reason word, for log and metric.
+        reason: String,
     },
     /// Sends the client elsewhere.
     Redirect {
@@ -146,7 +155,9 @@ impl End {
     /// The reason word, if it is a refusal.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } => Some(reason),
+            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } | Self::SilentDrop { reason } => {
+                Some(reason)
+            }
             Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) | Self::RouteByName(..) => None,
         }
     }

@@ -186,7 +186,7 @@ fn spellings_that_cgi_reads_as_one_are_one() {
 }
 
 fn rule(condition: Condition, end: Option<End>) -> Rule {
-    Rule { condition, request: vec![], response: vec![], path: None, end }
+    Rule { condition, request: vec![], response: vec![], path: None, effects: Effects::default(), end }
 }
 
 /// Any condition, three levels deep.

@@ -11,7 +11,7 @@ pub(super) use schema::Rule as Written;
 
 use super::{BackendId, Table, validate::values};
 use crate::lists::{ListFile, ListId};
-use crate::rules::{Condition, Edit, End, Format, Rewrite, Rule, Rules, same_field};
+use crate::rules::{Condition, Edit, Effects, End, Format, Rewrite, Rule, Rules, same_field};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use schema::{Named, Words};
@@ -77,13 +77,20 @@ fn rule(context: &Context<'_>, written: &Spanned<Written>) -> Result<Rule> {
         &[],
     )?;
     let path = rule.rewrite_path.as_ref().map(|written| rewrite(context, written)).transpose()?;
+    let effects = effects(context, rule)?;
     let end = end(context, written)?;
-    if request.is_empty() && response.is_empty() && path.is_none() && end.is_none() {
-        let help = "add one of deny, tarpit, redirect, return, route, rewrite_path, set_header, …";
+    if effects == Effects::default()
+        && request.is_empty()
+        && response.is_empty()
+        && path.is_none()
+        && end.is_none()
+    {
+        let help =
+            "add one of deny, tarpit, silent_drop, redirect, return, route, rewrite_path, set_header, …";
         return Err(context.error(written.span(), "this rule does nothing", help));
     }
     let condition = if conditions.len() == 1 { conditions.remove(0) } else { Condition::All(conditions) };
-    Ok(Rule { condition, request, response, path, end })
+    Ok(Rule { condition, request, response, path, effects, end })
 }
 
 fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>> {
@@ -104,6 +111,10 @@ fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>>
             timeout: tarpit_timeout(context, table.timeout.as_ref())?,
         });
     }
+    if let Some(dropped) = &rule.silent_drop {
+        let word = dropped.get_ref().reason.as_ref();
+        ends.push(End::SilentDrop { reason: reason(context, dropped, word, "silent_drop")? });
+    }
     if let Some(redirect) = &rule.redirect {
         ends.push(self::redirect(context, redirect)?);
     }
@@ -114,10 +125,28 @@ fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>>
         ends.push(self::route(context, backend)?);
     }
     if ends.len() > 1 {
-        let help = "keep one of deny, tarpit, redirect, return and route";
+        let help = "keep one of deny, tarpit, silent_drop, redirect, return and route";
         return Err(context.error(written.span(), "this rule has two ends", help));
     }
     Ok(ends.pop())
+}
+
+fn effects(context: &Context<'_>, rule: &Written) -> Result<Effects> {
+    let timeout = |written: &Option<Spanned<Span>>, what| {
+        written.as_ref().map(|written| values::duration(context.source, written, what)).transpose()
+    };
+    let bandwidth_limit = match &rule.bandwidth_limit {
+        None => None,
+        Some(limit) if limit.get_ref().0 >= MIN_BANDWIDTH => Some(limit.get_ref().0),
+        Some(limit) => {
+            return Err(context.error(limit.span(), "out of range for a bandwidth_limit", "at least 1KiB"));
+        }
+    };
+    Ok(Effects {
+        server_timeout: timeout(&rule.set_timeout.server, "a server's timeout")?,
+        client_timeout: timeout(&rule.set_timeout.client, "a client's timeout")?,
+        bandwidth_limit,
+    })
 }
 
 /// A backend, or a format that gives the name of one.
@@ -281,6 +310,8 @@ fn format<T>(context: &Context<'_>, written: &Spanned<T>, text: &str) -> Result<
 const MAX_RULES: usize = 1000;
 /// Longest name of a header field, in bytes.
 const MAX_FIELD_NAME: usize = 128;
+/// Bytes in a second: a chunk of 64 KiB, as it comes from a server, then waits a minute.
+const MIN_BANDWIDTH: u64 = 1024;
 /// HAProxy's default for deny.
 const DENY_STATUS: u16 = 403;
 /// HAProxy's default for tarpit.

@@ -1,6 +1,6 @@
 //! A rule as it is written.
 
-use base_core::units::Span;
+use base_core::units::{Bytes, Span};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -31,6 +31,10 @@ pub(in crate::config) struct Rule {
     pub(super) rewrite_path: Option<Spanned<Rewrite>>,
     pub(super) deny: Option<Spanned<Deny>>,
     pub(super) tarpit: Option<Spanned<Tarpit>>,
+    pub(super) silent_drop: Option<Spanned<SilentDrop>>,
+    #[serde(default)]
+    pub(super) set_timeout: Timeouts,
+    pub(super) bandwidth_limit: Option<Spanned<Bytes>>,
     pub(super) redirect: Option<Spanned<Redirect>>,
     #[serde(rename = "return")]
     pub(super) page: Option<Spanned<Return>>,
@@ -104,6 +108,19 @@ pub(super) struct Tarpit {
     pub(super) status: Option<u16>,
     pub(super) reason: Option<String>,
     pub(super) timeout: Option<Spanned<Span>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SilentDrop {
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timeouts {
+    pub(super) server: Option<Spanned<Span>>,
+    pub(super) client: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Debug, Default)]

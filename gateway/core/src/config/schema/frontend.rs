@@ -48,6 +48,16 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) tarpit_max: Spanned<u32>,
     #[serde(default)]
     pub(in crate::config) route: Vec<Spanned<Route>>,
+    #[serde(default)]
+    pub(in crate::config) errorfile: Vec<ErrorFile>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ErrorFile {
+    pub(in crate::config) status: Spanned<Vec<u16>>,
+    pub(in crate::config) file: Spanned<PathBuf>,
+    pub(in crate::config) content_type: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ mod frontend;
 mod lists;
 
 pub(super) use backend::{Backend, Eject, HashType, Server};
-pub(super) use frontend::{BlockScanners, Frontend, Limit, Mode, NormalizePath, Route, Tls};
+pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Limit, Mode, NormalizePath, Route, Tls};
 pub(super) use lists::{List, Match};
 
 use base_core::units::Span;

@@ -1,9 +1,9 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
-use super::values::{duration, in_range, name, path, resolve, unique};
+use super::values::{content_type, duration, in_range, name, path, resolve, unique};
 use super::{Result, tcp};
 use crate::config::{
-    Alpn, Backend, BackendId, CertificateFiles, Frontend, Mode, Table, TableId, Tls, rule, schema,
+    Alpn, Backend, BackendId, CertificateFiles, ErrorFile, Frontend, Mode, Table, TableId, Tls, rule, schema,
 };
 use crate::limits::Limit;
 use crate::lists::ListFile;
@@ -11,7 +11,7 @@ use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
 use base_core::diagnose::Source;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -74,6 +74,7 @@ pub(super) fn all(
                 schema::BlockScanners::Deny => scanners::Mode::Deny,
             },
             rules: rule::rules(&context, &frontend.rule)?,
+            error_files: error_files(source, frontend.errorfile)?,
             tarpit_max: *frontend.tarpit_max.get_ref(),
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
             name: frontend.name.into_inner(),
@@ -101,6 +102,47 @@ pub(super) fn all(
         });
     }
     Ok(frontends)
+}
+
+fn error_files(source: &Source, written: Vec<schema::ErrorFile>) -> Result<Vec<ErrorFile>> {
+    let mut seen = Vec::new();
+    let mut files = Vec::new();
+    for page in written {
+        for status in page.status.get_ref() {
+            let error =
+                |message| Err(source.at(page.status.span(), message).help("each of 400 to 599, once"));
+            if !(400..=599).contains(status) {
+                return error(format!("{status} is no error"));
+            }
+            if seen.contains(status) {
+                return error(format!("{status} has a page already"));
+            }
+            seen.push(*status);
+        }
+        let content_type = match &page.content_type {
+            Some(written) => {
+                content_type(source, written)?;
+                written.get_ref().clone()
+            }
+            None => content_type_of(page.file.get_ref()).to_owned(),
+        };
+        files.push(ErrorFile {
+            statuses: page.status.into_inner(),
+            content_type,
+            origin: source.at(page.file.span(), "this page can't be used"),
+            file: page.file.into_inner(),
+        });
+    }
+    Ok(files)
+}
+
+/// By the end of the file's name.
+fn content_type_of(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("html" | "htm") => "text/html; charset=utf-8",
+        Some("json") => "application/json",
+        _ => "text/plain; charset=utf-8",
+    }
 }
 
 fn alpn(

@@ -27,6 +27,16 @@ pub(in crate::config) fn name(source: &Source, name: &Spanned<String>) -> Result
     Err(source.at(name.span(), format!("`{text}` can't be a name")).help(help))
 }
 
+/// What can stand in a `Content-Type` field.
+pub(in crate::config) fn content_type(source: &Source, written: &Spanned<String>) -> Result<()> {
+    if !written.get_ref().is_empty()
+        && written.get_ref().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
+        return Ok(());
+    }
+    Err(source.at(written.span(), "content_type can't be sent").help("such as \"text/html\""))
+}
+
 pub(in crate::config) fn unique<'a>(
     source: &Source,
     name: &Spanned<String>,
