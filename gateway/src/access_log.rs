@@ -1,15 +1,19 @@
-//! The access log: workers format their lines into batches of their own, one thread writes them.
+//! The access log: workers format their lines into batches of their own, a thread for each target writes
+//! them.
 //!
-//! A slow disk or a reader that has gone never delays a request: when the queue to the writer is full
-//! a batch is dropped, and its lines are counted.
+//! A slow disk or a reader that has gone never delays a request, nor another target: when the queue to a
+//! writer is full a batch is dropped, and its lines are counted.
+
+mod sink;
 
 use crate::load::StartError;
-use gateway_core::config::{LogFormat, LogTarget};
+use base::Clock;
+use gateway_core::Config;
+use gateway_core::config::LogFormat;
 use gateway_core::record::Record;
-use std::fs::OpenOptions;
-use std::io::Write;
+use sink::Sink;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,14 +21,14 @@ use std::time::Duration;
 pub(crate) struct AccessLog {
     format: LogFormat,
     batches: Box<[Mutex<Batch>]>,
-    writer: Option<Writer>,
+    writers: Vec<Writer>,
     dropped: Arc<AtomicU64>,
 }
 
 /// The thread that writes.
 struct Writer {
     /// `None` asks it to end.
-    queue: SyncSender<Option<Batch>>,
+    queue: SyncSender<Option<Arc<Batch>>>,
     /// Closed by it when it ends.
     ended: Mutex<Receiver<()>>,
 }
@@ -38,19 +42,13 @@ struct Batch {
 
 impl AccessLog {
     /// Opens the log for so many workers.
-    pub(crate) fn open(target: &LogTarget, format: LogFormat, workers: usize) -> Result<Self, StartError> {
+    pub(crate) fn open(config: &Config, node: &str, workers: usize) -> Result<Self, StartError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let sink: Option<Box<dyn Write + Send>> = match target {
-            LogTarget::None => None,
-            LogTarget::Stdout => Some(Box::new(std::io::stdout())),
-            LogTarget::File(path) => {
-                let file = OpenOptions::new().append(true).create(true).open(path);
-                Some(Box::new(file.map_err(|source| StartError::AccessLog { path: path.clone(), source })?))
-            }
-        };
-        let writer = sink.map(|sink| start_writer(sink, Arc::clone(&dropped))).transpose();
-        let writer = writer.map_err(|source| StartError::System { what: "the access log", source })?;
-        Ok(Self { format, batches: (0..workers).map(|_| Mutex::default()).collect(), writer, dropped })
+        let writers = sink::all(config, node)?.into_iter().map(|sink| start_writer(sink, Arc::clone(&dropped)));
+        let writers = writers.collect::<Result<_, _>>();
+        let writers = writers.map_err(|source| StartError::System { what: "the access log", source })?;
+        let batches = (0..workers).map(|_| Mutex::default()).collect();
+        Ok(Self { format: config.log_format, batches, writers, dropped })
     }
 
     /// Adds the record of a request to its worker's batch.
@@ -70,7 +68,7 @@ impl AccessLog {
     }
 
     fn add(&self, worker: usize, write: impl FnOnce(&mut String)) {
-        if self.writer.is_none() {
+        if self.writers.is_empty() {
             return;
         }
         // Only its worker ever takes this lock.
@@ -93,12 +91,14 @@ impl AccessLog {
     /// Writes what is left and ends the log; waits for a slow disk, but not for long.
     pub(crate) fn close(&self) {
         (0..self.batches.len()).for_each(|worker| self.flush(worker));
-        if let Some(writer) = &self.writer
-            && writer.queue.try_send(None).is_ok()
-        {
+        let asked = self.writers.iter().filter(|writer| writer.queue.try_send(None).is_ok());
+        let asked: Vec<_> = asked.collect();
+        let clock = Clock::start();
+        let deadline = clock.now() + CLOSE_TIMEOUT;
+        for writer in asked {
             let ended = writer.ended.lock().unwrap_or_else(PoisonError::into_inner);
             // It says nothing, it only ends.
-            let _ = ended.recv_timeout(CLOSE_TIMEOUT);
+            let _ = ended.recv_timeout(deadline - clock.now());
         }
     }
 
@@ -108,19 +108,17 @@ impl AccessLog {
     }
 
     fn hand_over(&self, batch: &mut Batch) {
-        let Some(writer) = &self.writer else { return };
-        let next = String::with_capacity(batch.text.len());
-        let full =
-            Batch { text: std::mem::replace(&mut batch.text, next), lines: std::mem::take(&mut batch.lines) };
-        if let Err(TrySendError::Full(Some(lost)) | TrySendError::Disconnected(Some(lost))) =
-            writer.queue.try_send(Some(full))
-        {
-            self.dropped.fetch_add(lost.lines, Ordering::Relaxed);
+        let next = Batch { text: String::with_capacity(batch.text.len()), lines: 0 };
+        let full = Arc::new(std::mem::replace(batch, next));
+        for writer in &self.writers {
+            if writer.queue.try_send(Some(Arc::clone(&full))).is_err() {
+                self.dropped.fetch_add(full.lines, Ordering::Relaxed);
+            }
         }
     }
 }
 
-fn start_writer(sink: Box<dyn Write + Send>, dropped: Arc<AtomicU64>) -> std::io::Result<Writer> {
+fn start_writer(sink: Box<dyn Sink>, dropped: Arc<AtomicU64>) -> std::io::Result<Writer> {
     let (queue, batches) = sync_channel(QUEUE);
     let (ending, ended) = sync_channel(1);
     std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
@@ -130,16 +128,15 @@ fn start_writer(sink: Box<dyn Write + Send>, dropped: Arc<AtomicU64>) -> std::io
     Ok(Writer { queue, ended: Mutex::new(ended) })
 }
 
-fn write_batches(mut sink: Box<dyn Write + Send>, batches: &Receiver<Option<Batch>>, dropped: &AtomicU64) {
+fn write_batches(mut sink: Box<dyn Sink>, batches: &Receiver<Option<Arc<Batch>>>, dropped: &AtomicU64) {
     let mut healthy = true;
     while let Ok(Some(batch)) = batches.recv() {
-        let written = sink.write_all(batch.text.as_bytes()).and_then(|()| sink.flush());
-        match written {
+        match sink.write(&batch.text) {
             Ok(()) => healthy = true,
-            Err(error) => {
-                dropped.fetch_add(batch.lines, Ordering::Relaxed);
+            Err(sink::Lost { all, error }) => {
+                dropped.fetch_add(all.unwrap_or(batch.lines), Ordering::Relaxed);
                 if std::mem::take(&mut healthy) {
-                    tracing::error!(%error, "the access log can't be written; its lines are dropped and counted");
+                    tracing::error!(%error, to = sink.name(), "the access log can't be written; its lines are dropped and counted");
                 }
             }
         }

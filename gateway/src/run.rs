@@ -33,8 +33,8 @@ pub fn run(loaded: Loaded) -> Result<(), StartError> {
     let workers = loaded.config.workers.unwrap_or_else(cores);
     let listeners = accept::bind_all(&loaded, workers)?;
     let admin = loaded.config.admin.bind.as_ref().map(accept::bind_alone).transpose()?;
-    let access_log = AccessLog::open(&loaded.config.log, loaded.config.log_format, workers)?;
     let node = loaded.config.node.clone().unwrap_or_else(host_name);
+    let access_log = AccessLog::open(&loaded.config, &node, workers)?;
     let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;

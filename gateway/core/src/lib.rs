@@ -30,6 +30,7 @@ pub mod runtime_api;
 pub mod scanners;
 pub mod sticky;
 pub mod strict;
+pub mod syslog;
 pub mod table;
 
 pub use config::Config;

@@ -1,6 +1,8 @@
 //! A log that is stuck costs lines, never a request.
 
-use crate::harness::{Gateway, Server, wait_until};
+use crate::harness::{DEADLINE, Gateway, Server, wait_until};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 
 #[test]
 fn a_line_of_json_tells_why() {
@@ -56,4 +58,102 @@ fn a_log_that_nobody_reads_delays_nothing_and_its_lines_are_counted() {
         gateway.metric("headgate_log_dropped_total") > 0.0
     });
     assert!(sent >= 256, "the queue took its share");
+}
+
+fn gateway(server: &Server, log: &str) -> Gateway {
+    Gateway::start(
+        &format!(
+            "node = \"gw\"\nworkers = 1\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\n{log}\n\
+             [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n\
+             [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"{}\" }}]\n",
+            server.address
+        ),
+    )
+}
+
+#[test]
+fn syslog_servers_get_each_line_in_their_own_format() {
+    let server = Server::named("s1");
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    udp.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    let unix = UnixDatagram::bind(&path).expect("a socket");
+    unix.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let gateway = gateway(
+        &server,
+        &format!(
+            "to = \"FOLDER/access.log\"\nsyslog = [{{ address = \"{}\" }}, {{ address = \"{}\", format = \"rfc5424\", facility = \"daemon\", level = \"notice\", len = 120, tag = \"edge\" }}]",
+            udp.local_addr().expect("it is bound"),
+            path.display()
+        ),
+    );
+    let pid = gateway.process.id();
+    let long = format!("/{}", "x".repeat(200));
+    for request in ["/one", &long] {
+        assert!(gateway.get(request).contains("200 OK"));
+    }
+    let lines = gateway.log_lines(2);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut bytes = [0; 2048];
+    let length = udp.recv(&mut bytes).expect("a datagram");
+    let one = text(&bytes[..length]);
+    assert!(one.starts_with("<134>") && one.ends_with(&format!(" headgate[{pid}]: {}", lines[0])), "{one}");
+    let date = &one["<134>".len().."<134>Nov 21 20:47:06".len()];
+    assert!(chrono::NaiveDateTime::parse_from_str(&format!("2026 {date}"), "%Y %b %e %H:%M:%S").is_ok(), "{date}");
+    let length = unix.recv(&mut bytes).expect("a datagram");
+    let one = text(&bytes[..length]);
+    assert!(one.starts_with("<29>1 20") && one.contains(&format!(" gw edge {pid} - - 127.0.0.1:")), "{one}");
+    let length = unix.recv(&mut bytes).expect("a datagram");
+    assert_eq!(length, 120, "what is too long is cut");
+    assert_eq!(gateway.metric("headgate_log_dropped_total"), 0.0);
+}
+
+#[test]
+fn a_syslog_server_that_is_gone_loses_lines_and_gets_the_next_when_it_is_back() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    let gateway = gateway(
+        &server,
+        &format!("to = \"FOLDER/access.log\"\nsyslog = [{{ address = \"{}\" }}]", path.display()),
+    );
+    assert!(gateway.get("/lost").contains("200 OK"));
+    wait_until("the line is counted", || gateway.metric("headgate_log_dropped_total") == 1.0);
+    let unix = UnixDatagram::bind(&path).expect("a socket");
+    unix.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    assert!(gateway.get("/back").contains("200 OK"));
+    let mut bytes = [0; 2048];
+    let length = unix.recv(&mut bytes).expect("a datagram");
+    assert!(String::from_utf8_lossy(&bytes[..length]).ends_with("\"GET /back HTTP/1.1\""));
+    // Nobody reads any more: its queue fills, and the lines beyond are dropped without anybody waiting.
+    wait_until("lines are dropped", || {
+        assert!(gateway.get("/").contains("200 OK"));
+        gateway.metric("headgate_log_dropped_total") > 1.0
+    });
+    assert!(gateway.log_lines(2)[1].contains("/back"), "the file has all of them");
+}
+
+#[test]
+fn a_full_disk_loses_lines_and_delays_nothing() {
+    let server = Server::named("s1");
+    let gateway = gateway(&server, "to = \"/dev/full\"");
+    for _ in 0..5 {
+        assert!(gateway.get("/").contains("200 OK"));
+    }
+    wait_until("all are counted", || gateway.metric("headgate_log_dropped_total") == 5.0);
+}
+
+#[test]
+fn a_log_that_was_moved_is_begun_anew() {
+    let server = Server::named("s1");
+    let gateway = gateway(&server, "to = \"FOLDER/access.log\"");
+    assert!(gateway.get("/before").contains("200 OK"));
+    assert_eq!(gateway.log_lines(1).len(), 1);
+    let (path, moved) = (gateway.folder.path().join("access.log"), gateway.folder.path().join("access.log.1"));
+    std::fs::rename(&path, &moved).expect("it is moved");
+    assert!(gateway.get("/after").contains("200 OK"));
+    assert!(gateway.log_lines(1)[0].contains("/after"));
+    assert_eq!(std::fs::read_to_string(&moved).expect("the old one").lines().count(), 1);
+    assert_eq!(gateway.metric("headgate_log_dropped_total"), 0.0);
 }

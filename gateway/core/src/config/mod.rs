@@ -9,7 +9,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners};
+use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -37,6 +37,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where the access log goes.
     pub log: LogTarget,
+    /// Syslog servers that it goes to besides.
+    pub syslog: Vec<syslog::Target>,
     /// How a line of it looks.
     pub log_format: LogFormat,
     /// Longest wait for what is in flight after SIGTERM.

@@ -187,3 +187,22 @@ fn the_sample_is_valid() {
         Config::parse(&Source::new("configs/gateway.toml", sample)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.frontends[0].binds.len(), config.backends.len()), (3, 3));
 }
+
+#[test]
+fn a_syslog_server_is_an_address_or_a_path() {
+    let config = |log: &str| Config::parse(&Source::new("gateway.toml", format!("{log}\n{FRONTEND}")));
+    let good = config("[log]\nsyslog = [{ address = \"[::1]:514\" }, { address = \"/dev/log\", facility = \"local7\" }]");
+    assert_eq!(good.expect("it is right").syslog.len(), 2);
+    for (wrong, said) in [
+        ("address = \"log.example\"", "`log.example` is no syslog server"),
+        ("address = \"/dev/log\", len = 20", "expected 80 to 65507"),
+        ("address = \"/dev/log\", tag = \"a b\"", "can't be a name"),
+        ("address = \"/dev/log\", facility = \"local8\"", "unknown variant `local8`"),
+    ] {
+        let error = config(&format!("[log]\nsyslog = [{{ {wrong} }}]")).expect_err(wrong);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+const FRONTEND: &str = "[[frontend]]\nname = \"fe\"\nbind = [\"127.0.0.1:80\"]\nmonitor_uri = \"/x\"\ndefault_backend = \"be\"\n\
+     [[backend]]\nname = \"be\"\nserver = [{ name = \"s\", address = \"127.0.0.1:1\" }]\n";

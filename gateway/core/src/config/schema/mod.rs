@@ -3,10 +3,12 @@
 mod backend;
 mod frontend;
 mod lists;
+mod log;
 
 pub(super) use backend::{Backend, Eject, HashType, Server};
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Limit, Mode, NormalizePath, Route, Tls};
 pub(super) use lists::{List, Match};
+pub(super) use log::{Log, LogFormat, Syslog};
 
 use base_core::units::Span;
 use serde::Deserialize;
@@ -47,27 +49,6 @@ pub(super) struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { bind: None, socket: DEFAULT_SOCKET.into() }
-    }
-}
-
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Log {
-    pub(super) to: String,
-    pub(super) format: LogFormat,
-}
-
-#[derive(Deserialize, Debug, Default)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum LogFormat {
-    #[default]
-    HttpLog,
-    Json,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { to: "stdout".to_owned(), format: LogFormat::default() }
     }
 }
 

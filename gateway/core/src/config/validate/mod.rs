@@ -4,6 +4,7 @@ mod backend;
 mod frontend;
 mod lists;
 mod tcp;
+mod log;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};
@@ -41,6 +42,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             "none" => LogTarget::None,
             path => LogTarget::File(path.into()),
         },
+        syslog: log::syslog(source, file.log.syslog)?,
         log_format: match file.log.format {
             schema::LogFormat::HttpLog => LogFormat::HttpLog,
             schema::LogFormat::Json => LogFormat::Json,
