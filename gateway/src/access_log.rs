@@ -44,7 +44,8 @@ impl AccessLog {
     /// Opens the log for so many workers.
     pub(crate) fn open(config: &Config, node: &str, workers: usize) -> Result<Self, StartError> {
         let dropped = Arc::new(AtomicU64::new(0));
-        let writers = sink::all(config, node)?.into_iter().map(|sink| start_writer(sink, Arc::clone(&dropped)));
+        let writers =
+            sink::all(config, node)?.into_iter().map(|sink| start_writer(sink, Arc::clone(&dropped)));
         let writers = writers.collect::<Result<_, _>>();
         let writers = writers.map_err(|source| StartError::System { what: "the access log", source })?;
         let batches = (0..workers).map(|_| Mutex::default()).collect();

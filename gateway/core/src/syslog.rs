@@ -141,10 +141,7 @@ mod tests {
         let date = zone.with_ymd_and_hms(2026, 11, 2, 20, 47, 6).single().expect("a date");
         let header = |format| target(format).header(date, "gw1", 123);
         assert_eq!(header(Format::Rfc3164), "<134>Nov  2 20:47:06 headgate[123]: ");
-        assert_eq!(
-            header(Format::Rfc5424),
-            "<134>1 2026-11-02T20:47:06.000+01:00 gw1 headgate 123 - - "
-        );
+        assert_eq!(header(Format::Rfc5424), "<134>1 2026-11-02T20:47:06.000+01:00 gw1 headgate 123 - - ");
         let err = Target { facility: Facility::Local7, level: Level::Err, ..target(Format::Rfc3164) };
         assert!(err.header(date, "gw1", 1).starts_with("<187>"));
     }

@@ -81,7 +81,8 @@ impl LogFile {
     }
 
     fn was_moved(&self) -> bool {
-        let identity = |found: io::Result<std::fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
+        let identity =
+            |found: io::Result<std::fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
         identity(std::fs::metadata(&self.path)) != identity(self.file.metadata())
     }
 }

@@ -61,14 +61,12 @@ fn a_log_that_nobody_reads_delays_nothing_and_its_lines_are_counted() {
 }
 
 fn gateway(server: &Server, log: &str) -> Gateway {
-    Gateway::start(
-        &format!(
-            "node = \"gw\"\nworkers = 1\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\n{log}\n\
+    Gateway::start(&format!(
+        "node = \"gw\"\nworkers = 1\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\n{log}\n\
              [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n\
              [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"{}\" }}]\n",
-            server.address
-        ),
-    )
+        server.address
+    ))
 }
 
 #[test]
@@ -100,7 +98,10 @@ fn syslog_servers_get_each_line_in_their_own_format() {
     let one = text(&bytes[..length]);
     assert!(one.starts_with("<134>") && one.ends_with(&format!(" headgate[{pid}]: {}", lines[0])), "{one}");
     let date = &one["<134>".len().."<134>Nov 21 20:47:06".len()];
-    assert!(chrono::NaiveDateTime::parse_from_str(&format!("2026 {date}"), "%Y %b %e %H:%M:%S").is_ok(), "{date}");
+    assert!(
+        chrono::NaiveDateTime::parse_from_str(&format!("2026 {date}"), "%Y %b %e %H:%M:%S").is_ok(),
+        "{date}"
+    );
     let length = unix.recv(&mut bytes).expect("a datagram");
     let one = text(&bytes[..length]);
     assert!(one.starts_with("<29>1 20") && one.contains(&format!(" gw edge {pid} - - 127.0.0.1:")), "{one}");
@@ -150,7 +151,8 @@ fn a_log_that_was_moved_is_begun_anew() {
     let gateway = gateway(&server, "to = \"FOLDER/access.log\"");
     assert!(gateway.get("/before").contains("200 OK"));
     assert_eq!(gateway.log_lines(1).len(), 1);
-    let (path, moved) = (gateway.folder.path().join("access.log"), gateway.folder.path().join("access.log.1"));
+    let (path, moved) =
+        (gateway.folder.path().join("access.log"), gateway.folder.path().join("access.log.1"));
     std::fs::rename(&path, &moved).expect("it is moved");
     assert!(gateway.get("/after").contains("200 OK"));
     assert!(gateway.log_lines(1)[0].contains("/after"));

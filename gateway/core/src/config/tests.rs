@@ -191,7 +191,9 @@ fn the_sample_is_valid() {
 #[test]
 fn a_syslog_server_is_an_address_or_a_path() {
     let config = |log: &str| Config::parse(&Source::new("gateway.toml", format!("{log}\n{FRONTEND}")));
-    let good = config("[log]\nsyslog = [{ address = \"[::1]:514\" }, { address = \"/dev/log\", facility = \"local7\" }]");
+    let good = config(
+        "[log]\nsyslog = [{ address = \"[::1]:514\" }, { address = \"/dev/log\", facility = \"local7\" }]",
+    );
     assert_eq!(good.expect("it is right").syslog.len(), 2);
     for (wrong, said) in [
         ("address = \"log.example\"", "`log.example` is no syslog server"),

@@ -3,8 +3,8 @@
 mod backend;
 mod frontend;
 mod lists;
-mod tcp;
 mod log;
+mod tcp;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};
