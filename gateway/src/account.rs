@@ -144,9 +144,9 @@ fn reason(request: &Request) -> Option<&str> {
 }
 
 /// A request goes to another server.
-pub(crate) fn retried(request: &Request) {
+pub(crate) fn retried(request: &Request, reason: &str) {
     if let Some(backend) = request.backend {
-        request.gateway.metrics.backends[backend.0].retries.inc();
+        request.gateway.metrics.retried(backend.0, reason);
     }
 }
 

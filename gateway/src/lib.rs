@@ -29,5 +29,6 @@ mod state;
 mod sys;
 mod tarpit;
 mod tcp;
+mod tries;
 mod upstream;
 mod worker;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Metrics {
     registry: Registry,
     refused: IntCounterVec,
+    retries: IntCounterVec,
     scanners: IntCounterVec,
     tcp_sessions: IntCounterVec,
     tcp_bytes: IntCounterVec,
@@ -38,7 +39,7 @@ pub(crate) struct FrontendMetrics {
 
 /// Counters of one backend.
 pub(crate) struct BackendMetrics {
-    pub(crate) retries: IntCounter,
+    name: String,
     pub(crate) queued: IntCounter,
 }
 
@@ -67,7 +68,7 @@ impl Metrics {
         let tcp_bytes = opts(names::TCP_BYTES_TOTAL, "Bytes of mode tcp, in from clients and out to them");
         let tcp_bytes = register(&registry, IntCounterVec::new(tcp_bytes, &["frontend", "direction"]));
         let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
-        let retries = register(&registry, IntCounterVec::new(retries, &["backend"]));
+        let retries = register(&registry, IntCounterVec::new(retries, &["backend", "reason"]));
         let frontend = |name: &String| FrontendMetrics {
             open: AtomicU64::new(0),
             tarpits: AtomicU64::new(0),
@@ -80,12 +81,11 @@ impl Metrics {
         };
         let queued = opts(names::QUEUED_TOTAL, "Requests that had to wait for a place on a server");
         let queued = register(&registry, IntCounterVec::new(queued, &["backend"]));
-        let backend = |name: &String| BackendMetrics {
-            retries: retries.with_label_values(&[name]),
-            queued: queued.with_label_values(&[name]),
-        };
+        let backend =
+            |name: &String| BackendMetrics { name: name.clone(), queued: queued.with_label_values(&[name]) };
         Self {
             refused,
+            retries,
             scanners,
             tcp_sessions,
             tcp_bytes,
@@ -106,6 +106,11 @@ impl Metrics {
         self.tcp_sessions.with_label_values(&[name, termination]).inc();
         self.tcp_bytes.with_label_values(&[name, "in"]).inc_by(bytes_in);
         self.tcp_bytes.with_label_values(&[name, "out"]).inc_by(bytes_out);
+    }
+
+    /// Counts a try after the first: rare as well.
+    pub(crate) fn retried(&self, backend: usize, reason: &str) {
+        self.retries.with_label_values(&[self.backends[backend].name.as_str(), reason]).inc();
     }
 
     /// Counts a refusal: rare, so it may look up its labels.

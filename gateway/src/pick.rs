@@ -31,6 +31,11 @@ pub(crate) async fn server(
 ) -> Result<Lease> {
     let client = request.client.as_ref().map(|client| client.address);
     let asked = request.backend.zip(client);
+    if request.tries == 0
+        && let Some(backend) = request.backend
+    {
+        gateway.backends[backend.0].retry_budget.earn();
+    }
     let place = asked.map(|(backend, client)| Lease::take(gateway, backend, client, key, &request.tried));
     match place {
         Some(Place::Now(lease)) => Ok(lease),

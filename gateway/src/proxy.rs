@@ -5,13 +5,12 @@ use crate::answer::Answer;
 use crate::request::{Link, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
-use crate::{account, guard, pick, rules};
+use crate::{account, guard, pick, rules, tries};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
-use gateway_core::failure::{Failure, Phase, Side};
 use gateway_core::normalize;
-use gateway_core::retry::{self, Progress};
+use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use http::header::FORWARDED;
@@ -19,7 +18,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
 use std::borrow::Cow;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -57,6 +56,7 @@ impl ProxyHttp for Edge {
         // The place on the server before goes back first, or it would weigh on the choice.
         request.lease = None;
         request.connect = None;
+        request.response = None;
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
@@ -113,13 +113,14 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _response: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
         if let Some(lease) = &request.lease {
             lease.answered();
         }
+        tries::answered(session, request, response.status)?;
         let waited = request.connect.zip(request.picked);
         request.response =
             waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));
@@ -159,7 +160,7 @@ impl ProxyHttp for Edge {
         request: &mut Request,
         error: Box<Error>,
     ) -> Box<Error> {
-        self.failed(session, request, error, Progress::NotConnected)
+        tries::failed(session, request, error, Failure::NotConnected)
     }
 
     fn error_while_proxy(
@@ -170,14 +171,7 @@ impl ProxyHttp for Edge {
         request: &mut Request,
         reused: bool,
     ) -> Box<Error> {
-        if *error.esource() != ErrorSource::Upstream {
-            let mut error = error;
-            error.set_retry(false);
-            return error;
-        }
-        let silent = request.response.is_none() && is_closed(&error);
-        let progress = if reused && silent { Progress::StaleConnection } else { Progress::Sent };
-        self.failed(session, request, error, progress)
+        tries::broken(session, request, error, reused)
     }
 
     async fn fail_to_proxy(
@@ -189,7 +183,7 @@ impl ProxyHttp for Edge {
         let status = match error.etype() {
             ErrorType::HTTPStatus(status) => Some(*status),
             _ => {
-                let failure = failure(session, request, error);
+                let failure = tries::failure(session, request, error);
                 request.termination = failure.termination();
                 failure.status()
             }
@@ -280,31 +274,6 @@ impl Edge {
         request.backend = Some(backend.ok_or_else(|| Answer::refuse(404, "no_route"))?);
         Ok(())
     }
-
-    /// A try has failed: says whether there shall be another, and remembers what the server did.
-    fn failed(
-        &self,
-        session: &mut Session,
-        request: &mut Request,
-        mut error: Box<Error>,
-        progress: Progress,
-    ) -> Box<Error> {
-        let most = request.backend.map_or(0, |backend| self.gateway.config.backends[backend.0].retries);
-        if let Some(lease) = &request.lease {
-            if progress != Progress::StaleConnection {
-                lease.server().failed();
-            }
-            request.tried.push(lease.server);
-        }
-        let idempotent = session.req_header().method.is_idempotent();
-        let again = retry::again(progress, idempotent, !session.is_body_empty(), request.tries, most);
-        if again {
-            request.tries += 1;
-            account::retried(request);
-        }
-        error.set_retry(again);
-        error
-    }
 }
 
 /// What the accept loop knows of the connection that a request came on.
@@ -315,38 +284,6 @@ pub(crate) fn link(session: &Session) -> Option<&Link> {
 
 fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
     session.req_header().headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
-}
-
-fn failure(session: &Session, request: &Request, error: &Error) -> Failure {
-    use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
-    Failure {
-        side: match error.esource() {
-            ErrorSource::Upstream => Side::Server,
-            ErrorSource::Downstream => Side::Client,
-            ErrorSource::Internal | ErrorSource::Unset => Side::Gateway,
-        },
-        phase: match (session.response_written(), request.connect) {
-            (Some(_), _) => Phase::Data,
-            (None, _) if request.queued.wish.is_some() => Phase::Queue,
-            (None, Some(_)) => Phase::Headers,
-            (None, None) => Phase::Connect,
-        },
-        timeout: matches!(
-            error.etype(),
-            ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
-        ) || timed_out(error),
-        closed: is_closed(error),
-    }
-}
-
-/// Whether a socket said so: that of a client that takes nothing, or one on which nothing is acknowledged.
-fn timed_out(error: &Error) -> bool {
-    let io = error.root_cause().downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
-}
-
-fn is_closed(error: &Error) -> bool {
-    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
 }
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";

@@ -88,6 +88,8 @@ pub(crate) struct Request {
     /// Servers that have failed it.
     pub(crate) tried: Vec<usize>,
     pub(crate) tries: u32,
+    /// The answer of the last try is not wanted.
+    pub(crate) sent_again: bool,
     /// What it waited for a place on a server.
     pub(crate) queued: Queued,
     /// When the last choice of a server was made.
@@ -156,6 +158,7 @@ impl Request {
             lease: None,
             tried: Vec::new(),
             tries: 0,
+            sent_again: false,
             queued: Queued::default(),
             picked: None,
             connect: None,

@@ -30,7 +30,7 @@ pub const REFUSED_TOTAL: &str = "headgate_refused_total";
 pub const SCANNERS_TOTAL: &str = "headgate_scanners_total";
 /// `headgate_tarpits{frontend}`: requests in a tarpit now.
 pub const TARPITS: &str = "headgate_tarpits";
-/// `headgate_retries_total{backend}`: tries after the first.
+/// `headgate_retries_total{backend,reason}`: tries after the first, by what the one before had failed of.
 pub const RETRIES_TOTAL: &str = "headgate_retries_total";
 /// `headgate_queue{backend}`: requests that wait for a place on a server now.
 pub const QUEUE: &str = "headgate_queue";

@@ -14,12 +14,11 @@ pub(crate) use inspect::server_name;
 
 use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
-use crate::{account, guard, pick};
+use crate::{account, guard, pick, tries};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::Frontend;
 use gateway_core::record::Termination;
-use gateway_core::retry::{self, Progress};
 use pingora::protocols::Stream;
 use std::io;
 use std::sync::Arc;
@@ -118,7 +117,7 @@ impl Session {
             };
             lease.server().failed();
             request.tried.push(lease.server);
-            if !retry::again(Progress::NotConnected, false, false, request.tries, config.retries) {
+            if !tries::reconnects(request) {
                 let timed_out = error == io::ErrorKind::TimedOut;
                 return Err(if timed_out {
                     Termination::TimeoutInConnect
@@ -126,8 +125,6 @@ impl Session {
                     Termination::ServerInConnect
                 });
             }
-            request.tries += 1;
-            account::retried(request);
         }
     }
 

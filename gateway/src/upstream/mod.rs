@@ -13,6 +13,7 @@ use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::Limits;
+use gateway_core::retry::Budget;
 use healthcheck::Checker;
 use healthcheck_core::State;
 use pingora::upstreams::peer::HttpPeer;
@@ -32,6 +33,7 @@ pub(crate) struct Backend {
     ejects: bool,
     /// Answers of all its servers.
     answers: AtomicU64,
+    pub(crate) retry_budget: Budget,
     pub(crate) servers: Vec<Server>,
     /// Requests that run on it.
     pub(crate) active: AtomicU64,
@@ -89,6 +91,7 @@ impl Backend {
             ejects: ejector.is_some(),
             choice: Mutex::new(Choice { dispatcher, ejector: RefCell::new(ejector) }),
             answers: AtomicU64::new(0),
+            retry_budget: Budget::new(backend.retry_budget),
             servers: backend.servers.iter().map(|server| Server::new(backend, server)).collect(),
             active: AtomicU64::new(0),
         }

@@ -13,7 +13,7 @@ fn a_dead_server_costs_no_request() {
         let answer = gateway.get("/");
         assert!(answer.ends_with("alive"), "{answer}");
     }
-    assert!(gateway.metric("headgate_retries_total{backend=\"be\"}") >= 1.0);
+    assert!(gateway.metric("headgate_retries_total{backend=\"be\",reason=\"conn-failure\"}") >= 1.0);
     assert!(
         gateway.log_lines(20).iter().any(|line| line.contains("/+1 0/0 ")),
         "the log says it was tried again"

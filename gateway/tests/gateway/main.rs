@@ -20,6 +20,7 @@ mod proxy_protocol;
 mod queue;
 mod reference;
 mod requests;
+mod retries;
 mod rules;
 mod tcp;
 mod websocket;

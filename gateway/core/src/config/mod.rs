@@ -250,8 +250,10 @@ pub struct Backend {
     pub hash_type: balance::HashType,
     /// Which backup servers serve when no other can.
     pub backups: dispatch::Backups,
-    /// How often a request is tried again on another server.
-    pub retries: u32,
+    /// When a request is tried again on another server.
+    pub retry: crate::retry::Policy,
+    /// Retries of a hundred requests, of those that a server has seen.
+    pub retry_budget: u32,
     /// The table that remembers which server a client has.
     pub stick: Option<TableId>,
     /// How servers are probed; `None`: they count as up.

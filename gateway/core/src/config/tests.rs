@@ -144,6 +144,8 @@ fn each_mistake_is_shown_at_its_place() {
             "{ address",
             "without a name",
         ),
+        ("weight = 7 }]", "weight = 7 }]\nretry_on = [\"200\"]", "\"200\"", "is nothing to retry on"),
+        ("weight = 7 }]", "weight = 7 }]\nretry_budget = 101", "101", "expected 0 to 100"),
         ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];

@@ -17,6 +17,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) allbackups: bool,
     #[serde(default = "default_retries")]
     pub(in crate::config) retries: Spanned<u32>,
+    pub(in crate::config) retry_on: Option<Vec<Spanned<String>>>,
+    pub(in crate::config) retry_budget: Option<Spanned<u32>>,
     pub(in crate::config) stick: Option<Spanned<String>>,
     pub(in crate::config) check: Option<CheckSpec>,
     #[serde(default = "default_connect_timeout")]

@@ -6,6 +6,7 @@ use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
 use crate::eject;
+use crate::retry::Policy;
 use base_core::diagnose::Source;
 use toml::Spanned;
 
@@ -26,7 +27,9 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
             None => None,
             Some(stick) => Some(stick_table(source, stick, tables, &backends, &servers)?),
         };
-        in_range(source, &backend.retries, 0..=MAX_RETRIES, "retries")?;
+        let retry = retry(source, &backend)?;
+        let retry_budget = backend.retry_budget.unwrap_or_else(|| Spanned::new(0..0, DEFAULT_RETRY_BUDGET));
+        in_range(source, &retry_budget, 0..=100, "retry_budget")?;
         let maxconn = self::maxconn(source, backend.maxconn.as_ref())?;
         in_range(source, &backend.max_queue, 0..=MAX_QUEUE, "max_queue")?;
         let connect_timeout = duration(source, &backend.connect_timeout, "connect_timeout")?;
@@ -42,7 +45,8 @@ pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Tabl
                 true if backend.allbackups => Backups::All,
                 true => Backups::First,
             },
-            retries: backend.retries.into_inner(),
+            retry,
+            retry_budget: retry_budget.into_inner(),
             stick,
             check: backend.check,
             eject: eject(source, &backend.eject)?,
@@ -79,6 +83,24 @@ fn balance(source: &Source, written: &schema::Backend) -> Result<(Algorithm, Has
         },
     };
     Ok((algorithm, hash_type))
+}
+
+fn retry(source: &Source, written: &schema::Backend) -> Result<Policy> {
+    in_range(source, &written.retries, 0..=MAX_RETRIES, "retries")?;
+    let mut policy = Policy { most: *written.retries.get_ref(), ..Policy::default() };
+    let Some(words) = &written.retry_on else {
+        // HAProxy's default.
+        policy.conn_failure = true;
+        return Ok(policy);
+    };
+    for word in words {
+        let unknown = |expected| {
+            let message = format!("`{}` is nothing to retry on", word.get_ref());
+            source.at(word.span(), message).help(expected)
+        };
+        policy.add(word.get_ref()).map_err(unknown)?;
+    }
+    Ok(policy)
 }
 
 fn servers(
@@ -165,6 +187,8 @@ const DEFAULT_WEIGHT: u32 = 100;
 const MAX_WEIGHT: u32 = 256;
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
+/// Of a hundred requests: what a backend that is slow for being busy can bear.
+const DEFAULT_RETRY_BUDGET: u32 = 20;
 /// Requests without an answer.
 const MAX_UNANSWERED: u32 = 10_000;
 /// Requests at once: more than a process has descriptors for.

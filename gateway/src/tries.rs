@@ -1,0 +1,120 @@
+//! What becomes of a try that a server has failed: another one, or an error.
+
+use crate::account;
+use crate::request::Request;
+use gateway_core::failure::{self, Phase, Side};
+use gateway_core::retry::{Attempt, Failure};
+use http::StatusCode;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+/// The server has begun to answer. An error if the request shall be sent again instead.
+pub(crate) fn answered(session: &Session, request: &mut Request, status: StatusCode) -> Result<()> {
+    if status.is_informational() || !again(session, request, Failure::Status(status.as_u16())) {
+        return Ok(());
+    }
+    request.tried.extend(request.lease.as_ref().map(|lease| lease.server));
+    request.sent_again = true;
+    let mut error = Error::explain(ErrorType::HTTPStatus(status.as_u16()), "sent again");
+    error.set_retry(true);
+    Err(error)
+}
+
+/// A try has failed on a connection to a server.
+pub(crate) fn broken(
+    session: &Session,
+    request: &mut Request,
+    mut error: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
+    if std::mem::take(&mut request.sent_again) {
+        return error;
+    }
+    if *error.esource() != ErrorSource::Upstream {
+        error.set_retry(false);
+        return error;
+    }
+    let failure = match error.etype() {
+        _ if request.response.is_some() => Failure::Other,
+        _ if is_closed(&error) && reused => Failure::StaleConnection,
+        _ if is_closed(&error) => Failure::Empty,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Junk,
+        _ => Failure::Other,
+    };
+    failed(session, request, error, failure)
+}
+
+/// A try has failed: says whether there shall be another, and remembers what the server did.
+pub(crate) fn failed(
+    session: &Session,
+    request: &mut Request,
+    mut error: Box<Error>,
+    failure: Failure,
+) -> Box<Error> {
+    if let Some(lease) = &request.lease {
+        if failure != Failure::StaleConnection {
+            lease.server().failed();
+        }
+        request.tried.push(lease.server);
+    }
+    error.set_retry(again(session, request, failure));
+    error
+}
+
+/// Whether a request of HTTP gets another try, which is counted then.
+fn again(session: &Session, request: &mut Request, failure: Failure) -> bool {
+    let idempotent = session.req_header().method.is_idempotent();
+    let replayable = !session.as_ref().retry_buffer_truncated();
+    let retries = request.tries;
+    counted(request, failure, Attempt { idempotent, replayable, retries })
+}
+
+/// Whether a connection of mode tcp that no server took gets another try, which is counted then.
+pub(crate) fn reconnects(request: &mut Request) -> bool {
+    let attempt = Attempt { idempotent: false, replayable: false, retries: request.tries };
+    counted(request, Failure::NotConnected, attempt)
+}
+
+fn counted(request: &mut Request, failure: Failure, attempt: Attempt) -> bool {
+    let Some(backend) = request.backend else { return false };
+    let policy = &request.gateway.config.backends[backend.0].retry;
+    let budget = &request.gateway.backends[backend.0].retry_budget;
+    let Some(reason) = policy.again(failure, attempt, budget) else { return false };
+    request.tries += 1;
+    account::retried(request, reason);
+    true
+}
+
+/// How a request failed, for its client and the log.
+pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> failure::Failure {
+    use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
+    failure::Failure {
+        side: match error.esource() {
+            ErrorSource::Upstream => Side::Server,
+            ErrorSource::Downstream => Side::Client,
+            ErrorSource::Internal | ErrorSource::Unset => Side::Gateway,
+        },
+        phase: match (session.response_written(), request.connect) {
+            (Some(_), _) => Phase::Data,
+            (None, _) if request.queued.wish.is_some() => Phase::Queue,
+            (None, Some(_)) => Phase::Headers,
+            (None, None) => Phase::Connect,
+        },
+        timeout: matches!(
+            error.etype(),
+            ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
+        ) || timed_out(error),
+        closed: is_closed(error),
+    }
+}
+
+/// Whether a socket said so: that of a client that takes nothing, or one on which nothing is acknowledged.
+fn timed_out(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+fn is_closed(error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
+}
