@@ -18,6 +18,7 @@ mod disable;
 mod gate;
 mod journal;
 mod link;
+mod listener;
 mod loopback;
 mod metrics;
 mod neighbor;

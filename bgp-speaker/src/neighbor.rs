@@ -12,8 +12,9 @@ use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::config::Neighbor as Config;
-use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Why};
+use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Way, Why};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
+use bgp_core::wire::notification;
 use bgp_core::wire::validate::Summary;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -42,7 +43,12 @@ pub(crate) struct Task {
     /// Who wants to know what the neighbor holds.
     asked: mpsc::Receiver<oneshot::Sender<Routes>>,
     connecting: Option<Connecting>,
-    link: Option<Link>,
+    /// By [`Way::index`].
+    links: [Option<Link>; 2],
+    /// A connection that has just come, until the machine says what becomes of it.
+    arrived: Option<Link>,
+    /// Where connections of the neighbor come in, if it may connect.
+    arrivals: Option<mpsc::Receiver<TcpStream>>,
     /// What to tell once all bytes are written.
     told: Vec<(IpAddr, Decision)>,
     closing: JoinSet<()>,
@@ -63,6 +69,8 @@ pub(crate) struct Wires {
     pub(crate) journal: Journal,
     /// Who wants to know what the neighbor holds.
     pub(crate) asked: mpsc::Receiver<oneshot::Sender<Routes>>,
+    /// Where connections of the neighbor come in, if it may connect.
+    pub(crate) arrivals: Option<mpsc::Receiver<TcpStream>>,
 }
 
 /// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
@@ -87,7 +95,9 @@ enum Wake {
     Decided,
     Stop,
     Connected(io::Result<TcpStream>),
-    Link(io::Result<()>),
+    Arrived(TcpStream),
+    Link(Way, io::Result<()>),
+    Nothing,
     Deadline,
     Asked(oneshot::Sender<Routes>),
 }
@@ -102,7 +112,7 @@ impl Task {
         metrics: NeighborMetrics,
         wires: Wires,
     ) -> Self {
-        let Wires { path, journal, asked } = wires;
+        let Wires { path, journal, asked, arrivals } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             name: config.name.as_str().into(),
@@ -115,7 +125,9 @@ impl Task {
             metrics,
             machine,
             connecting: None,
-            link: None,
+            links: [None, None],
+            arrived: None,
+            arrivals,
             told: Vec::new(),
             closing: JoinSet::new(),
             last_error: None,
@@ -146,7 +158,9 @@ impl Task {
                 Wake::Path(Some(change)) => self.path_changed(change),
                 Wake::Path(None) => self.path = None,
                 Wake::Connected(outcome) => self.connected(outcome),
-                Wake::Link(outcome) => self.link_ready(outcome),
+                Wake::Arrived(stream) => self.arrived(stream),
+                Wake::Link(way, outcome) => self.link_ready(way, outcome),
+                Wake::Nothing => {}
                 Wake::Asked(answer) => {
                     let held = self.machine.routes();
                     let _ = answer.send(held.map(|(vip, route)| (vip, route.clone())).collect());
@@ -154,13 +168,14 @@ impl Task {
                 Wake::Deadline => {
                     // What arrived while this process was held up is read before silence is declared.
                     tokio::task::yield_now().await;
-                    while self.read() {}
+                    Way::ALL.into_iter().for_each(|way| while self.read(way) {});
                     self.feed(Neighbor::tick());
                 }
             }
         }
         let text = stop.borrow().clone().unwrap_or_default();
-        self.feed(Event::Session(fsm::Event::Stop { text }));
+        let code = notification::ADMINISTRATIVE_SHUTDOWN;
+        self.feed(Event::Session(fsm::Event::Stop { code, text }));
         while self.closing.join_next().await.is_some() {}
     }
 
@@ -170,7 +185,9 @@ impl Task {
         stop: &mut watch::Receiver<Option<String>>,
     ) -> Wake {
         let deadline = self.machine.next_deadline();
-        let (clock, link, connecting) = (self.clock, self.link.as_ref(), self.connecting.as_mut());
+        let (clock, connecting) = (self.clock, self.connecting.as_mut());
+        let [out, inward] = self.links.each_ref().map(Option::as_ref);
+        let arrivals = self.arrivals.as_mut();
         let path = self.path.as_mut();
         tokio::select! {
             biased;
@@ -178,10 +195,12 @@ impl Task {
             _ = stop.wait_for(Option::is_some) => Wake::Stop,
             change = or_never(path.map(mpsc::Receiver::recv)) => Wake::Path(change),
             outcome = or_never(connecting) => Wake::Connected(outcome),
-            outcome = or_never(link.map(Link::ready)) => Wake::Link(outcome),
+            outcome = or_never(out.map(Link::ready)) => Wake::Link(Way::Out, outcome),
+            outcome = or_never(inward.map(Link::ready)) => Wake::Link(Way::In, outcome),
+            Some(stream) = or_never(arrivals.map(mpsc::Receiver::recv)) => Wake::Arrived(stream),
             () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
             Some(answer) = self.asked.recv() => Wake::Asked(answer),
-            Some(_) = self.closing.join_next() => Wake::Link(Ok(())),
+            Some(_) = self.closing.join_next() => Wake::Nothing,
         }
     }
 
@@ -200,8 +219,8 @@ impl Task {
         let link = outcome.map(Link::new).and_then(|link| Ok((link.local()?, link)));
         match link {
             Ok((local, link)) => {
-                self.link = Some(link);
-                self.feed(Event::Connected { local });
+                self.links[Way::Out.index()] = Some(link);
+                self.feed(Event::Connected { way: Way::Out, local });
             }
             Err(error) => {
                 self.last_error = Some(format!("connect: {error}"));
@@ -210,27 +229,37 @@ impl Task {
         }
     }
 
-    fn link_ready(&mut self, outcome: io::Result<()>) {
+    fn arrived(&mut self, stream: TcpStream) {
+        let link = Link::new(stream);
+        // One that has no address any more is gone already.
+        let Ok(local) = link.local() else { return };
+        self.arrived = Some(link);
+        self.feed(Event::Connected { way: Way::In, local });
+        self.arrived = None;
+    }
+
+    fn link_ready(&mut self, way: Way, outcome: io::Result<()>) {
         if outcome.is_err() {
-            return self.feed(Event::Session(fsm::Event::Lost));
+            return self.feed(Event::Session(fsm::Event::Lost(way)));
         }
-        self.read();
-        if let Some(event) = self.flush() {
+        self.read(way);
+        if let Some(event) = self.flush(way) {
             self.feed(event);
         }
     }
 
     /// Reads once and handles what came; says whether there may be more.
-    fn read(&mut self) -> bool {
-        let Some(link) = &mut self.link else { return false };
+    fn read(&mut self, way: Way) -> bool {
+        let Some(link) = &mut self.links[way.index()] else { return false };
         let more = link.read();
-        self.messages();
+        self.messages(way);
+        let stands = self.links[way.index()].is_some();
         match more {
-            Ok(more) => more && self.link.is_some(),
+            Ok(more) => more && stands,
             Err(error) => {
-                if self.link.is_some() {
+                if stands {
                     self.last_error = Some(format!("connection: {error}"));
-                    self.feed(Event::Session(fsm::Event::Lost));
+                    self.feed(Event::Session(fsm::Event::Lost(way)));
                 }
                 false
             }
@@ -238,8 +267,8 @@ impl Task {
     }
 
     /// Handles every whole message that was read.
-    fn messages(&mut self) {
-        while let Some(bytes) = self.link.as_mut().and_then(Link::message) {
+    fn messages(&mut self, way: Way) {
+        while let Some(bytes) = self.links[way.index()].as_mut().and_then(Link::message) {
             let message = match bytes {
                 Ok(bytes) => {
                     let message = self.machine.read(bytes);
@@ -256,7 +285,7 @@ impl Task {
                 Err(notification) => Received::Bad(notification),
             };
             self.metrics.received(&message);
-            self.feed(Event::Session(fsm::Event::Received(message)));
+            self.feed(Event::Session(fsm::Event::Received(way, message)));
         }
     }
 
@@ -272,7 +301,7 @@ impl Task {
             for action in actions.drain(..) {
                 self.perform(action);
             }
-            events.extend(self.flush());
+            events.extend(Way::ALL.into_iter().filter_map(|way| self.flush(way)));
         }
         self.publish();
     }
@@ -282,19 +311,25 @@ impl Task {
             Action::Connect => {
                 self.connecting = Some(Box::pin(socket::connect(self.config.clone(), self.hold_time)));
             }
-            Action::Send(bytes) => {
-                if let Some(link) = &mut self.link {
+            Action::Accept => self.links[Way::In.index()] = self.arrived.take(),
+            Action::Refuse(bytes) => {
+                if let Some(mut link) = self.arrived.take() {
+                    link.write(&bytes);
+                    self.close(link);
+                }
+            }
+            Action::Send(way, bytes) => {
+                if let Some(link) = &mut self.links[way.index()] {
                     link.write(&bytes);
                     self.metrics.sent(&bytes);
                 }
             }
-            Action::Close => {
-                self.connecting = None;
-                self.told.clear();
-                if let Some(mut link) = self.link.take() {
-                    // At once as far as possible; the rest of the goodbye needs no hurry.
-                    let _ = link.flush();
-                    self.closing.spawn(link.close());
+            Action::Close(way) => {
+                if way == Way::Out {
+                    self.connecting = None;
+                }
+                if let Some(link) = self.links[way.index()].take() {
+                    self.close(link);
                 }
             }
             Action::Changed(change) => self.changed(&change),
@@ -302,22 +337,26 @@ impl Task {
         }
     }
 
+    fn close(&mut self, mut link: Link) {
+        // At once as far as possible; the rest of the goodbye needs no hurry.
+        let _ = link.flush();
+        self.closing.spawn(link.close());
+    }
+
     /// Writes what waits, then tells what was waiting for that. The event says how it went.
-    fn flush(&mut self) -> Option<Event> {
-        let session = match self.link.as_mut()?.flush() {
-            Ok(Flushed::All) => {
-                self.tell();
-                return None;
-            }
-            Ok(Flushed::Unblocked) => {
-                self.tell();
-                fsm::Event::Drained
-            }
-            Ok(Flushed::Blocked) => fsm::Event::Blocked,
-            Ok(Flushed::StillBlocked) => return None,
+    fn flush(&mut self, way: Way) -> Option<Event> {
+        let flushed = self.links[way.index()].as_mut()?.flush();
+        let counts = way == self.machine.session().way();
+        if counts && matches!(flushed, Ok(Flushed::All | Flushed::Unblocked)) {
+            self.tell();
+        }
+        let session = match flushed {
+            Ok(Flushed::All | Flushed::StillBlocked) => return None,
+            Ok(Flushed::Unblocked) => fsm::Event::Drained(way),
+            Ok(Flushed::Blocked) => fsm::Event::Blocked(way),
             Err(error) => {
                 self.last_error = Some(format!("connection: {error}"));
-                fsm::Event::Lost
+                fsm::Event::Lost(way)
             }
         };
         Some(Event::Session(session))
@@ -337,6 +376,9 @@ impl Task {
     }
 
     fn changed(&mut self, change: &fsm::Change) {
+        if change.from == State::Established {
+            self.told.clear();
+        }
         self.metrics.state(change.to);
         match &change.why {
             Why::Sent(_) | Why::Got(_) => self.last_error = Some(change.why.to_string()),

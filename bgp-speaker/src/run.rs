@@ -7,13 +7,14 @@ use crate::bfd::{self, Bfd};
 use crate::board::{self, Board, NeighborView};
 use crate::control::Control;
 use crate::journal::Journal;
+use crate::listener::{self, Door};
 use crate::loopback::Loopback;
 use crate::metrics::{self, Metrics};
-use crate::{disable, gate, neighbor, sys};
+use crate::{disable, gate, neighbor, socket, sys};
 use base::{Clock, control};
 use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
-use bgp_core::fsm::negotiate::Local;
+use bgp_core::fsm::negotiate::{Local, Offer};
 use bgp_core::fsm::{self};
 use bgp_core::gate::Gate;
 use bgp_core::neighbor::Neighbor;
@@ -49,6 +50,8 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
     let control = open_control(&config, source)?;
+    try_keys(&config, source)?;
+    let listeners = open_listeners(&config, source)?;
     let metrics = Metrics::new().map_err(|error| system("metrics")(io::Error::other(error)))?;
     if let Some(listener) = open_metrics(&config, source).await? {
         tokio::spawn(metrics::serve(listener, metrics.clone()));
@@ -70,7 +73,8 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     let journal = Journal::new();
     let (stop, stopped) = watch::channel(None);
     let shared = Shared { clock, metrics: &metrics, journal: &journal, stopped: &stopped };
-    let (board, mut neighbors, gate) = start(&config, &shared, paths, loopback.present(), disabled);
+    let (board, mut neighbors, gate) =
+        start(&config, &shared, listeners, paths, loopback.present(), disabled);
     let (end, ended) = oneshot::channel();
     if let Some(path) = config.disable.clone() {
         tokio::spawn(disable::watch(path, disabled, gate.clone()));
@@ -113,6 +117,7 @@ struct Shared<'a> {
 fn start(
     config: &Arc<Config>,
     shared: &Shared<'_>,
+    listeners: Vec<TcpListener>,
     paths: bfd::Paths,
     present: Vec<std::net::IpAddr>,
     disabled: bool,
@@ -123,7 +128,7 @@ fn start(
     let (decide, decisions) = watch::channel(None);
     let (obey, orders) = watch::channel(board::Orders::default());
     let mut tasks = JoinSet::new();
-    let (mut views, mut ribs) = (Vec::new(), Vec::new());
+    let (mut views, mut ribs, mut doors) = (Vec::new(), Vec::new(), Vec::new());
     for ((number, neighbor), path) in (1_u64..).zip(&config.neighbors).zip(paths) {
         let settings = fsm::Settings {
             local: Local {
@@ -131,7 +136,12 @@ fn start(
                 identifier: config.bgp.router_id,
                 hold_time: config.bgp.hold_time,
                 neighbor_asn: neighbor.asn,
+                offer: Offer {
+                    extended_next_hop: neighbor.extended_next_hop,
+                    graceful_restart: neighbor.graceful_restart,
+                },
             },
+            mode: neighbor.mode,
             retry_max: config.bgp.retry_max,
             max_prefixes: neighbor.max_prefixes,
             seed: seed.wrapping_add(number),
@@ -142,7 +152,10 @@ fn start(
         let (ask, asked) = mpsc::channel(ASKED_AT_ONCE);
         ribs.push(ask);
         let counters = metrics.neighbor(&neighbor.name);
-        let wires = neighbor::Wires { path, journal: journal.clone(), asked };
+        let (door, arrivals) = Door::new(neighbor, config.bgp.hold_time);
+        doors.push(door);
+        let arrivals = Some(arrivals).filter(|_| neighbor.mode.accepts());
+        let wires = neighbor::Wires { path, journal: journal.clone(), asked, arrivals };
         let task = neighbor::Task::new(
             neighbor.clone(),
             config.bgp.hold_time,
@@ -153,6 +166,10 @@ fn start(
             wires,
         );
         tasks.spawn(task.run(decisions.clone(), stopped.clone()));
+    }
+    let doors: Arc<[Door]> = doors.into();
+    for listener in listeners {
+        tokio::spawn(listener::serve(listener, Arc::clone(&doors)));
     }
     let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));
     let counters = metrics.gate(config.vips.iter().map(|vip| vip.address));
@@ -185,6 +202,31 @@ fn open_control(config: &Config, source: &Source) -> Result<UnixListener, StartE
         let help = "a path in a folder that this user may write to, and no other speaker on it";
         StartError::Config(Box::new(source.at(socket.span(), message).help(help)))
     })
+}
+
+fn open_listeners(config: &Config, source: &Source) -> Result<Vec<TcpListener>, StartError> {
+    let open = |(at, span)| {
+        listener::open(at, config).map_err(|error| {
+            let help =
+                "an address of this node and a port that is free; below 1024 it takes CAP_NET_BIND_SERVICE";
+            let message = format!("neighbors cannot connect to {at}: {error}");
+            StartError::Config(Box::new(source.at(span, message).help(help)))
+        })
+    };
+    listener::places(config).into_iter().map(open).collect()
+}
+
+/// A kernel that does not sign as a neighbor wants it would only show as connections that time out.
+fn try_keys(config: &Config, source: &Source) -> Result<(), StartError> {
+    for neighbor in &config.neighbors {
+        let Some(ao) = &neighbor.tcp_ao else { continue };
+        socket::try_key(neighbor).map_err(|error| {
+            let message = format!("this kernel does not sign with TCP-AO: {error}");
+            let help = "Linux 6.7 or later with CONFIG_TCP_AO; or password = \"…\" for TCP MD5";
+            StartError::Config(Box::new(source.at(ao.span(), message).help(help)))
+        })?;
+    }
+    Ok(())
 }
 
 async fn open_metrics(config: &Config, source: &Source) -> Result<Option<TcpListener>, StartError> {

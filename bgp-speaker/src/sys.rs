@@ -1,6 +1,7 @@
 //! The few system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
+use bgp_core::config::{AoAlgorithm, TcpAo};
 use std::io;
 use std::mem;
 use std::net::IpAddr;
@@ -34,16 +35,70 @@ pub(crate) fn set_md5(socket: BorrowedFd<'_>, peer: IpAddr, key: &[u8]) -> io::R
     set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &signature)
 }
 
-/// Sends with a TTL of 255 and takes only what arrives with one (GTSM, RFC 5082), for IPv4 or IPv6.
-pub(crate) fn set_ttl_security(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
-    let farthest: libc::c_int = 255;
-    if ipv4 {
-        set(socket, libc::IPPROTO_IP, libc::IP_TTL, &farthest)?;
-        set(socket, libc::IPPROTO_IP, libc::IP_MINTTL, &farthest)
+/// `struct tcp_ao_add` (Linux, include/uapi/linux/tcp.h).
+#[repr(C, align(8))]
+struct AuthenticationKey {
+    address: socket2::SockAddrStorage,
+    algorithm: [u8; 64],
+    interface: i32,
+    /// Bit 0: sign with it at once; bit 1: ask the other side to.
+    use_now: u32,
+    reserved: u16,
+    prefix: u8,
+    send_id: u8,
+    recv_id: u8,
+    mac_length: u8,
+    flags: u8,
+    key_length: u8,
+    key: [u8; 80],
+}
+
+/// Signs every segment to and from `peer` with the TCP Authentication Option (RFC 5925). To be called before connecting.
+pub(crate) fn set_tcp_ao(socket: BorrowedFd<'_>, peer: IpAddr, ao: &TcpAo, listens: bool) -> io::Result<()> {
+    let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the TCP-AO key is too long");
+    let name: &[u8] = match ao.algorithm {
+        AoAlgorithm::HmacSha1 => b"hmac(sha1)",
+        AoAlgorithm::CmacAes128 => b"cmac(aes128)",
+    };
+    let (mut algorithm, mut key) = ([0; 64], [0; 80]);
+    algorithm.get_mut(..name.len()).ok_or_else(too_long)?.copy_from_slice(name);
+    let secret = ao.key.0.as_bytes();
+    key.get_mut(..secret.len()).ok_or_else(too_long)?.copy_from_slice(secret);
+    let add = AuthenticationKey {
+        address: socket2::SockAddr::from(std::net::SocketAddr::new(peer, 0)).as_storage(),
+        algorithm,
+        interface: 0,
+        use_now: if listens { 0 } else { 0b11 },
+        reserved: 0,
+        prefix: if peer.is_ipv4() { 32 } else { 128 },
+        send_id: ao.send_id,
+        recv_id: ao.recv_id,
+        mac_length: AO_MAC,
+        flags: 0,
+        key_length: u8::try_from(secret.len()).unwrap_or_default(),
+        key,
+    };
+    set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &add)
+}
+
+/// Sends with this TTL, and takes only what arrives with at least that one (GTSM, RFC 5082), for IPv4 or IPv6.
+pub(crate) fn set_ttl(
+    socket: BorrowedFd<'_>,
+    ipv4: bool,
+    send: Option<u8>,
+    least: Option<u8>,
+) -> io::Result<()> {
+    let (level, ttl, min_ttl) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_MINTTL)
     } else {
-        set(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &farthest)?;
-        set(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, &farthest)
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, IPV6_MINHOPCOUNT)
+    };
+    for (option, value) in [(ttl, send), (min_ttl, least)] {
+        if let Some(value) = value {
+            set(socket, level, option, &libc::c_int::from(value))?;
+        }
     }
+    Ok(())
 }
 
 /// Asks for a better place in the scheduler's queue: `nice` as of `nice(2)`.
@@ -65,5 +120,9 @@ fn set<T>(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, value
     }
 }
 
+/// Linux 6.7 and later, include/uapi/linux/tcp.h.
+const TCP_AO_ADD_KEY: libc::c_int = 38;
+/// Bytes of a signature: 96 bits (RFC 5926).
+const AO_MAC: u8 = 12;
 /// Linux, include/uapi/linux/in6.h.
 const IPV6_MINHOPCOUNT: libc::c_int = 73;

@@ -6,9 +6,9 @@
 
 use crate::bfd;
 use crate::config::{Neighbor as NeighborConfig, Vip};
-use crate::fsm::{self, Change, Received, Session, Settings, State, Why};
+use crate::fsm::{self, Change, Received, Session, Settings, State, Way, Why};
 use crate::gate::{Reason, Standing};
-use crate::policy;
+use crate::policy::{self, Terms};
 use crate::rib_out::{Agreed, RibOut, Routes};
 use crate::soak::{self, Soak};
 use crate::wire::attribute::PathAttributes;
@@ -37,8 +37,10 @@ pub struct Decision {
 pub enum Event {
     /// Something happened to the session.
     Session(fsm::Event),
-    /// The connection stands, and this is our address in it.
+    /// A connection stands, ours or the neighbor's, and this is our address in it.
     Connected {
+        /// Who opened it.
+        way: Way,
         /// Our address.
         local: IpAddr,
     },
@@ -53,10 +55,14 @@ pub enum Event {
 pub enum Action {
     /// Open a connection.
     Connect,
+    /// Keep the connection that the neighbor has just opened.
+    Accept,
+    /// Close the connection that the neighbor has just opened, with this message.
+    Refuse(Vec<u8>),
     /// Write these bytes.
-    Send(Vec<u8>),
+    Send(Way, Vec<u8>),
     /// Close the connection; what was written before shall still arrive.
-    Close,
+    Close(Way),
     /// Tell: the session changed.
     Changed(Change),
     /// Tell, once all bytes so far are written: the neighbor's route for this VIP changed.
@@ -76,12 +82,15 @@ pub struct Neighbor {
     asn: u32,
     session: Session,
     rib_out: RibOut,
-    /// Our address in the session.
-    local: Option<IpAddr>,
+    /// Our address in the connection of each way.
+    local: [Option<IpAddr>; 2],
+    /// Our address in a connection that has just come.
+    arriving: Option<IpAddr>,
     standings: Option<Arc<Standings>>,
     /// What the neighbor was last told about each VIP.
     told: BTreeMap<IpAddr, Standing>,
-    blocked: bool,
+    /// The connection that takes no bytes for now.
+    blocked: Option<Way>,
     soak: Soak,
     /// When a soak last ended.
     soaked: Time,
@@ -97,10 +106,11 @@ impl Neighbor {
             asn,
             session: Session::new(settings),
             rib_out: RibOut::new(),
-            local: None,
+            local: [None; 2],
+            arriving: None,
             standings: None,
             told: BTreeMap::new(),
-            blocked: false,
+            blocked: None,
             soak: Soak::new(soak),
             soaked: Time::ZERO,
         }
@@ -128,11 +138,11 @@ impl Neighbor {
 
     fn session_event(&mut self, event: fsm::Event, now: Time, actions: &mut Vec<Action>) {
         match event {
-            fsm::Event::Blocked => self.blocked = true,
-            fsm::Event::Drained => self.blocked = false,
+            fsm::Event::Blocked(way) => self.blocked = Some(way),
+            fsm::Event::Drained(way) if self.blocked == Some(way) => self.blocked = None,
             fsm::Event::Stop { .. } if self.session.state() == State::Established => {
                 self.rib_out.want(Routes::new());
-                actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
+                self.flush(actions);
             }
             _ => {}
         }
@@ -146,10 +156,15 @@ impl Neighbor {
     fn run(&mut self, action: fsm::Action, now: Time, actions: &mut Vec<Action>) {
         match action {
             fsm::Action::Connect => actions.push(Action::Connect),
-            fsm::Action::Send(bytes) => actions.push(Action::Send(bytes)),
-            fsm::Action::Close => {
-                self.blocked = false;
-                actions.push(Action::Close);
+            fsm::Action::Accept => {
+                self.local[Way::In.index()] = self.arriving.take();
+                actions.push(Action::Accept);
+            }
+            fsm::Action::Refuse(notification) => actions.push(Action::Refuse(notification.encode())),
+            fsm::Action::Send(way, bytes) => actions.push(Action::Send(way, bytes)),
+            fsm::Action::Close(way) => {
+                self.blocked.take_if(|blocked| *blocked == way);
+                actions.push(Action::Close(way));
             }
             fsm::Action::Up(negotiated) => {
                 self.rib_out.up(Agreed { families: negotiated.families, four_octet: negotiated.four_octet });
@@ -192,20 +207,24 @@ impl Neighbor {
 
     /// Brings the neighbor up to date, unless it has not taken yet what was sent before.
     fn update(&mut self, actions: &mut Vec<Action>) {
-        if self.blocked || self.session.state() != State::Established {
+        if self.blocked == Some(self.session.way()) || self.session.state() != State::Established {
             return;
         }
-        let (Some(standings), Some(local)) = (self.standings.clone(), self.local) else { return };
+        let local = self.local[self.session.way().index()];
+        let (Some(standings), Some(local)) = (self.standings.clone(), local) else { return };
+        let extended_next_hop =
+            self.session.negotiated().is_some_and(|negotiated| negotiated.extended_next_hop);
+        let terms = Terms { asn: self.asn, local, extended_next_hop };
         let mut routes = Routes::new();
         for vip in self.vips.iter() {
             let Some(decision) = standings.get(&vip.address) else { continue };
             let standing = self.soften(*decision).standing;
-            if let Some(route) = policy::route(vip, standing, &self.config, self.asn, local) {
+            if let Some(route) = policy::route(vip, standing, &self.config, terms) {
                 routes.insert(vip.address, route);
             }
         }
         self.rib_out.want(routes);
-        actions.extend(self.rib_out.flush().into_iter().map(Action::Send));
+        self.flush(actions);
         for (vip, decision) in standings.iter() {
             let decision = self.soften(*decision);
             // Not every neighbor can be told everything: it may not speak the VIP's family.
@@ -217,6 +236,13 @@ impl Neighbor {
                 actions.push(Action::Told { vip: *vip, decision: Decision { since, ..decision } });
             }
         }
+    }
+}
+
+impl Neighbor {
+    fn flush(&mut self, actions: &mut Vec<Action>) {
+        let way = self.session.way();
+        actions.extend(self.rib_out.flush().into_iter().map(|bytes| Action::Send(way, bytes)));
     }
 }
 
@@ -245,9 +271,18 @@ impl Machine for Neighbor {
     fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {
             Event::Session(event) => self.session_event(event, now, actions),
-            Event::Connected { local } => {
-                self.local = Some(local);
-                self.session_event(fsm::Event::Connected, now, actions);
+            Event::Connected { way, local } => {
+                let event = match way {
+                    Way::Out => {
+                        self.local[way.index()] = Some(local);
+                        fsm::Event::Connected
+                    }
+                    Way::In => {
+                        self.arriving = Some(local);
+                        fsm::Event::Accepted
+                    }
+                };
+                self.session_event(event, now, actions);
             }
             Event::Decided(standings) => self.standings = Some(standings),
             Event::Bfd(change) => self.path_changed(change, now, actions),

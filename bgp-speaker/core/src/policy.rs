@@ -7,24 +7,35 @@ use crate::gate::Standing;
 use crate::wire::attribute::PathAttributes;
 use std::net::IpAddr;
 
-/// Where the session's own address stands as next hop, unless the configuration names another.
-pub fn next_hop(vip: IpAddr, neighbor: &Neighbor, session: IpAddr) -> Option<IpAddr> {
+/// Where the session's own address stands as next hop, unless the configuration names another. `extended`: an IPv4 VIP
+/// may have an IPv6 next hop, and gets one when there is no other.
+pub fn next_hop(vip: IpAddr, neighbor: &Neighbor, session: IpAddr, extended: bool) -> Option<IpAddr> {
     let configured = match vip {
         IpAddr::V4(_) => neighbor.next_hop4.map(IpAddr::V4),
         IpAddr::V6(_) => neighbor.next_hop6.map(IpAddr::V6),
     };
-    configured.or_else(|| (session.is_ipv4() == vip.is_ipv4()).then_some(session))
+    let fits = session.is_ipv4() == vip.is_ipv4();
+    configured.or_else(|| match (fits, extended && vip.is_ipv4()) {
+        (true, _) => Some(session),
+        (false, true) => Some(neighbor.next_hop6.map_or(session, IpAddr::V6)),
+        (false, false) => None,
+    })
 }
 
-/// The route for `vip`, or `None` if the neighbor shall not hold one. `asn` is our AS, `session` our
-/// address in the session with it.
-pub fn route(
-    vip: &Vip,
-    standing: Standing,
-    neighbor: &Neighbor,
-    asn: u32,
-    session: IpAddr,
-) -> Option<PathAttributes> {
+/// What a session settles about routes in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Our AS.
+    pub asn: u32,
+    /// Our address in the session.
+    pub local: IpAddr,
+    /// IPv4 routes may have an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
+}
+
+/// The route for `vip`, or `None` if the neighbor shall not hold one.
+pub fn route(vip: &Vip, standing: Standing, neighbor: &Neighbor, terms: Terms) -> Option<PathAttributes> {
+    let Terms { asn, local, extended_next_hop } = terms;
     let (med, last_choice) = match standing {
         Standing::Announced => (vip.med, false),
         Standing::Backup => (vip.backup_med, true),
@@ -42,11 +53,12 @@ pub fn route(
     }
     Some(PathAttributes {
         as_path: if inside { Vec::new() } else { vec![asn; copies] },
-        next_hop: next_hop(vip.address, neighbor, session)?,
+        next_hop: next_hop(vip.address, neighbor, local, extended_next_hop)?,
         med: Some(med),
         local_pref: inside.then_some(local_pref),
         communities,
         large_communities: vip.large_communities.clone(),
+        extended_communities: vip.extended_communities.clone(),
     })
 }
 

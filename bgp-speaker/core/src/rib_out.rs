@@ -116,16 +116,18 @@ fn withdraws(held: &mut BTreeMap<IpAddr, Held>, wanted: &Routes) -> Vec<Vec<u8>>
 }
 
 fn announces(held: &mut BTreeMap<IpAddr, Held>, wanted: &Routes, agreed: Agreed) -> Vec<Vec<u8>> {
-    let mut groups: BTreeMap<&PathAttributes, Vec<IpNet>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&PathAttributes, Family), Vec<IpNet>> = BTreeMap::new();
     for (address, attributes) in wanted {
         let has = |held: &Held| !held.again && held.attributes == *attributes;
-        if agreed.families[Family::of(*address).index()] && !held.get(address).is_some_and(has) {
+        let family = Family::of(*address);
+        if agreed.families[family.index()] && !held.get(address).is_some_and(has) {
             held.insert(*address, Held { attributes: attributes.clone(), again: false });
-            groups.entry(attributes).or_default().push((*address).into());
+            groups.entry((attributes, family)).or_default().push((*address).into());
         }
     }
-    let announce =
-        |(attributes, prefixes): (_, Vec<_>)| update::announce(attributes, &prefixes, agreed.four_octet);
+    let announce = |((attributes, _), prefixes): ((_, _), Vec<_>)| {
+        update::announce(attributes, &prefixes, agreed.four_octet)
+    };
     groups.into_iter().flat_map(announce).collect()
 }
 

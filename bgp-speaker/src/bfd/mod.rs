@@ -79,6 +79,7 @@ impl Bfd {
             let discriminator = discriminator(&random, &mut used);
             sessions.push(Session::new(Peer {
                 address: neighbor.address,
+                interface: neighbor.interface.clone(),
                 source: neighbor.source,
                 hops: bfd.hops,
                 settings: Settings {

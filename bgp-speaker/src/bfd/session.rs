@@ -14,6 +14,8 @@ use tokio::sync::mpsc::error::TrySendError;
 /// A neighbor to hold a session with.
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
+    /// The link of a link-local address.
+    pub(crate) interface: Option<String>,
     pub(crate) source: Option<IpAddr>,
     pub(crate) hops: Hops,
     pub(crate) settings: Settings,
@@ -32,23 +34,23 @@ pub(super) struct Session {
 }
 
 impl Peer {
-    const fn remote(&self) -> SocketAddr {
+    fn remote(&self) -> io::Result<SocketAddr> {
         let port = match self.hops {
             Hops::Single => SINGLE_HOP_PORT,
             Hops::Multiple { .. } => MULTIHOP_PORT,
         };
-        SocketAddr::new(self.address, port)
+        crate::socket::address(self.address, port, self.interface.as_deref())
     }
 }
 
 impl Session {
     pub(super) fn new(peer: Peer) -> io::Result<Self> {
-        let remote = peer.remote();
+        let remote = peer.remote()?;
         Self::towards(peer, remote)
     }
 
     pub(super) fn towards(peer: Peer, remote: SocketAddr) -> io::Result<Self> {
-        let Peer { address, source, hops, settings, changes, metrics } = peer;
+        let Peer { address, source, hops, settings, changes, metrics, .. } = peer;
         let sender = Sender::open(source, remote, settings.seed)?;
         let identity = Identity { discriminator: settings.discriminator, address, hops };
         let machine = bfd::Session::new(settings);

@@ -77,6 +77,7 @@ impl Lab {
         let remote = socket.local_addr().unwrap();
         let peer = Peer {
             address: ROUTER,
+            interface: None,
             source: Some(Ipv4Addr::LOCALHOST.into()),
             hops: Hops::Single,
             settings: settings(7),

@@ -178,5 +178,6 @@ pub(crate) fn route() -> PathAttributes {
         local_pref: None,
         communities: vec![],
         large_communities: vec![],
+        extended_communities: vec![],
     }
 }

@@ -13,6 +13,8 @@ fn table() -> Vec<Peering> {
     let gtsm = |peering: Peering| Peering { ttl_security: true, ..peering };
     let silent = |peering: Peering| Peering { plain_open: true, ..peering };
     let passive = |peering: Peering| Peering { bird_more: "passive; ", frr_more: &["passive"], ..peering };
+    let comes = |peering: Peering| Peering { mode: "passive", ..peering };
+    let both = |peering: Peering| Peering { mode: "both", ..peering };
     vec![
         plain("bird_ebgp4", Bird, Outside, false, 1),
         plain("bird_ebgp6", Bird, Outside, true, 2),
@@ -23,6 +25,10 @@ fn table() -> Vec<Peering> {
         gtsm(plain("bird_gtsm4", Bird, Outside, false, 7)),
         gtsm(plain("bird_gtsm6", Bird, Outside, true, 8)),
         passive(plain("bird_passive", Bird, Outside, false, 10)),
+        comes(plain("bird_comes4", Bird, Outside, false, 11)).password("between us"),
+        gtsm(comes(plain("bird_comes6", Bird, Outside, true, 12))),
+        both(plain("bird_both4", Bird, Outside, false, 13)),
+        both(plain("bird_both6", Bird, Inside, true, 14)).password("between us"),
         plain("frr_ebgp4", Frr, Outside, false, 1),
         plain("frr_ebgp6", Frr, Outside, true, 2),
         plain("frr_ibgp4", Frr, Inside, false, 3),
@@ -33,6 +39,10 @@ fn table() -> Vec<Peering> {
         gtsm(plain("frr_gtsm6", Frr, Outside, true, 8)),
         silent(plain("frr_no_capabilities", Frr, Outside, false, 9)),
         passive(plain("frr_passive", Frr, Outside, false, 10)),
+        comes(plain("frr_comes4", Frr, Outside, false, 11)).password("between-us"),
+        gtsm(comes(plain("frr_comes6", Frr, Outside, true, 12))),
+        both(plain("frr_both4", Frr, Outside, false, 13)),
+        both(plain("frr_both6", Frr, Inside, true, 14)).password("between-us"),
     ]
 }
 

@@ -59,6 +59,8 @@ pub struct Peering {
     pub bfd: Option<(u32, u8)>,
     /// The router knows no capabilities, and so no AS numbers of four bytes and no IPv6. Only FRR can.
     pub plain_open: bool,
+    /// Who opens the connection, as the speaker is told: `active`, `passive`, `both`.
+    pub mode: &'static str,
     /// More lines of the speaker's table `[[neighbor]]`.
     pub speaker_more: &'static str,
     /// More lines of BIRD's protocol.
@@ -178,6 +180,7 @@ impl Peering {
             ttl_security: false,
             bfd: None,
             plain_open: false,
+            mode: "active",
             speaker_more: "",
             bird_more: "",
             frr_more: &[],

@@ -6,6 +6,7 @@ use crate::daemon::{Daemon, Recipe};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,6 +78,10 @@ impl Speaker {
 }
 
 fn config(name: &str, side: Side, socket: &Path, peerings: &[&Peering]) -> String {
+    // Of two speakers in one place, none can listen on every address.
+    let accepts = peerings.iter().filter(|peering| peering.mode != "active");
+    let listen: Vec<_> =
+        accepts.map(|peering| format!("\"{}\"", SocketAddr::new(peering.speaker(), 179))).collect();
     let mut text = format!(
         r#"node = "{name}"
 
@@ -84,6 +89,7 @@ fn config(name: &str, side: Side, socket: &Path, peerings: &[&Peering]) -> Strin
 asn = {}
 router_id = "10.1.0.{}"
 retry_max = "1s"
+listen = [{}]
 socket = "{}"
 
 [health]
@@ -91,6 +97,7 @@ watch = "http://{}/health/watch"
 "#,
         side.asn(),
         side.index() + 1,
+        listen.join(", "),
         socket.display(),
         health::ADDRESS
     );
@@ -114,6 +121,7 @@ watch = "http://{}/health/watch"
         if let Some((milliseconds, multiplier)) = peering.bfd {
             let _ = writeln!(text, "bfd = {{ interval = \"{milliseconds}ms\", multiplier = {multiplier} }}");
         }
+        let _ = writeln!(text, "mode = \"{}\"", peering.mode);
         text += peering.speaker_more;
         text += "\n";
     }

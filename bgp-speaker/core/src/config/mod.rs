@@ -2,6 +2,8 @@
 //! without a network holds, or a [`Diagnostic`] that points at the line.
 
 mod bfd;
+mod communities;
+mod neighbor;
 pub mod plan;
 mod schema;
 mod url;
@@ -10,6 +12,7 @@ mod validate;
 pub use url::Url;
 
 use crate::bfd::{Hops, Timers};
+use crate::fsm::Mode;
 use crate::gate::Fall;
 use crate::soak::{self, HoldDown};
 use base_core::diagnose::{Diagnostic, Source};
@@ -55,6 +58,8 @@ pub struct Bgp {
     pub hold_time: u16,
     /// Longest pause between two attempts to reach a neighbor.
     pub retry_max: Duration,
+    /// Where neighbors may connect; empty: the port of BGP on every address, if one of them may.
+    pub listen: Vec<Spanned<SocketAddr>>,
     /// The control socket.
     pub socket: Spanned<PathBuf>,
     /// Where `GET /metrics` is answered.
@@ -95,24 +100,38 @@ pub struct Neighbor {
     pub name: String,
     /// Its address.
     pub address: IpAddr,
+    /// The interface of a link-local address.
+    pub interface: Option<String>,
     /// Its TCP port.
     pub port: u16,
     /// Its AS.
     pub asn: u32,
+    /// Who opens connections.
+    pub mode: Mode,
     /// Our address towards it.
     pub source: Option<IpAddr>,
+    /// `source` may be missing on this node.
+    pub freebind: bool,
     /// Next hop of IPv4 VIPs; the session's own address if it is IPv4.
     pub next_hop4: Option<Ipv4Addr>,
     /// Next hop of IPv6 VIPs; the session's own address if it is IPv6.
     pub next_hop6: Option<Ipv6Addr>,
+    /// IPv4 VIPs may go out with an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
+    /// It may keep our routes for so many seconds while we restart (RFC 4724).
+    pub graceful_restart: Option<u16>,
     /// Make our AS path longer with each place in a plan.
     pub prepend: bool,
     /// Most prefixes that it may send; all are dropped anyway.
     pub max_prefixes: Option<u32>,
     /// Only packets that crossed no router are taken (RFC 5082).
     pub ttl_security: bool,
+    /// So many links away; `None`: as many as packets of this system go.
+    pub multihop: Option<u8>,
     /// The key of TCP MD5 signatures (RFC 2385).
     pub password: Option<Password>,
+    /// The key of the TCP Authentication Option (RFC 5925).
+    pub tcp_ao: Option<Spanned<TcpAo>>,
     /// BFD beside the session (RFC 5882).
     pub bfd: Option<Bfd>,
 }
@@ -124,6 +143,30 @@ pub struct Bfd {
     pub timers: Timers,
     /// How far the neighbor is.
     pub hops: Hops,
+}
+
+/// One key of the TCP Authentication Option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpAo {
+    /// Its number in what we send.
+    pub send_id: u8,
+    /// Its number in what we receive.
+    pub recv_id: u8,
+    /// How segments are signed.
+    pub algorithm: AoAlgorithm,
+    /// The key.
+    pub key: Password,
+}
+
+/// The algorithms of RFC 5926.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AoAlgorithm {
+    /// HMAC-SHA-1-96.
+    #[default]
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    CmacAes128,
 }
 
 /// A secret that does not show in logs.
@@ -151,6 +194,8 @@ pub struct Vip {
     pub communities: Vec<u32>,
     /// RFC 8092 communities.
     pub large_communities: Vec<[u32; 3]>,
+    /// RFC 4360 communities.
+    pub extended_communities: Vec<[u8; 8]>,
 }
 
 impl Return {
@@ -211,6 +256,10 @@ pub const MAX_WINDOW: u32 = 64;
 pub const DEFAULT_MED: u32 = 100;
 /// The port of BGP.
 pub const DEFAULT_PORT: u16 = 179;
+/// The least TTL that `ttl_security` takes of a neighbor so many links away is this less their number.
+pub const TTL_SECURITY: u16 = 256;
+/// Longest restart that a neighbor can be asked to wait for.
+pub const MAX_GRACEFUL_RESTART: Duration = Duration::from_secs(4095);
 /// Where `headgate-bgp status` asks.
 pub const DEFAULT_SOCKET: &str = "/run/headgate/bgp.sock";
 /// Where a gateway on this node says how it is.

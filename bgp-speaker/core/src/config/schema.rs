@@ -1,6 +1,7 @@
 //! The shape of the file, as serde reads it. Values that can be wrong keep their place in the text.
 
-use super::OnDown;
+use super::{AoAlgorithm, OnDown};
+use crate::fsm::Mode;
 use base_core::units::Span;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) probe: Probe,
     #[serde(default)]
+    pub(super) template: Vec<Spanned<Neighbor>>,
+    #[serde(default)]
     pub(super) neighbor: Vec<Spanned<Neighbor>>,
     #[serde(default)]
     pub(super) vip: Vec<Spanned<Vip>>,
@@ -37,6 +40,10 @@ pub(super) struct Bgp {
     pub(super) router_id: Spanned<Ipv4Addr>,
     pub(super) hold_time: Option<Spanned<Span>>,
     pub(super) retry_max: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) listen: Vec<Spanned<SocketAddr>>,
+    #[serde(default)]
+    pub(super) no_llgr: bool,
     pub(super) socket: Option<Spanned<PathBuf>>,
     pub(super) metrics: Option<Spanned<SocketAddr>>,
 }
@@ -77,26 +84,44 @@ pub(super) struct HoldDown {
     pub(super) wait: Spanned<Span>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A neighbor, or a template of some.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Neighbor {
     pub(super) name: Option<Spanned<String>>,
-    pub(super) address: Spanned<IpAddr>,
+    #[serde(rename = "use")]
+    pub(super) template: Option<Spanned<String>>,
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) interface: Option<Spanned<String>>,
     pub(super) port: Option<Spanned<u16>>,
-    pub(super) asn: Spanned<u32>,
+    pub(super) asn: Option<Spanned<u32>>,
+    pub(super) mode: Option<Mode>,
     pub(super) source: Option<Spanned<IpAddr>>,
+    pub(super) freebind: Option<bool>,
     pub(super) next_hop4: Option<Spanned<Ipv4Addr>>,
     pub(super) next_hop6: Option<Spanned<Ipv6Addr>>,
-    #[serde(default)]
-    pub(super) prepend: bool,
+    pub(super) extended_next_hop: Option<bool>,
+    pub(super) graceful_restart: Option<Spanned<Span>>,
+    pub(super) prepend: Option<bool>,
     pub(super) max_prefixes: Option<u32>,
-    #[serde(default)]
-    pub(super) ttl_security: bool,
+    pub(super) ttl_security: Option<bool>,
+    pub(super) multihop: Option<Spanned<u8>>,
     pub(super) password: Option<Spanned<String>>,
+    pub(super) tcp_ao: Option<Spanned<TcpAo>>,
     pub(super) bfd: Option<Spanned<Bfd>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TcpAo {
+    pub(super) send_id: u8,
+    pub(super) recv_id: u8,
+    #[serde(default)]
+    pub(super) algorithm: AoAlgorithm,
+    pub(super) key: Spanned<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bfd {
     pub(super) interval: Option<Spanned<Span>>,
@@ -121,4 +146,6 @@ pub(super) struct Vip {
     pub(super) communities: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) large_communities: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) extended_communities: Vec<Spanned<String>>,
 }

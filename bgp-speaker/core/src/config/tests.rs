@@ -85,6 +85,20 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"10.0.0.1\"", "\"fe80::1\"", "link-local"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nsource = \"fd00::1\"", "no packet goes from"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nport = 0", "port 0"),
+        ("\"10.0.0.1\"", "\"10.0.0.1%eth0\"", "on any interface"),
+        ("\"10.0.0.1\"", "\"r1.example\"", "no address"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmultihop = 0", "no link away"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nmode = \"server\"", "unknown variant `server`"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\ngraceful_restart = \"2h\"", "out of range"),
+        ("\"10.0.0.1\"", "\"10.0.0.1\"\nuse = \"tor\"", "no template tor"),
+        ("asn = 65000", "port = 179", "missing field `asn`"),
+        ("asn = 65000", "asn = 1\n[[template]]\nasn = 1", "without a name"),
+        (
+            "asn = 65000",
+            "asn = 1\npassword = \"x\"\ntcp_ao = { send_id = 1, recv_id = 1, key = \"x\" }",
+            "MD5 and TCP-AO",
+        ),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nextended_communities = [\"rt:1\"]", "not a community"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\nmax_prefixes = -1", "invalid value"),
         ("\"10.0.0.1\"", "\"10.0.0.1\"\npassword = \"\"", "1 to 80 bytes"),
         ("asn = 65000", "asn = 1\nbfd = { interval = \"9ms\" }", "out of range"),
@@ -151,6 +165,27 @@ fn what_cannot_work_is_refused_with_its_reason() {
         let error = changed(line, by);
         assert!(error.to_string().contains(says), "{by}: {error}");
         assert!(error.line > 1, "{by}: {error}");
+    }
+}
+
+#[test]
+fn a_neighbor_has_what_its_template_says_unless_it_says_otherwise_itself() {
+    let text = GOOD.replace(
+        "asn = 65000",
+        "use = \"tor\"\nport = 1790\n[[template]]\nname = \"tor\"\nport = 1\nasn = 65000\nmode = \"both\"\nbfd = {}",
+    );
+    let config = parse(&Source::new("bgp.toml", text)).unwrap_or_else(|error| panic!("{error}"));
+    let neighbor = &config.neighbors[0];
+    assert_eq!((neighbor.port, neighbor.asn, neighbor.mode), (1790, 65000, Mode::Both));
+    assert!(neighbor.bfd.is_some() && neighbor.name == "r1");
+}
+
+#[test]
+fn a_link_local_neighbor_has_its_interface_in_the_address_or_in_a_key() {
+    for by in ["\"fe80::1%eth0\"", "\"fe80::1\"\ninterface = \"eth0\""] {
+        let text = GOOD.replace("\"10.0.0.1\"", &format!("{by}\nextended_next_hop = true"));
+        let config = parse(&Source::new("bgp.toml", text)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.neighbors[0].interface.as_deref(), Some("eth0"));
     }
 }
 

@@ -1,8 +1,10 @@
 //! From the file's shape to a [`Config`]: every rule that needs more than a type.
 
+use super::communities::{self, NO_LLGR};
+use super::neighbor::neighbors;
 use super::plan::{Place, Plan};
 use super::schema::{self, File};
-use super::{Bgp, Config, Drain, Health, Neighbor, Password, Return, Url, Vip};
+use super::{Bgp, Config, Drain, Health, Return, Url, Vip};
 use crate::gate::Fall;
 use crate::policy::WORST_MED;
 use crate::soak::HoldDown;
@@ -19,7 +21,7 @@ pub(super) type Checked<T> = Result<T, Diagnostic>;
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     let plan = super::plan::plan(&file, source)?;
     let config = Config {
-        vips: vips(file.vip, file.node.as_deref(), &plan, source)?,
+        vips: vips(file.vip, file.node.as_deref(), &plan, file.bgp.no_llgr, source)?,
         plan,
         node: file.node,
         disable: file.disable.map(|path| disable(path, source)).transpose()?,
@@ -30,7 +32,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         probe: probe(&file.probe, source)?,
         neighbors: Vec::new(),
     };
-    let neighbors = neighbors(file.neighbor, &config, source)?;
+    let neighbors = neighbors(file.neighbor, file.template, &config, source)?;
     Ok(Config { neighbors, ..config })
 }
 
@@ -58,6 +60,7 @@ fn bgp(bgp: schema::Bgp, source: &Source) -> Checked<Bgp> {
         router_id,
         hold_time: hold_time(bgp.hold_time, source)?,
         retry_max,
+        listen: bgp.listen,
         socket: bgp.socket.unwrap_or_else(|| Spanned::new(0..0, super::DEFAULT_SOCKET.into())),
         metrics: bgp.metrics,
     })
@@ -133,6 +136,7 @@ fn vips(
     list: Vec<Spanned<schema::Vip>>,
     node: Option<&str>,
     plan: &Plan,
+    no_llgr: bool,
     source: &Source,
 ) -> Checked<Vec<Vip>> {
     let mut seen = BTreeSet::new();
@@ -143,7 +147,11 @@ fn vips(
     let vip = |spanned: Spanned<schema::Vip>| {
         let raw = spanned.into_inner();
         let place = place(&raw)?;
-        vip(raw, place, &mut seen, source)
+        let mut vip = vip(raw, place, &mut seen, source)?;
+        if no_llgr && !vip.communities.contains(&NO_LLGR) {
+            vip.communities.push(NO_LLGR);
+        }
+        Ok(vip)
     };
     list.into_iter().map(vip).collect()
 }
@@ -171,11 +179,9 @@ fn vip(vip: schema::Vip, place: Option<Place>, seen: &mut BTreeSet<IpAddr>, sour
         loopback: vip.loopback,
         probe,
         on_down: vip.on_down,
-        communities: communities(&vip.communities, source, |[high, low]: [u32; 2]| {
-            let part = |number| u16::try_from(number).ok().map(u32::from);
-            Some(part(high)? << 16 | part(low)?)
-        })?,
-        large_communities: communities(&vip.large_communities, source, Some)?,
+        communities: communities::standard(&vip.communities, source)?,
+        large_communities: communities::large(&vip.large_communities, source)?,
+        extended_communities: communities::extended(&vip.extended_communities, source)?,
     })
 }
 
@@ -198,111 +204,7 @@ fn backup_med(backup: &Spanned<u32>, med: u32, source: &Source) -> Checked<u32> 
     Ok(value)
 }
 
-fn communities<const N: usize, T>(
-    list: &[Spanned<String>],
-    source: &Source,
-    build: impl Fn([u32; N]) -> Option<T>,
-) -> Checked<Vec<T>> {
-    if let Some(extra) = list.get(super::MAX_COMMUNITIES) {
-        return Err(source.at(extra.span(), format!("more than {} communities", super::MAX_COMMUNITIES)));
-    }
-    let one = |text: &Spanned<String>| {
-        let parts: Option<Vec<u32>> = text.get_ref().split(':').map(|part| part.parse().ok()).collect();
-        parts.and_then(|parts| parts.try_into().ok()).and_then(&build).ok_or_else(|| {
-            let shape = if N == 2 {
-                "65010:100, each from 0 to 65535"
-            } else {
-                "65010:1:2, each from 0 to 4294967295"
-            };
-            source.at(text.span(), "not a community").help(format!("{N} numbers such as {shape}"))
-        })
-    };
-    list.iter().map(one).collect()
-}
-
-fn neighbors(
-    list: Vec<Spanned<schema::Neighbor>>,
-    config: &Config,
-    source: &Source,
-) -> Checked<Vec<Neighbor>> {
-    if let Some(extra) = list.get(super::MAX_NEIGHBORS) {
-        return Err(source.at(extra.span(), format!("more than {} neighbors", super::MAX_NEIGHBORS)));
-    }
-    let (mut names, mut addresses, mut watched) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut neighbors = Vec::new();
-    for spanned in list {
-        let raw = spanned.get_ref();
-        let (name_span, address_span) = (raw.name.as_ref().map(Spanned::span), raw.address.span());
-        let span = spanned.span();
-        let neighbor = neighbor(spanned.into_inner(), source)?;
-        if !addresses.insert((neighbor.address, neighbor.port)) {
-            return Err(source.at(address_span, format!("neighbor {} is there twice", neighbor.address)));
-        }
-        if neighbor.bfd.is_some() && !watched.insert(neighbor.address) {
-            let message = format!("two neighbors at {} with BFD", neighbor.address);
-            return Err(source.at(address_span, message).help("one session of BFD for each address"));
-        }
-        if !names.insert(neighbor.name.clone()) {
-            let span = name_span.unwrap_or(address_span);
-            return Err(source.at(span, format!("two neighbors are named {}", neighbor.name)));
-        }
-        next_hops(&neighbor, config, span, source)?;
-        neighbors.push(neighbor);
-    }
-    Ok(neighbors)
-}
-
-fn neighbor(raw: schema::Neighbor, source: &Source) -> Checked<Neighbor> {
-    let address = *raw.address.get_ref();
-    host(&raw.address, source)?;
-    if let Some(local) = &raw.source {
-        host(local, source)?;
-        if local.get_ref().is_ipv4() != address.is_ipv4() {
-            let message = format!("no packet goes from {} to {address}", local.get_ref());
-            return Err(source.at(local.span(), message).help("both of IPv4, or both of IPv6"));
-        }
-    }
-    if let Some(port) = raw.port.as_ref().filter(|port| *port.get_ref() == 0) {
-        return Err(source.at(port.span(), "port 0 cannot be connected to").help("1 to 65535; BGP's is 179"));
-    }
-    let next_hops = [raw.next_hop4.as_ref().map(widen), raw.next_hop6.as_ref().map(widen)];
-    next_hops.iter().flatten().try_for_each(|next_hop| host(next_hop, source))?;
-    if let Some(password) = raw.password.as_ref().filter(|text| !(1..=80).contains(&text.get_ref().len())) {
-        return Err(source.at(password.span(), "a TCP MD5 key has 1 to 80 bytes"));
-    }
-    Ok(Neighbor {
-        name: raw.name.map_or_else(|| address.to_string(), Spanned::into_inner),
-        address,
-        port: raw.port.map_or(super::DEFAULT_PORT, Spanned::into_inner),
-        asn: asn(&raw.asn, source)?,
-        source: raw.source.map(Spanned::into_inner),
-        next_hop4: raw.next_hop4.map(Spanned::into_inner),
-        next_hop6: raw.next_hop6.map(Spanned::into_inner),
-        prepend: raw.prepend,
-        max_prefixes: raw.max_prefixes,
-        ttl_security: raw.ttl_security,
-        password: raw.password.map(|text| Password(text.into_inner())),
-        bfd: raw.bfd.map(|bfd| super::bfd::bfd(bfd, raw.ttl_security, source)).transpose()?,
-    })
-}
-
-/// Every VIP must have a next hop towards every neighbor.
-fn next_hops(
-    neighbor: &Neighbor,
-    config: &Config,
-    span: std::ops::Range<usize>,
-    source: &Source,
-) -> Checked<()> {
-    let missing = |vip: &&Vip| crate::policy::next_hop(vip.address, neighbor, neighbor.address).is_none();
-    let Some(vip) = config.vips.iter().find(missing) else { return Ok(()) };
-    let (key, family) = if vip.address.is_ipv4() { ("next_hop4", "IPv4") } else { ("next_hop6", "IPv6") };
-    let message = format!("VIP {} has no next hop towards neighbor {}", vip.address, neighbor.name);
-    Err(source
-        .at(span, message)
-        .help(format!("add {key} = \"…\": this node's {family} address on the neighbor's link")))
-}
-
-fn asn(asn: &Spanned<u32>, source: &Source) -> Checked<u32> {
+pub(super) fn asn(asn: &Spanned<u32>, source: &Source) -> Checked<u32> {
     match *asn.get_ref() {
         0 => Err(source.at(asn.span(), "AS 0 belongs to nobody (RFC 7607)").help("1 to 4294967295")),
         23456 => Err(source
@@ -312,14 +214,14 @@ fn asn(asn: &Spanned<u32>, source: &Source) -> Checked<u32> {
     }
 }
 
-fn host(address: &Spanned<IpAddr>, source: &Source) -> Checked<()> {
+pub(super) fn host(address: &Spanned<IpAddr>, source: &Source) -> Checked<()> {
     let value = *address.get_ref();
     let wrong = match value {
         _ if value.is_unspecified() => "unspecified",
         _ if value.is_multicast() => "a multicast address",
         IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "IPv4 in the shape of IPv6",
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local, which this speaker does not use",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local, which means nothing beyond one link",
         _ => return Ok(()),
     };
     Err(source.at(address.span(), format!("{value} is {wrong}")).help("the unicast address of one host"))
@@ -346,6 +248,6 @@ pub(super) fn within(
     Err(source.at(span.span(), format!("{value:?} is out of range")).help(format!("{least:?} to {most:?}")))
 }
 
-fn widen<A: Copy + Into<IpAddr>>(address: &Spanned<A>) -> Spanned<IpAddr> {
+pub(super) fn widen<A: Copy + Into<IpAddr>>(address: &Spanned<A>) -> Spanned<IpAddr> {
     Spanned::new(address.span(), (*address.get_ref()).into())
 }

@@ -1,125 +1,30 @@
-//! The session machine of one neighbor (RFC 4271 section 8, with RFC 6286, 6608, 6793, 9003 and 9687).
+//! The session machine of one neighbor (RFC 4271 section 8, with RFC 4724, 5492, 6286, 6608, 6793, 8538, 9003 and 9687).
 //!
-//! It promises: no event panics it; every wait has a deadline; a session that failed is tried again soon
-//! at first, then ever more slowly, never in a tight loop; a NOTIFICATION is never answered. It opens
-//! connections and never listens, so that no port is open that a stranger could talk to.
+//! It promises: no event panics it; every wait has a deadline, but for a neighbor that is to connect; a session that
+//! failed is tried again soon at first, then ever more slowly, never in a tight loop; a NOTIFICATION is never answered;
+//! of two connections with one neighbor one stays, the same that the neighbor keeps.
+//!
+//! DelayOpen is not there: the OPEN goes out as soon as a connection stands, whoever opened it.
 
 pub mod backoff;
 pub mod collision;
+mod event;
 pub mod negotiate;
+mod rival;
 mod state;
 
+pub use collision::Way;
+pub use event::{Action, Change, Event, Mode, Received, Settings, Why};
 pub use state::State;
 
 use crate::wire::notification::{self, Notification};
-use crate::wire::prefix::Family;
 use crate::wire::validate::{Sender, Summary, validate};
-use crate::wire::{self, Message, Open, RouteRefresh};
+use crate::wire::{self, Message, Open};
 use backoff::Backoff;
 use base_core::{Machine, Time};
 use negotiate::{Local, Negotiated, negotiate};
+use rival::Rival;
 use std::time::Duration;
-
-/// What happens to a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A deadline has passed.
-    Tick,
-    /// The operator wants the session.
-    Start,
-    /// The operator ends it; the text goes to the neighbor.
-    Stop {
-        /// Why, for people.
-        text: String,
-    },
-    /// The connection stands.
-    Connected,
-    /// It could not be made.
-    ConnectFailed,
-    /// The connection is gone.
-    Lost,
-    /// A message came.
-    Received(Received),
-    /// The neighbor takes no more bytes for now.
-    Blocked,
-    /// All bytes are out again.
-    Drained,
-    /// BFD lost the way to the neighbor.
-    PathLost,
-    /// BFD found it.
-    PathFound,
-}
-
-/// A message after decoding and validation: all that the machine needs of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// OPEN.
-    Open(Open),
-    /// UPDATE; its routes are already forgotten.
-    Update(Summary),
-    /// NOTIFICATION.
-    Notification(Notification),
-    /// KEEPALIVE.
-    Keepalive,
-    /// ROUTE-REFRESH.
-    RouteRefresh(RouteRefresh),
-    /// Bytes that deserve this answer.
-    Bad(Notification),
-}
-
-/// What the shell shall do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open a connection; answer with `Connected` or `ConnectFailed`.
-    Connect,
-    /// Write these bytes.
-    Send(Vec<u8>),
-    /// Close the connection, or stop making it; what was written before shall still arrive.
-    Close,
-    /// The session stands: the neighbor holds nothing yet.
-    Up(Negotiated),
-    /// The session that stood is gone, and with it all that the neighbor held.
-    Down,
-    /// The neighbor wants this family again.
-    Refresh(Family),
-    /// The state changed.
-    Changed(Change),
-}
-
-/// A change of state, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The state before.
-    pub from: State,
-    /// The state now.
-    pub to: State,
-    /// What happened.
-    pub why: Why,
-}
-
-/// Why a state changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// A word from a fixed list.
-    Word(&'static str),
-    /// We ended it with this.
-    Sent(Notification),
-    /// The neighbor ended it with this.
-    Got(Notification),
-}
-
-/// What a session is set up with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Who we are and whom we expect.
-    pub local: Local,
-    /// Longest pause between two attempts.
-    pub retry_max: Duration,
-    /// Most prefixes that the neighbor may have announced and not withdrawn.
-    pub max_prefixes: Option<u32>,
-    /// Makes this neighbor's pauses differ from those of others.
-    pub seed: u64,
-}
 
 /// The machine.
 #[derive(Debug)]
@@ -129,6 +34,14 @@ pub struct Session {
     /// Since when the state is what it is.
     since: Time,
     backoff: Backoff,
+    /// Who opened the connection that counts.
+    way: Way,
+    /// A second one, as long as it is not settled which stays.
+    rival: Option<Rival>,
+    /// The next OPEN goes without capabilities.
+    plain: bool,
+    /// A session has stood before, in this process or in the one that it took over from.
+    stood: bool,
     negotiated: Option<Negotiated>,
     /// Prefixes that the neighbor announced, less those that it withdrew.
     prefixes: u64,
@@ -163,6 +76,10 @@ impl Session {
             state: State::Idle,
             since: Time::ZERO,
             backoff,
+            way: Way::Out,
+            rival: None,
+            plain: false,
+            stood: false,
             negotiated: None,
             prefixes: 0,
             retry: None,
@@ -182,6 +99,11 @@ impl Session {
         self.since
     }
 
+    /// Which connection counts; while there is one.
+    pub const fn way(&self) -> Way {
+        self.way
+    }
+
     /// What both sides agreed on; while the OPENs hold.
     pub const fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
@@ -194,12 +116,19 @@ impl Session {
         Sender { four_octet, inside: asn == neighbor_asn }
     }
 
-    fn connected(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let local = &self.settings.local;
-        actions.push(Action::Send(Open::ours(local.asn, local.hold_time, local.identifier).encode()));
+    /// The connection stands that counts from now on.
+    fn speak(&mut self, way: Way, now: Time, actions: &mut Vec<Action>) {
+        self.way = way;
+        self.say_open(way, actions);
         self.retry = None;
         self.hold = Some(now + OPEN_HOLD);
-        self.enter(State::OpenSent, Why::Word("connected"), now, actions);
+        let why = if way == Way::Out { "connected" } else { "accepted" };
+        self.enter(State::OpenSent, Why::Word(why), now, actions);
+    }
+
+    fn say_open(&self, way: Way, actions: &mut Vec<Action>) {
+        let open = self.settings.local.open(self.plain, !self.stood);
+        actions.push(Action::Send(way, open.encode()));
     }
 
     fn received(&mut self, message: Received, now: Time, actions: &mut Vec<Action>) {
@@ -232,20 +161,28 @@ impl Session {
     }
 
     fn opened(&mut self, open: &Open, now: Time, actions: &mut Vec<Action>) {
-        match negotiate(&self.settings.local, open) {
+        match negotiate(&self.settings.local, open, self.plain) {
             Ok(negotiated) => {
-                actions.push(Action::Send(wire::keepalive()));
-                self.negotiated = Some(negotiated);
-                self.keepalive = self.keepalive_after(now);
-                self.hear(now);
-                self.enter(State::OpenConfirm, Why::Word("open"), now, actions);
+                actions.push(Action::Send(self.way, wire::keepalive()));
+                self.agree(negotiated, now, actions);
             }
             Err(notification) => self.refuse(notification, now, actions),
         }
     }
 
+    fn agree(&mut self, negotiated: Negotiated, now: Time, actions: &mut Vec<Action>) {
+        self.negotiated = Some(negotiated);
+        self.keepalive = self.keepalive_after(now);
+        self.hear(now);
+        self.enter(State::OpenConfirm, Why::Word("open"), now, actions);
+    }
+
     fn establish(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.prefixes = 0;
+        self.stood = true;
+        if self.rival.as_ref().is_some_and(Rival::connecting) {
+            self.end_rival(None, actions);
+        }
         self.hear(now);
         self.enter(State::Established, Why::Word("keepalive"), now, actions);
         if let Some(negotiated) = self.negotiated.clone() {
@@ -259,6 +196,7 @@ impl Session {
         let announced = self.prefixes.saturating_add(summary.announced.into());
         self.prefixes = announced.saturating_sub(summary.withdrawn.into());
         if self.settings.max_prefixes.is_some_and(|most| self.prefixes > most.into()) {
+            self.end_rival(Some(notification::MAX_PREFIXES), actions);
             self.refuse(Notification::new(notification::MAX_PREFIXES), now, actions);
             self.retry = Some(now + MAX_PREFIXES_IDLE);
         }
@@ -290,14 +228,14 @@ impl Session {
             self.keepalive = self.keepalive_after(now);
             // While bytes wait, one more KEEPALIVE behind them tells the neighbor nothing.
             if self.send_hold.is_none() {
-                actions.push(Action::Send(wire::keepalive()));
+                actions.push(Action::Send(self.way, wire::keepalive()));
             }
         }
         if due(self.retry) {
             match self.state {
-                State::Idle | State::Active => self.connect(now, actions),
+                State::Idle | State::Active => self.begin(now, actions),
                 State::Connect => {
-                    actions.push(Action::Close);
+                    actions.push(Action::Close(Way::Out));
                     self.wait(State::Active, Why::Word(CONNECT_TIMED_OUT), now, actions);
                 }
                 State::OpenSent | State::OpenConfirm | State::Established => self.retry = None,
@@ -305,50 +243,75 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, now: Time, actions: &mut Vec<Action>) {
+    /// Opens a connection, or waits for one.
+    fn begin(&mut self, now: Time, actions: &mut Vec<Action>) {
+        // What came during the pause is as good as what would be opened now.
+        if self.promote(&Why::Word("accepted"), now, actions) {
+            return;
+        }
+        if !self.settings.mode.connects() {
+            self.retry = None;
+            return self.enter(State::Active, Why::Word("listens"), now, actions);
+        }
+        self.way = Way::Out;
         self.retry = Some(now + CONNECT_TIMEOUT);
         self.enter(State::Connect, Why::Word("start"), now, actions);
         actions.push(Action::Connect);
     }
 
-    fn stop(&mut self, text: &str, now: Time, actions: &mut Vec<Action>) {
-        let cease = Notification::cease(notification::ADMINISTRATIVE_SHUTDOWN, text);
-        if matches!(self.state, State::OpenSent | State::OpenConfirm | State::Established) {
-            actions.push(Action::Send(cease.encode()));
+    fn stop(&mut self, code: notification::Code, text: &str, now: Time, actions: &mut Vec<Action>) {
+        let mut cease = Notification::new(code);
+        if matches!(code, notification::ADMINISTRATIVE_SHUTDOWN | notification::ADMINISTRATIVE_RESET) {
+            cease = Notification::cease(code, text);
         }
-        if !matches!(self.state, State::Idle | State::Active) {
-            actions.push(Action::Close);
+        // To a neighbor that keeps routes over a NOTIFICATION the end must be said as one.
+        if self.negotiated.as_ref().is_some_and(|negotiated| negotiated.graceful_notification) {
+            cease = cease.hard_reset();
         }
-        self.leave(State::Idle, Why::Sent(cease), now, actions);
+        self.end_rival(Some(code), actions);
+        if self.state.is_open() {
+            actions.push(Action::Send(self.way, cease.encode()));
+        }
+        if self.state.is_open() || self.state == State::Connect {
+            actions.push(Action::Close(self.way));
+        }
+        self.settle(State::Idle, Why::Sent(cease), now, actions);
         self.retry = None;
     }
 
     /// Ends the session with an answer.
     fn refuse(&mut self, notification: Notification, now: Time, actions: &mut Vec<Action>) {
-        actions.push(Action::Send(notification.encode()));
+        actions.push(Action::Send(self.way, notification.encode()));
         self.fail(Why::Sent(notification), now, actions);
     }
 
-    /// Ends the session without a word, and waits.
+    /// Ends the session without a word, and waits, unless there is a second connection.
     fn fail(&mut self, why: Why, now: Time, actions: &mut Vec<Action>) {
-        actions.push(Action::Close);
-        self.wait(State::Idle, why, now, actions);
+        actions.push(Action::Close(self.way));
+        // RFC 5492 section 3: a neighbor that knows no optional parameters may do with an OPEN that has none.
+        let unknown = matches!(&why, Why::Got(got) if got.code == notification::UNSUPPORTED_PARAMETER);
+        self.plain = unknown && !self.plain;
+        if !self.promote(&why, now, actions) {
+            self.wait(State::Idle, why, now, actions);
+        }
     }
 
     fn wait(&mut self, state: State, why: Why, now: Time, actions: &mut Vec<Action>) {
         if self.state == State::Established && now.since(self.since) >= STABLE_AFTER {
             self.backoff.reset();
         }
-        self.leave(state, why, now, actions);
+        self.settle(state, why, now, actions);
         self.retry = Some(now + self.backoff.pause());
     }
 
-    fn leave(&mut self, state: State, why: Why, now: Time, actions: &mut Vec<Action>) {
+    /// Goes to a state in which nothing is agreed on.
+    fn settle(&mut self, state: State, why: Why, now: Time, actions: &mut Vec<Action>) {
         let stood = self.state == State::Established;
         self.negotiated = None;
         self.hold = None;
         self.keepalive = None;
         self.send_hold = None;
+        self.retry = None;
         self.enter(state, why, now, actions);
         if stood {
             actions.push(Action::Down);
@@ -373,23 +336,32 @@ impl Machine for Session {
     }
 
     fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        if self.is_rivals(&event) {
+            return self.on_rival(event, now, actions);
+        }
+        if rival::is_echo(self, &event) {
+            return;
+        }
         match (self.state, event) {
-            (_, Event::Tick) => self.tick(now, actions),
-            (State::Idle, Event::Start) => self.connect(now, actions),
-            (_, Event::Stop { text }) => self.stop(&text, now, actions),
-            (State::Connect, Event::Connected) => self.connected(now, actions),
+            (_, Event::Tick) => {
+                self.on_rival(Event::Tick, now, actions);
+                self.tick(now, actions);
+            }
+            (State::Idle, Event::Start) => self.begin(now, actions),
+            (_, Event::Stop { code, text }) => self.stop(code, &text, now, actions),
+            (_, Event::Accepted) => self.accepted(now, actions),
+            (State::Connect, Event::Connected) => self.speak(Way::Out, now, actions),
             (State::Connect, Event::ConnectFailed) => {
                 self.wait(State::Active, Why::Word("connect_failed"), now, actions);
             }
-            (State::OpenSent | State::OpenConfirm | State::Established, Event::Lost) => {
-                self.fail(Why::Word("connection_lost"), now, actions);
-            }
-            (_, Event::Received(message)) => self.received(message, now, actions),
-            (State::OpenConfirm | State::Established, Event::Blocked) if self.send_hold.is_none() => {
+            (_, Event::Lost(_)) => self.fail(Why::Word("connection_lost"), now, actions),
+            (_, Event::Received(_, message)) => self.received(message, now, actions),
+            (State::OpenConfirm | State::Established, Event::Blocked(_)) if self.send_hold.is_none() => {
                 self.send_hold = self.hold_time().map(|hold| now + hold * SEND_HOLD_FACTOR);
             }
-            (_, Event::Drained) => self.send_hold = None,
+            (_, Event::Drained(_)) => self.send_hold = None,
             (State::OpenSent | State::OpenConfirm | State::Established, Event::PathLost) => {
+                self.end_rival(Some(notification::BFD_DOWN), actions);
                 self.refuse(Notification::new(notification::BFD_DOWN), now, actions);
             }
             (State::Idle | State::Active, Event::PathFound) => {
@@ -399,32 +371,26 @@ impl Machine for Session {
             }
             (_, Event::PathLost | Event::PathFound) => {}
             // An echo of a connection that this machine has already given up.
-            (_, Event::Connected | Event::ConnectFailed | Event::Lost | Event::Start | Event::Blocked) => {}
+            (_, Event::Connected | Event::ConnectFailed | Event::Start | Event::Blocked(_)) => {}
         }
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        [self.retry, self.hold, self.keepalive, self.send_hold].into_iter().flatten().min()
+        let rival = self.rival.as_ref().and_then(Rival::deadline);
+        [self.retry, self.hold, self.keepalive, self.send_hold, rival].into_iter().flatten().min()
     }
 
     fn check_invariants(&self) {
-        let open = matches!(self.state, State::OpenConfirm | State::Established);
-        assert_eq!(self.negotiated.is_some(), open, "agreed in {:?}", self.state);
-        let talking = open || self.state == State::OpenSent;
-        assert!(talking || self.hold.is_none() && self.keepalive.is_none() && self.send_hold.is_none());
-        assert!(!talking || self.retry.is_none(), "no retry while connected");
+        let agreed = matches!(self.state, State::OpenConfirm | State::Established);
+        assert_eq!(self.negotiated.is_some(), agreed, "agreed in {:?}", self.state);
+        let open = self.state.is_open();
+        assert!(open || self.hold.is_none() && self.keepalive.is_none() && self.send_hold.is_none());
+        assert!(!open || self.retry.is_none(), "no retry while connected");
         assert!(self.state != State::OpenSent || self.hold.is_some(), "OpenSent ends");
-        assert!(!matches!(self.state, State::Connect | State::Active) || self.retry.is_some(), "no dead end");
-    }
-}
-
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Word(word) => f.write_str(word),
-            Self::Sent(notification) => write!(f, "sent {notification}"),
-            Self::Got(notification) => write!(f, "received {notification}"),
-        }
+        let listens = self.state == State::Active && !self.settings.mode.connects();
+        let waits = matches!(self.state, State::Connect | State::Active);
+        assert!(!waits || listens || self.retry.is_some(), "no dead end");
+        self.check_rival();
     }
 }
 
@@ -444,5 +410,7 @@ pub const MAX_PREFIXES_IDLE: Duration = Duration::from_secs(300);
 /// A neighbor that takes no bytes for this many hold times is gone (RFC 9687 section 4).
 const SEND_HOLD_FACTOR: u32 = 2;
 
+#[cfg(test)]
+mod rival_tests;
 #[cfg(test)]
 mod tests;

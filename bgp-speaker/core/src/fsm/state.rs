@@ -18,6 +18,11 @@ pub enum State {
 }
 
 impl State {
+    /// Is there a connection that counts?
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::OpenSent | Self::OpenConfirm | Self::Established)
+    }
+
     /// One word, as RFC 4271 writes it.
     pub const fn name(self) -> &'static str {
         match self {

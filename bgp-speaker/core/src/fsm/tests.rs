@@ -1,17 +1,27 @@
+use super::negotiate::Offer;
 use super::*;
+use crate::wire::RouteRefresh;
 use crate::wire::notification::Code;
+use crate::wire::prefix::Family;
 use crate::wire::{Capability, decode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
 fn local() -> Local {
-    Local { asn: 65010, identifier: Ipv4Addr::new(10, 0, 0, 2), hold_time: 9, neighbor_asn: 65000 }
+    Local {
+        asn: 65010,
+        identifier: Ipv4Addr::new(10, 0, 0, 2),
+        hold_time: 9,
+        neighbor_asn: 65000,
+        offer: Offer::default(),
+    }
 }
 
 fn session() -> Session {
     Session::new(Settings {
         local: local(),
+        mode: Mode::Both,
         retry_max: Duration::from_secs(10),
         max_prefixes: Some(10),
         seed: 7,
@@ -20,6 +30,10 @@ fn session() -> Session {
 
 fn neighbors_open() -> Open {
     Open::ours(65000, 90, Ipv4Addr::new(10, 0, 0, 1))
+}
+
+fn stop() -> Event {
+    Event::Stop { code: notification::ADMINISTRATIVE_SHUTDOWN, text: "gw1 ends".to_owned() }
 }
 
 fn at(ms: u64) -> Time {
@@ -34,7 +48,7 @@ fn feed(session: &mut Session, event: Event, ms: u64) -> Vec<Action> {
 }
 
 fn message(session: &mut Session, received: Received, ms: u64) -> Vec<Action> {
-    feed(session, Event::Received(received), ms)
+    feed(session, Event::Received(Way::Out, received), ms)
 }
 
 fn open_sent() -> Session {
@@ -60,7 +74,7 @@ fn established() -> Session {
 /// The code of the NOTIFICATION among the actions.
 fn notified(actions: &[Action]) -> Option<Code> {
     actions.iter().find_map(|action| match action {
-        Action::Send(bytes) => match decode(bytes) {
+        Action::Send(_, bytes) => match decode(bytes) {
             Ok(Message::Notification(notification)) => Some(notification.code),
             _ => None,
         },
@@ -69,7 +83,7 @@ fn notified(actions: &[Action]) -> Option<Code> {
 }
 
 fn sends_keepalive(actions: &[Action]) -> bool {
-    actions.contains(&Action::Send(wire::keepalive()))
+    actions.contains(&Action::Send(Way::Out, wire::keepalive()))
 }
 
 #[test]
@@ -87,7 +101,7 @@ fn a_session_comes_up_message_by_message() {
     let mut session = session();
     assert!(feed(&mut session, Event::Start, 0).contains(&Action::Connect));
     let sent = feed(&mut session, Event::Connected, 1);
-    assert_eq!(sent[0], Action::Send(Open::ours(65010, 9, [10, 0, 0, 2].into()).encode()));
+    assert_eq!(sent[0], Action::Send(Way::Out, Open::ours(65010, 9, [10, 0, 0, 2].into()).encode()));
     assert!(sends_keepalive(&message(&mut session, Received::Open(neighbors_open()), 2)));
     assert_eq!(session.state(), State::OpenConfirm);
     let up = message(&mut session, Received::Keepalive, 3);
@@ -118,7 +132,7 @@ fn a_connection_that_does_not_come_is_given_up() {
     let mut session = session();
     feed(&mut session, Event::Start, 0);
     let actions = feed(&mut session, Event::Tick, 3000);
-    assert_eq!(actions[0], Action::Close);
+    assert_eq!(actions[0], Action::Close(Way::Out));
     assert_eq!(session.state(), State::Active);
     assert!(feed(&mut session, Event::Connected, 3001).is_empty(), "too late is an echo");
 }
@@ -150,7 +164,7 @@ fn a_wrong_neighbor_is_told_why_and_not_asked_again_at_once() {
         let mut session = open_sent();
         let actions = message(&mut session, Received::Open(open.clone()), 1);
         assert_eq!(notified(&actions), Some(code), "{open:?}");
-        assert!(actions.contains(&Action::Close));
+        assert!(actions.contains(&Action::Close(Way::Out)));
         assert!(session.next_deadline().unwrap() > at(100), "no tight loop");
     }
 }
@@ -166,8 +180,13 @@ fn the_capability_counts_and_not_the_two_byte_field() {
 
 #[test]
 fn inside_one_as_both_ends_have_identifiers_of_their_own() {
-    let mut settings =
-        Settings { local: local(), retry_max: Duration::from_secs(10), max_prefixes: None, seed: 7 };
+    let mut settings = Settings {
+        local: local(),
+        mode: Mode::Active,
+        retry_max: Duration::from_secs(10),
+        max_prefixes: None,
+        seed: 7,
+    };
     settings.local.neighbor_asn = 65010;
     let mut session = Session::new(settings);
     feed(&mut session, Event::Start, 0);
@@ -241,8 +260,8 @@ fn a_message_out_of_turn_gets_the_answer_of_rfc_6608() {
 fn a_notification_is_never_answered() {
     for mut session in [open_sent(), open_confirm(), established()] {
         let actions = message(&mut session, Received::Notification(Notification::new(Code(6, 4))), 1);
-        assert!(!actions.iter().any(|action| matches!(action, Action::Send(_))), "{actions:?}");
-        assert!(actions.contains(&Action::Close));
+        assert!(!actions.iter().any(|action| matches!(action, Action::Send(..))), "{actions:?}");
+        assert!(actions.contains(&Action::Close(Way::Out)));
         assert_eq!(session.state(), State::Idle);
     }
 }
@@ -250,7 +269,7 @@ fn a_notification_is_never_answered() {
 #[test]
 fn a_neighbor_that_takes_no_bytes_is_given_up_after_two_hold_times() {
     let mut session = established();
-    feed(&mut session, Event::Blocked, 1000);
+    feed(&mut session, Event::Blocked(Way::Out), 1000);
     for ms in (2000..19_000).step_by(1000) {
         message(&mut session, Received::Keepalive, ms);
         assert!(!sends_keepalive(&feed(&mut session, Event::Tick, ms)), "nothing behind what waits");
@@ -258,8 +277,8 @@ fn a_neighbor_that_takes_no_bytes_is_given_up_after_two_hold_times() {
     message(&mut session, Received::Keepalive, 18_999);
     assert_eq!(notified(&feed(&mut session, Event::Tick, 19_000)), Some(Code(8, 0)));
     let mut session = established();
-    feed(&mut session, Event::Blocked, 1000);
-    feed(&mut session, Event::Drained, 2000);
+    feed(&mut session, Event::Blocked(Way::Out), 1000);
+    feed(&mut session, Event::Drained(Way::Out), 2000);
     message(&mut session, Received::Keepalive, 18_000);
     assert_eq!(notified(&feed(&mut session, Event::Tick, 19_000)), None);
 }
@@ -267,8 +286,8 @@ fn a_neighbor_that_takes_no_bytes_is_given_up_after_two_hold_times() {
 #[test]
 fn a_stop_says_why_and_stays_stopped() {
     let mut session = established();
-    let actions = feed(&mut session, Event::Stop { text: "gw1 ends".to_owned() }, 1);
-    let Action::Send(bytes) = &actions[0] else { panic!("{actions:?}") };
+    let actions = feed(&mut session, stop(), 1);
+    let Action::Send(_, bytes) = &actions[0] else { panic!("{actions:?}") };
     let Ok(Message::Notification(notification)) = decode(bytes) else { panic!("no NOTIFICATION") };
     assert_eq!((notification.code, notification.text()), (Code(6, 2), Some("gw1 ends")));
     assert_eq!((session.state(), session.next_deadline()), (State::Idle, None));
@@ -283,6 +302,10 @@ fn only_a_plain_refresh_of_a_known_family_asks_for_routes() {
     assert_eq!(message(&mut session, ask(None, 0), 1), []);
 }
 
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![Just(Way::Out), Just(Way::In)]
+}
+
 fn events() -> impl Strategy<Value = Event> {
     let received = prop_oneof![
         Just(Received::Keepalive),
@@ -293,17 +316,19 @@ fn events() -> impl Strategy<Value = Event> {
         (any::<u16>(), prop_oneof![Just(65000_u32), any::<u32>()])
             .prop_map(|(hold, asn)| Received::Open(Open::ours(asn, hold, [10, 0, 0, 1].into()))),
         Just(Received::Open(neighbors_open())),
+        Just(Received::Open(local().open(false, true))),
     ];
     prop_oneof![
         3 => Just(Event::Tick),
         2 => Just(Event::Start),
-        1 => Just(Event::Stop { text: "end".to_owned() }),
+        1 => Just(stop()),
         3 => Just(Event::Connected),
         1 => Just(Event::ConnectFailed),
-        1 => Just(Event::Lost),
-        8 => received.prop_map(Event::Received),
-        1 => Just(Event::Blocked),
-        1 => Just(Event::Drained),
+        3 => Just(Event::Accepted),
+        1 => way().prop_map(Event::Lost),
+        8 => (way(), received).prop_map(|(way, received)| Event::Received(way, received)),
+        1 => way().prop_map(Event::Blocked),
+        1 => way().prop_map(Event::Drained),
         1 => Just(Event::PathLost),
         1 => Just(Event::PathFound),
     ]
@@ -313,8 +338,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_events_keep_the_promises(steps in vec((events(), 0..5000_u64), 1..200)) {
+    fn any_events_keep_the_promises(
+        mode in prop_oneof![Just(Mode::Active), Just(Mode::Passive), Just(Mode::Both)],
+        graceful in any::<bool>(),
+        steps in vec((events(), 0..5000_u64), 1..200),
+    ) {
         let mut session = session();
+        session.settings.mode = mode;
+        session.settings.local.offer.graceful_restart = graceful.then_some(60);
         let (mut now, mut up) = (0, false);
         for (event, pause) in steps {
             now += pause;

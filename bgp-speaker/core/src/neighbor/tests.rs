@@ -33,8 +33,20 @@ impl Rig {
     fn new(neighbor_asn: u32) -> Self {
         let mut config = config::parse(&Source::new("bgp.toml", CONFIG)).unwrap();
         config.neighbors[0].asn = neighbor_asn;
-        let local = Local { asn: 65010, identifier: config.bgp.router_id, hold_time: 9, neighbor_asn };
-        let settings = Settings { local, retry_max: Duration::from_secs(10), max_prefixes: None, seed: 1 };
+        let local = Local {
+            asn: 65010,
+            identifier: config.bgp.router_id,
+            hold_time: 9,
+            neighbor_asn,
+            offer: Default::default(),
+        };
+        let settings = Settings {
+            local,
+            mode: fsm::Mode::Active,
+            retry_max: Duration::from_secs(10),
+            max_prefixes: None,
+            seed: 1,
+        };
         let soak = config.back.session();
         let machine = Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings, soak);
         Self { machine, now: Time::from_millis(300), actions: Vec::new() }
@@ -53,9 +65,9 @@ impl Rig {
     fn establish_with(&mut self, open: Open) {
         self.session(fsm::Event::Start);
         self.session(fsm::Event::Tick);
-        self.feed(Event::Connected { local: [10, 0, 0, 2].into() });
-        self.session(fsm::Event::Received(Received::Open(open)));
-        self.session(fsm::Event::Received(Received::Keepalive));
+        self.feed(Event::Connected { way: Way::Out, local: [10, 0, 0, 2].into() });
+        self.session(fsm::Event::Received(Way::Out, Received::Open(open)));
+        self.session(fsm::Event::Received(Way::Out, Received::Keepalive));
     }
 
     fn session(&mut self, event: fsm::Event) {
@@ -84,7 +96,7 @@ impl Rig {
     fn sent(&mut self) -> Vec<String> {
         let actions = std::mem::take(&mut self.actions);
         let bytes = actions.into_iter().filter_map(|action| match action {
-            Action::Send(bytes) => Some(bytes),
+            Action::Send(_, bytes) => Some(bytes),
             _ => None,
         });
         bytes.map(|bytes| describe(&bytes)).collect()
@@ -154,12 +166,12 @@ fn a_neighbor_that_does_not_read_gets_only_the_last_wish() {
     let mut rig = Rig::established(65000);
     rig.decide(Standing::Announced, Standing::Announced);
     rig.sent();
-    rig.session(fsm::Event::Blocked);
+    rig.session(fsm::Event::Blocked(Way::Out));
     rig.decide(Standing::Worsened, Standing::Withdrawn);
     rig.decide(Standing::Announced, Standing::Announced);
     rig.decide(Standing::Withdrawn, Standing::Announced);
     assert!(rig.sent().is_empty());
-    rig.session(fsm::Event::Drained);
+    rig.session(fsm::Event::Drained(Way::Out));
     assert_eq!(rig.sent(), ["-203.0.113.1"]);
 }
 
@@ -169,15 +181,15 @@ fn a_new_session_and_a_refresh_get_everything_again() {
     rig.decide(Standing::Announced, Standing::Announced);
     let first = rig.sent();
     assert_eq!(first.len(), 6, "{first:?}");
-    rig.session(fsm::Event::Received(Received::RouteRefresh(RouteRefresh {
-        family: Some(Family::Ipv4),
-        subtype: 0,
-    })));
+    rig.session(fsm::Event::Received(
+        Way::Out,
+        Received::RouteRefresh(RouteRefresh { family: Some(Family::Ipv4), subtype: 0 }),
+    ));
     assert_eq!(rig.sent(), first[2..4]);
-    rig.session(fsm::Event::Received(Received::Notification(Notification::cease(
-        notification::ADMINISTRATIVE_RESET,
-        "",
-    ))));
+    rig.session(fsm::Event::Received(
+        Way::Out,
+        Received::Notification(Notification::cease(notification::ADMINISTRATIVE_RESET, "")),
+    ));
     rig.wait();
     rig.establish(65000);
     assert_eq!(rig.sent(), first);
@@ -186,7 +198,7 @@ fn a_new_session_and_a_refresh_get_everything_again() {
 #[test]
 fn after_a_lost_session_all_is_the_last_choice_for_a_second_then_as_it_was() {
     let bfd = Received::Bad(Notification::new(notification::BFD_DOWN));
-    for lost in [fsm::Event::Lost, fsm::Event::Received(bfd), fsm::Event::Tick] {
+    for lost in [fsm::Event::Lost(Way::Out), fsm::Event::Received(Way::Out, bfd), fsm::Event::Tick] {
         let mut rig = Rig::established(65000);
         rig.decide(Standing::Announced, Standing::Worsened);
         rig.sent();
@@ -275,7 +287,10 @@ fn the_end_withdraws_everything_before_it_says_goodbye() {
     let mut rig = Rig::established(65000);
     rig.decide(Standing::Announced, Standing::Announced);
     rig.sent();
-    rig.session(fsm::Event::Stop { text: "gw1 ends".to_owned() });
+    rig.session(fsm::Event::Stop {
+        code: notification::ADMINISTRATIVE_SHUTDOWN,
+        text: "gw1 ends".to_owned(),
+    });
     assert_eq!(rig.sent(), ["-203.0.113.1 -203.0.113.2", "6/2 administrative shutdown: gw1 ends"]);
 }
 
@@ -291,7 +306,7 @@ fn a_path_that_bfd_lost_ends_the_session_and_everything_is_forgotten() {
     rig.decide(Standing::Announced, Standing::Announced);
     rig.sent();
     rig.feed(path(bfd::State::Up, bfd::State::Down, true));
-    let closed = rig.actions.iter().any(|action| matches!(action, Action::Close));
+    let closed = rig.actions.iter().any(|action| matches!(action, Action::Close(_)));
     assert!(closed && rig.machine.held() == 0 && rig.machine.session().state() == State::Idle);
     assert_eq!(rig.sent(), ["6/10 BFD down"]);
     rig.feed(path(bfd::State::Init, bfd::State::Up, false));

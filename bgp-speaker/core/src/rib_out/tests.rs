@@ -63,6 +63,7 @@ fn route(address: IpAddr, med: u32) -> PathAttributes {
         local_pref: None,
         communities: vec![],
         large_communities: vec![],
+        extended_communities: vec![],
     }
 }
 

@@ -1,4 +1,4 @@
-//! Path attributes (RFC 4271 section 5, RFC 1997, 4760, 6793, 8092), both ways.
+//! Path attributes (RFC 4271 section 5, RFC 1997, 4360, 4760, 6793, 8092, 8950), both ways.
 //!
 //! Walking and reading are apart: [`Attributes`] only follows lengths, [`RawAttribute::value`] reads one.
 
@@ -77,11 +77,11 @@ pub struct AsPath<'a> {
 }
 
 /// The attributes of a route that we announce. Equal ones share an UPDATE.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PathAttributes {
     /// One AS_SEQUENCE; empty inside the own AS.
     pub as_path: Vec<u32>,
-    /// Must be of the family of the routes.
+    /// IPv4 only for IPv4 routes; IPv6 for those, too, if the session has RFC 8950.
     pub next_hop: IpAddr,
     /// The metric.
     pub med: Option<u32>,
@@ -91,6 +91,9 @@ pub struct PathAttributes {
     pub communities: Vec<u32>,
     /// RFC 8092 communities.
     pub large_communities: Vec<[u32; 3]>,
+    /// RFC 4360 communities.
+    #[serde(default)]
+    pub extended_communities: Vec<[u8; 8]>,
 }
 
 impl<'a> Attributes<'a> {
@@ -217,11 +220,11 @@ impl<'a> MpUnreach<'a> {
 }
 
 impl PathAttributes {
-    /// Appends all attributes for routes of the next hop's family: MP_REACH_NLRI with `nlri` first for
-    /// IPv6 (RFC 7606 section 5.1), the others by type.
-    pub(super) fn encode(&self, nlri: &[IpNet], four_octet: bool, out: &mut Vec<u8>) {
+    /// Appends all attributes for routes of `family`: MP_REACH_NLRI with `nlri` first for an IPv6 next hop
+    /// (RFC 7606 section 5.1), the others by type.
+    pub(super) fn encode(&self, family: Family, nlri: &[IpNet], four_octet: bool, out: &mut Vec<u8>) {
         if let IpAddr::V6(next_hop) = self.next_hop {
-            put(out, OPTIONAL, MP_REACH, |value| encode_reach(next_hop, nlri, value));
+            put(out, OPTIONAL, MP_REACH, |value| encode_reach(family, next_hop, nlri, value));
         }
         put(out, TRANSITIVE, ORIGIN, |value| value.push(0));
         put(out, TRANSITIVE, AS_PATH, |value| encode_path(&self.as_path, four_octet, value));
@@ -237,6 +240,11 @@ impl PathAttributes {
         if !self.communities.is_empty() {
             put(out, OPTIONAL | TRANSITIVE, COMMUNITIES, |value| {
                 value.extend(self.communities.iter().flat_map(|community| community.to_be_bytes()));
+            });
+        }
+        if !self.extended_communities.is_empty() {
+            put(out, OPTIONAL | TRANSITIVE, EXTENDED_COMMUNITIES, |value| {
+                value.extend(self.extended_communities.iter().flatten());
             });
         }
         if !four_octet && self.as_path.iter().any(|asn| u16::try_from(*asn).is_err()) {
@@ -259,8 +267,8 @@ pub(super) fn encode_unreach(prefixes: &[IpNet], out: &mut Vec<u8>) {
     });
 }
 
-fn encode_reach(next_hop: Ipv6Addr, nlri: &[IpNet], value: &mut Vec<u8>) {
-    value.extend(Family::Ipv6.afi().to_be_bytes());
+fn encode_reach(family: Family, next_hop: Ipv6Addr, nlri: &[IpNet], value: &mut Vec<u8>) {
+    value.extend(family.afi().to_be_bytes());
     value.extend([SAFI_UNICAST, 16]);
     value.extend(next_hop.octets());
     value.push(0);

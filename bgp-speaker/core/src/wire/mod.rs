@@ -14,7 +14,7 @@ pub mod update;
 pub mod validate;
 
 pub use notification::Notification;
-pub use open::{Capability, Open};
+pub use open::{Capability, GracefulRestart, Open};
 pub use update::Update;
 
 use prefix::Family;

@@ -1,4 +1,4 @@
-//! NOTIFICATION: why a session ends (RFC 4271 sections 4.5 and 6, RFC 4486, 6608, 7313, 9003, 9384, 9687).
+//! NOTIFICATION: why a session ends (RFC 4271 sections 4.5 and 6, RFC 4486, 6608, 7313, 8538, 9003, 9384, 9687).
 
 use super::reader::Reader;
 use super::{NOTIFICATION, message};
@@ -32,6 +32,21 @@ impl Notification {
         Self { code, data }
     }
 
+    /// The same as one after which the neighbor keeps nothing, for a session with RFC 8538.
+    #[must_use]
+    pub fn hard_reset(&self) -> Self {
+        let Code(code, subcode) = self.code;
+        Self::new(HARD_RESET).data(&[&[code, subcode], &*self.data].concat())
+    }
+
+    /// What a Hard Reset stands for; any other notification stands for itself.
+    fn meant(&self) -> (Code, &[u8]) {
+        match (self.code, &*self.data) {
+            (HARD_RESET, [code, subcode, data @ ..]) => (Code(*code, *subcode), data),
+            (code, data) => (code, data),
+        }
+    }
+
     /// Adds what was wrong, cut to what a message holds.
     #[must_use]
     pub fn data(mut self, data: &[u8]) -> Self {
@@ -41,10 +56,11 @@ impl Notification {
 
     /// The text of a shutdown (RFC 9003), if it has one and it is UTF-8.
     pub fn text(&self) -> Option<&str> {
-        if !matches!(self.code, ADMINISTRATIVE_SHUTDOWN | ADMINISTRATIVE_RESET) {
+        let (code, data) = self.meant();
+        if !matches!(code, ADMINISTRATIVE_SHUTDOWN | ADMINISTRATIVE_RESET) {
             return None;
         }
-        let text = Reader::new(&self.data).sized_u8()?;
+        let text = Reader::new(data).sized_u8()?;
         std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
     }
 
@@ -103,13 +119,13 @@ impl Code {
             Self(5, _) => "finite state machine error",
             MAX_PREFIXES => "maximum number of prefixes reached",
             ADMINISTRATIVE_SHUTDOWN => "administrative shutdown",
-            Self(6, 3) => "neighbor de-configured",
+            DECONFIGURED => "neighbor de-configured",
             ADMINISTRATIVE_RESET => "administrative reset",
             CONNECTION_REJECTED => "connection rejected",
-            Self(6, 6) => "other configuration change",
+            CONFIGURATION_CHANGE => "other configuration change",
             COLLISION => "connection collision resolution",
             Self(6, 8) => "out of resources",
-            Self(6, 9) => "hard reset",
+            HARD_RESET => "hard reset",
             BFD_DOWN => "BFD down",
             Self(6, _) => "cease",
             Self(7, _) => "ROUTE-REFRESH message error",
@@ -157,12 +173,18 @@ pub const UNEXPECTED_IN_ESTABLISHED: Code = Code(5, 3);
 pub const MAX_PREFIXES: Code = Code(6, 1);
 /// RFC 4486, text by RFC 9003.
 pub const ADMINISTRATIVE_SHUTDOWN: Code = Code(6, 2);
+/// RFC 4486.
+pub const DECONFIGURED: Code = Code(6, 3);
 /// RFC 4486, text by RFC 9003.
 pub const ADMINISTRATIVE_RESET: Code = Code(6, 4);
 /// RFC 4486.
 pub const CONNECTION_REJECTED: Code = Code(6, 5);
+/// RFC 4486.
+pub const CONFIGURATION_CHANGE: Code = Code(6, 6);
 /// RFC 4486, RFC 4271 section 6.8.
 pub const COLLISION: Code = Code(6, 7);
+/// RFC 8538 section 3: nothing is to be kept; data: the notification that it stands for.
+pub const HARD_RESET: Code = Code(6, 9);
 /// RFC 9384.
 pub const BFD_DOWN: Code = Code(6, 10);
 /// RFC 7313 section 5; data: the whole message.

@@ -30,6 +30,10 @@ pub enum Capability {
     RouteRefresh,
     /// RFC 6793: AS numbers of four bytes; this is the speaker's own.
     FourOctetAs(u32),
+    /// RFC 8950: IPv4 routes may have an IPv6 next hop.
+    ExtendedNextHop,
+    /// RFC 4724: routes outlive a session for a while.
+    GracefulRestart(GracefulRestart),
     /// Any other, or one of the above in a shape that its RFC does not give it.
     Unknown {
         /// Its code.
@@ -37,6 +41,19 @@ pub enum Capability {
         /// Its value.
         value: Vec<u8>,
     },
+}
+
+/// What a speaker says of its restarts (RFC 4724 section 3, RFC 8538 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// It has just restarted.
+    pub restarting: bool,
+    /// A NOTIFICATION other than a Hard Reset is no reason to forget its routes.
+    pub notification: bool,
+    /// Seconds within which it means to be back; at most 4095.
+    pub seconds: u16,
+    /// By [`Family::index`]: is the family kept, and if so, did forwarding go on?
+    pub families: [Option<bool>; 2],
 }
 
 impl Open {
@@ -113,6 +130,12 @@ impl Capability {
             }
             (2, []) => Some(Self::RouteRefresh),
             (65, &[a, b, c, d]) => Some(Self::FourOctetAs(u32::from_be_bytes([a, b, c, d]))),
+            (5, tuples) if tuples.len().is_multiple_of(6) => {
+                tuples.chunks(6).any(|tuple| tuple == IPV4_OVER_IPV6).then_some(Self::ExtendedNextHop)
+            }
+            (64, &[high, low, ref tuples @ ..]) if tuples.len().is_multiple_of(4) => {
+                Some(Self::GracefulRestart(GracefulRestart::from_wire(high, low, tuples)))
+            }
             _ => None,
         };
         known.unwrap_or_else(|| Self::Unknown { code, value: value.to_vec() })
@@ -124,6 +147,8 @@ impl Capability {
             Self::Multiprotocol(_) => 1,
             Self::RouteRefresh => 2,
             Self::FourOctetAs(_) => 65,
+            Self::ExtendedNextHop => 5,
+            Self::GracefulRestart(_) => 64,
             Self::Unknown { code, .. } => *code,
         }
     }
@@ -142,9 +167,46 @@ impl Capability {
                 out.push(4);
                 out.extend(asn.to_be_bytes());
             }
+            Self::ExtendedNextHop => {
+                out.push(6);
+                out.extend(IPV4_OVER_IPV6);
+            }
+            Self::GracefulRestart(restart) => restart.encode(out),
             Self::Unknown { value, .. } => {
                 out.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
                 out.extend(value.iter().take(usize::from(u8::MAX)));
+            }
+        }
+    }
+}
+
+impl GracefulRestart {
+    fn from_wire(high: u8, low: u8, tuples: &[u8]) -> Self {
+        let mut families = [None; 2];
+        for tuple in tuples.chunks(4) {
+            let [afi_high, afi_low, safi, flags] = *tuple else { continue };
+            if let Some(family) = Family::from_wire(u16::from_be_bytes([afi_high, afi_low]), safi) {
+                families[family.index()] = Some(flags & FORWARDING != 0);
+            }
+        }
+        Self {
+            restarting: high & RESTARTING != 0,
+            notification: high & NOTIFICATION != 0,
+            seconds: u16::from_be_bytes([high & 0x0f, low]),
+            families,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let [high, low] = self.seconds.min(MAX_RESTART).to_be_bytes();
+        let flag = |set, flag| if set { flag } else { 0 };
+        let listed = self.families.iter().flatten().count();
+        out.push(u8::try_from(2 + 4 * listed).unwrap_or(u8::MAX));
+        out.extend([high | flag(self.restarting, RESTARTING) | flag(self.notification, NOTIFICATION), low]);
+        for family in Family::ALL {
+            if let Some(forwarding) = self.families[family.index()] {
+                out.extend(family.afi().to_be_bytes());
+                out.extend([SAFI_UNICAST, flag(forwarding, FORWARDING)]);
             }
         }
     }
@@ -185,6 +247,16 @@ fn decode_parameters(mut reader: Reader<'_>) -> Option<Result<Vec<Capability>, N
 pub const VERSION: u8 = 4;
 /// Stands in two-byte fields for an AS number that needs four (RFC 6793).
 pub const AS_TRANS: u16 = 23456;
+/// Longest restart time in seconds: twelve bits (RFC 4724 section 3).
+pub const MAX_RESTART: u16 = 4095;
+/// The tuple of IPv4 unicast routes with an IPv6 next hop (RFC 8950 section 4).
+const IPV4_OVER_IPV6: [u8; 6] = [0, 1, 0, 1, 0, 2];
+/// RFC 4724 section 3: the speaker has restarted.
+const RESTARTING: u8 = 0x80;
+/// RFC 8538 section 2: it follows that RFC.
+const NOTIFICATION: u8 = 0x40;
+/// RFC 4724 section 3: forwarding of the family went on.
+const FORWARDING: u8 = 0x80;
 /// Parameter type of capabilities (RFC 5492).
 const CAPABILITIES: u8 = 2;
 /// Marks the long form of the parameters (RFC 9072).

@@ -146,6 +146,7 @@ fn a_two_byte_neighbor_gets_as_trans_and_the_true_path_beside_it() {
         local_pref: None,
         communities: vec![],
         large_communities: vec![],
+        extended_communities: vec![],
     };
     let messages = update::announce(&attributes, &["203.0.113.1/32".parse().unwrap()], false);
     let Ok(Message::Update(update)) = decode(&messages[0]) else { panic!("no UPDATE") };
@@ -183,9 +184,16 @@ fn routes() -> impl Strategy<Value = (PathAttributes, Vec<IpNet>)> {
             vec(any::<u32>(), 0..64),
             vec(any::<[u32; 3]>(), 0..64),
         );
-        let attributes = attributes.prop_map(|(as_path, next_hop, med, local_pref, communities, large)| {
-            PathAttributes { as_path, next_hop, med, local_pref, communities, large_communities: large }
-        });
+        let attributes =
+            attributes.prop_map(|(as_path, next_hop, med, local_pref, communities, large)| PathAttributes {
+                as_path,
+                next_hop,
+                med,
+                local_pref,
+                communities,
+                large_communities: large,
+                extended_communities: vec![],
+            });
         (attributes, prefixes(ipv4))
     })
 }
@@ -201,6 +209,7 @@ fn read(bytes: &[u8], four_octet: bool) -> (PathAttributes, Vec<IpNet>) {
         local_pref: None,
         communities: vec![],
         large_communities: vec![],
+        extended_communities: vec![],
     };
     let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
     for attribute in update.attributes() {
@@ -316,4 +325,52 @@ fn try_everything(bytes: &[u8]) {
             assert!(frame(&notification.encode()).is_ok(), "an answer that can be sent");
         }
     }
+}
+
+#[test]
+fn ipv4_goes_out_with_an_ipv6_next_hop_and_extended_communities_go_along() {
+    let attributes = PathAttributes {
+        as_path: vec![65010],
+        next_hop: "fe80::1".parse().unwrap(),
+        med: Some(1),
+        local_pref: None,
+        communities: vec![],
+        large_communities: vec![],
+        extended_communities: vec![[0, 2, 0xfd, 0xf2, 0, 0, 0, 100]],
+    };
+    let vip: IpNet = "203.0.113.1/32".parse().unwrap();
+    let message = update::announce(&attributes, &[vip], true).remove(0);
+    let Ok(Message::Update(update)) = decode(&message) else { panic!("no UPDATE") };
+    assert_eq!(update.nlri, [0_u8; 0], "RFC 8950: not in the old field");
+    let mut seen = (false, false);
+    for attribute in update.attributes().flatten() {
+        match attribute.value(true).unwrap() {
+            Value::MpReach(reach) => {
+                assert_eq!((reach.family, reach.next_hop.len()), (Some(Family::Ipv4), 16));
+                assert_eq!(reach.prefixes().unwrap().next(), Some(Ok(vip)));
+                seen.0 = true;
+            }
+            _ if attribute.code == attribute::EXTENDED_COMMUNITIES => {
+                assert_eq!(attribute.value, [0, 2, 0xfd, 0xf2, 0, 0, 0, 100]);
+                seen.1 = true;
+            }
+            _ => assert_ne!(attribute.code, attribute::NEXT_HOP),
+        }
+    }
+    assert_eq!(seen, (true, true));
+}
+
+#[test]
+fn graceful_restart_and_extended_next_hop_are_written_and_read() {
+    let restart = GracefulRestart {
+        restarting: true,
+        notification: true,
+        seconds: 4095,
+        families: [Some(true), Some(false)],
+    };
+    let mut open = Open::ours(65010, 9, [10, 0, 0, 1].into());
+    open.capabilities.extend([Capability::ExtendedNextHop, Capability::GracefulRestart(restart)]);
+    let bytes = open.encode();
+    assert!(bytes.windows(6).any(|bytes| bytes == [0xcf, 0xff, 0, 1, 1, 0x80]), "{bytes:02x?}");
+    assert_eq!(decode(&bytes), Ok(Message::Open(open)));
 }

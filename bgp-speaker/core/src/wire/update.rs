@@ -45,12 +45,14 @@ impl<'a> Update<'a> {
     }
 }
 
-/// Messages that announce `prefixes`, all of the family of the next hop in `attributes`.
+/// Messages that announce `prefixes`, all of one family.
 pub fn announce(attributes: &PathAttributes, prefixes: &[IpNet], four_octet: bool) -> Vec<Vec<u8>> {
-    let family = Family::of(attributes.next_hop);
+    let Some(family) = prefixes.first().map(|prefix| Family::of(prefix.addr())) else { return Vec::new() };
+    // RFC 8950 section 3: with an IPv6 next hop, IPv4 prefixes are in MP_REACH_NLRI, too.
+    let plain = attributes.next_hop.is_ipv4();
     debug_assert!(prefixes.iter().all(|prefix| Family::of(prefix.addr()) == family), "one family");
     let mut fixed = Vec::new();
-    attributes.encode(&[], four_octet, &mut fixed);
+    attributes.encode(family, &[], four_octet, &mut fixed);
     // Two length fields, and the byte by which a long MP_REACH_NLRI's own length grows.
     let room = MAX_MESSAGE.saturating_sub(HEADER + 4 + 1 + fixed.len());
     prefixes
@@ -58,8 +60,8 @@ pub fn announce(attributes: &PathAttributes, prefixes: &[IpNet], four_octet: boo
         .map(|chunk| {
             message(UPDATE, |out| {
                 out.extend([0, 0]);
-                sized(out, |out| attributes.encode(chunk, four_octet, out));
-                if family == Family::Ipv4 {
+                sized(out, |out| attributes.encode(family, chunk, four_octet, out));
+                if plain {
                     chunk.iter().for_each(|prefix| prefix::encode(*prefix, out));
                 }
             })
