@@ -1,2 +1,2 @@
-//! Benchmarks and guards; see `micro/` (how long each stage of the data path takes, `cargo xtask
-//! bench`) and `guards/` (what a stage must never cost, in `cargo xtask test`).
+//! Benchmarks and guards; see `micro/` (how long each stage of the data path takes) and `compare/` (the
+//! gateway beside HAProxy and nginx), both by `cargo xtask bench`, and `guards/` (what a stage must never cost, in `cargo xtask test`).

@@ -46,14 +46,26 @@ enum Task {
     },
     /// Formatting, clippy without warnings, purity of the cores, cargo-deny
     Lint,
-    /// Run the benchmarks
+    /// Run the benchmarks: each stage by itself, then the gateway beside HAProxy and nginx
     Bench {
+        /// Only these
+        #[arg(value_enum)]
+        part: Option<Part>,
         /// Arguments for the benchmarks
         #[arg(last = true)]
         rest: Vec<String>,
     },
     /// All that CI runs
     Ci,
+}
+
+/// A part of the benchmarks.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What each stage of the data path takes
+    Stages,
+    /// The gateway beside HAProxy and nginx, and the guard on its instructions
+    Compare,
 }
 
 fn main() -> ExitCode {
@@ -81,10 +93,12 @@ fn try_main() -> Result<ExitCode> {
             setup::build_tools()?;
             Ok(exit_code(lint::run()?))
         }
-        Task::Bench { rest } => {
-            setup::build_tools()?;
-            run::checked(cargo().args(["bench", "--package", "bench", "--"]).args(rest))?;
-            Ok(ExitCode::SUCCESS)
+        Task::Bench { part, rest } => {
+            if part != Some(Part::Compare) {
+                setup::build_tools()?;
+                run::checked(cargo().args(["bench", "--package", "bench", "--"]).args(&rest))?;
+            }
+            if part == Some(Part::Stages) { Ok(ExitCode::SUCCESS) } else { compare(&rest) }
         }
         Task::Ci => ci::run().map(exit_code),
     }
@@ -111,6 +125,24 @@ fn demo_single(rest: &[String]) -> Result<ExitCode> {
     let mut demo = Command::new(run::target_dir().join("debug/lab-demo"));
     demo.arg("--single").args(rest);
     run::pass_on(demo)
+}
+
+/// The gateway as it is released, beside the others; fails only where a guard does.
+fn compare(rest: &[String]) -> Result<ExitCode> {
+    setup::for_the_tests(&Privilege::find())?;
+    run::checked(cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "gateway",
+        "--package",
+        "bench",
+        "--bins",
+    ]))?;
+    let folder = run::target_dir().join("release");
+    let mut compare = Command::new(folder.join("compare"));
+    compare.arg("--headgate").arg(folder.join("headgate")).args(rest);
+    run::pass_on(compare)
 }
 
 /// Builds all programs. `--examples`, of which there are none, makes cargo choose the features that it
