@@ -4,6 +4,7 @@
 //! [`setup`]); a command that cannot go on says why, and the exact line that helps.
 
 mod ci;
+mod fuzz;
 mod lint;
 mod run;
 mod setup;
@@ -55,6 +56,14 @@ enum Task {
         #[arg(last = true)]
         rest: Vec<String>,
     },
+    /// Feed the decoders and machines with made-up input, and look for a panic or a broken promise
+    Fuzz {
+        /// One target instead of all, one after the other
+        target: Option<String>,
+        /// How long each runs, in seconds: 30s
+        #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = seconds)]
+        time: u64,
+    },
     /// All that CI runs
     Ci,
 }
@@ -100,8 +109,24 @@ fn try_main() -> Result<ExitCode> {
             }
             if part == Some(Part::Stages) { Ok(ExitCode::SUCCESS) } else { compare(&rest) }
         }
+        Task::Fuzz { target, time } => {
+            setup::build_tools()?;
+            fuzz::run(target.as_deref(), time)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Ci => ci::run().map(exit_code),
     }
+}
+
+/// `30s`, or minutes, `5m`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let (number, factor) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(number), _) => (number, 1),
+        (None, Some(number)) => (number, 60),
+        (None, None) => (text, 1),
+    };
+    let seconds = number.parse().ok().and_then(|number: u64| number.checked_mul(factor));
+    seconds.filter(|seconds| *seconds > 0).ok_or_else(|| format!("{text:?} is no time such as 30s or 5m"))
 }
 
 fn demo(keep: bool, rest: &[String]) -> Result<ExitCode> {

@@ -1,0 +1,200 @@
+//! Nodes, router and faults on one clock, and what must hold at every moment.
+
+use crate::link::Dice;
+use crate::node::{Gateway, Node, Process};
+use crate::router::Port;
+use base_core::{Machine, Time};
+use bgp_core::bfd;
+use bgp_core::gate::Reading;
+use std::time::Duration;
+
+/// How the router finds out that a node is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detection {
+    Bfd,
+    HoldTime,
+}
+
+/// What a good run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) faults: u32,
+    pub(crate) announced: u32,
+}
+
+pub(crate) struct World {
+    now: Time,
+    dice: Dice,
+    detection: Detection,
+    nodes: Vec<Node>,
+    ports: Vec<Port>,
+    watches: Vec<Watch>,
+    next_fault: Time,
+    outcome: Outcome,
+}
+
+/// Since when things are as they are.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    /// Since when the gateway does not serve, and whether BFD was up then.
+    dead: Option<(Time, bool)>,
+    /// Since when the node is healthy.
+    healthy: Option<Time>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, detection: Detection) -> Self {
+        let bfd = detection == Detection::Bfd;
+        let mut nodes: Vec<_> = (1..=3).map(|number| Node::new(number, bfd)).collect();
+        nodes.iter_mut().for_each(|node| node.start(Time::from_millis(1)));
+        Self {
+            now: Time::from_millis(1),
+            dice: Dice::new(seed),
+            detection,
+            nodes,
+            ports: (1..=3).map(|number| Port::new(number, bfd)).collect(),
+            watches: vec![Watch { dead: None, healthy: None }; 3],
+            next_fault: Time::from_millis(5000),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// A minute and a half of faults, then half a minute of peace in which everything must come back.
+    pub(crate) fn run(mut self) -> Result<Outcome, String> {
+        while self.now < PEACE {
+            if self.next_fault <= self.now {
+                self.fault();
+                self.next_fault = self.now + Duration::from_millis(self.dice.roll(4000));
+            }
+            self.step()?;
+        }
+        (0..3).for_each(|index| self.mend(index));
+        while self.now < END {
+            self.step()?;
+        }
+        let whole = self.ports.iter().all(|port| port.held().len() == VIPS);
+        whole.then_some(self.outcome).ok_or_else(|| "not everything is back at the end".to_owned())
+    }
+
+    fn fault(&mut self) {
+        let index = usize::try_from(self.dice.roll(3)).unwrap_or_default();
+        let now = self.now;
+        let kind = self.dice.roll(14);
+        let node = &mut self.nodes[index];
+        self.outcome.faults += 1;
+        match kind {
+            0 => node.gateway = Gateway::Dead,
+            1 => node.gateway = Gateway::Hangs,
+            2 => node.gateway = Gateway::Says(Reading::NotReady),
+            3 => node.gateway = Gateway::Says(Reading::Draining),
+            4 => node.kill(now),
+            5 if node.process == Process::Runs => node.process = Process::Hangs,
+            6 => node.link_up = false,
+            // Everything on the node stands still at once, as a virtual machine that is moved.
+            7 if node.process == Process::Runs => {
+                node.process = Process::Hangs;
+                node.gateway = Gateway::Hangs;
+            }
+            // A flap: bad and good again within one beat.
+            8 => {
+                node.gateway = Gateway::Dead;
+                node.turn(now);
+                node.gateway = Gateway::Says(Reading::Ready);
+                self.watches[index].healthy = None;
+            }
+            _ => self.mend(index),
+        }
+    }
+
+    fn mend(&mut self, index: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        node.gateway = Gateway::Says(Reading::Ready);
+        node.link_up = true;
+        node.start(now);
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.now = self.now + STEP;
+        for index in 0..self.nodes.len() {
+            self.nodes[index].turn(self.now);
+            self.connect(index);
+            self.route(index);
+            self.watch(index)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, index: usize) {
+        let (node, port, now) = (&mut self.nodes[index], &mut self.ports[index], self.now);
+        // What is not answered is asked again by the machine's own time-out.
+        if node.syn.is_some_and(|at| at <= now) && node.link_up && port.accepts() {
+            node.syn = None;
+            port.accepted(now);
+            node.connected(now);
+        }
+    }
+
+    fn route(&mut self, index: usize) {
+        let (node, port, now) = (&mut self.nodes[index], &mut self.ports[index], self.now);
+        let up = node.link_up;
+        let mut packets: Vec<_> = node.packets.drain(..).filter(|_| up).map(bfd::Event::Received).collect();
+        if port.bfd.as_ref().and_then(Machine::next_deadline).is_some_and(|deadline| deadline <= now) {
+            packets.push(bfd::Event::Tick);
+        }
+        let (mut answers, mut lost) = (Vec::new(), false);
+        packets.into_iter().for_each(|event| lost |= port.bfd(event, now, &mut answers));
+        if let Some(connection) = &mut node.connection {
+            if lost {
+                port.end(connection, now);
+            }
+            self.outcome.announced += u32::from(port.turn(connection, up, now));
+        }
+        answers.into_iter().filter(|_| up).for_each(|packet| node.heard(packet, now));
+    }
+
+    /// What must hold, now and always.
+    fn watch(&mut self, index: usize) -> Result<(), String> {
+        let (node, port, now) = (&self.nodes[index], &self.ports[index], self.now);
+        let (held, watch) = (port.held(), &mut self.watches[index]);
+        let began = watch.dead.map_or((now, port.path_is_up()), |dead| dead);
+        watch.dead = (!node.serves()).then_some(began);
+        watch.healthy = node.is_healthy().then(|| watch.healthy.unwrap_or(now));
+        let tell = |what: &str| {
+            let Node { gateway, process, link_up, .. } = node;
+            format!(
+                "at {} ms node {}: {what}; gateway {gateway:?}, speaker {process:?} ({}), link up {link_up}, \
+                 the router holds {held:?}",
+                now.as_millis(),
+                index + 1,
+                node.thoughts()
+            )
+        };
+        if let Some((since, path_was_up)) = watch.dead
+            && !held.is_empty()
+        {
+            let bound = if self.detection == Detection::Bfd && path_was_up { BOUND_BFD } else { BOUND_HOLD };
+            if now.since(since) > bound {
+                return Err(tell("announced although its gateway does not serve"));
+            }
+        }
+        if let Some(since) = watch.healthy
+            && now.since(since) > CONVERGED
+            && held.len() != VIPS
+        {
+            return Err(tell("healthy for long, and a VIP is missing"));
+        }
+        Ok(())
+    }
+}
+
+const VIPS: usize = 2;
+const STEP: Duration = Duration::from_millis(5);
+const PEACE: Time = Time::from_millis(90_000);
+const END: Time = Time::from_millis(120_000);
+/// A hang is seen after 300 ms; if the speaker is gone as well, BFD takes 150 ms. The rest is steps.
+const BOUND_BFD: Duration = Duration::from_millis(500);
+/// A hang, and then a hold time; a session that was just being made may get its routes in between.
+const BOUND_HOLD: Duration = Duration::from_millis(3500);
+/// The router forgets an old session after its hold time, and the speaker tries every two seconds and waits three.
+const CONVERGED: Duration = Duration::from_secs(12);
