@@ -4,10 +4,11 @@
 use base_core::diagnose::Source;
 use base_core::{Machine, Time};
 use bgp_core::config;
-use bgp_core::fsm::negotiate::Local;
-use bgp_core::fsm::{self, Settings, State};
+use bgp_core::fsm::negotiate::{Local, Offer};
+use bgp_core::fsm::{self, Mode, Settings, State, Way};
 use bgp_core::gate::{Reason, Standing};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
+use bgp_core::wire::notification::ADMINISTRATIVE_SHUTDOWN;
 use bgp_core::{bfd, wire};
 use fuzz::Input;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             assert!(machine.next_deadline().is_none_or(|deadline| deadline > now), "a busy loop");
         }
         for action in actions.drain(..) {
-            if let Action::Send(bytes) = action {
+            if let Action::Send(_, bytes) | Action::Refuse(bytes) = action {
                 assert!(matches!(wire::frame(&bytes), Ok(Some(_))), "not a message: {bytes:x?}");
             }
         }
@@ -51,37 +52,50 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 
 fn neighbor() -> Neighbor {
     let config = config::parse(&Source::new("bgp.toml", CONFIG)).expect("a good configuration");
-    let local = Local { asn: 65010, identifier: config.bgp.router_id, hold_time: 9, neighbor_asn: 65000 };
-    let settings =
-        Settings { local, retry_max: Duration::from_secs(10), max_prefixes: Some(100), seed: 1 };
+    let local = Local {
+        asn: 65010,
+        identifier: config.bgp.router_id,
+        hold_time: 9,
+        neighbor_asn: 65000,
+        offer: Offer::default(),
+    };
+    let settings = Settings {
+        local,
+        mode: Mode::Both,
+        retry_max: Duration::from_secs(10),
+        max_prefixes: Some(100),
+        seed: 1,
+    };
     let soak = config.back.session();
     Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings, soak)
 }
 
 fn event(input: &mut Input<'_>, machine: &Neighbor, now: Time) -> Event {
-    let session = match input.byte() % 16 {
+    let choice = input.byte();
+    let way = if choice & 0x80 == 0 { Way::Out } else { Way::In };
+    let session = match choice % 16 {
         0 => fsm::Event::Start,
-        1 => return Event::Connected { local: [10, 0, 0, 2].into() },
+        1 => return Event::Connected { way, local: [10, 0, 0, 2].into() },
         2 => fsm::Event::ConnectFailed,
-        3 => fsm::Event::Lost,
-        4 => fsm::Event::Blocked,
-        5 => fsm::Event::Drained,
-        6 => fsm::Event::Stop { text: "end".to_owned() },
+        3 => fsm::Event::Lost(way),
+        4 => fsm::Event::Blocked(way),
+        5 => fsm::Event::Drained(way),
+        6 => fsm::Event::Stop { code: ADMINISTRATIVE_SHUTDOWN, text: "end".to_owned() },
         7 => return decided(input.byte(), now),
         8 => return path(input.byte()),
-        9 => received(machine, &wire::Open::ours(65000, 9, [10, 0, 0, 1].into()).encode()),
-        10 => received(machine, &wire::keepalive()),
+        9 => received(machine, way, &wire::Open::ours(65000, 9, [10, 0, 0, 1].into()).encode()),
+        10 => received(machine, way, &wire::keepalive()),
         11..14 => {
             let kind = input.byte() % 6;
-            received(machine, &fuzz::message(kind, input.bytes(200)))
+            received(machine, way, &fuzz::message(kind, input.bytes(200)))
         }
         _ => fsm::Event::Tick,
     };
     Event::Session(session)
 }
 
-fn received(machine: &Neighbor, message: &[u8]) -> fsm::Event {
-    fsm::Event::Received(machine.read(message))
+fn received(machine: &Neighbor, way: Way, message: &[u8]) -> fsm::Event {
+    fsm::Event::Received(way, machine.read(message))
 }
 
 fn decided(bits: u8, now: Time) -> Event {

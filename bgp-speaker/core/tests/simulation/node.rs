@@ -5,7 +5,8 @@ use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::config::{self, Config};
 use bgp_core::fsm::negotiate::Local;
-use bgp_core::fsm::{self, Settings};
+use bgp_core::fsm::negotiate::Offer;
+use bgp_core::fsm::{self, Mode, Settings, Way};
 use bgp_core::gate::{self, Gate, Reading};
 use bgp_core::neighbor::{self, Decision, Neighbor, Standings};
 use bgp_core::wire;
@@ -109,8 +110,10 @@ impl Node {
             identifier: self.config.bgp.router_id,
             hold_time: self.config.bgp.hold_time,
             neighbor_asn: 65000,
+            offer: Offer::default(),
         };
-        let settings = Settings { local, retry_max: self.config.bgp.retry_max, max_prefixes: None, seed };
+        let retry_max = self.config.bgp.retry_max;
+        let settings = Settings { local, mode: Mode::Active, retry_max, max_prefixes: None, seed };
         let (neighbor, vips) = (self.config.neighbors[0].clone(), self.config.vips.clone());
         let discriminator = NonZeroU32::new(u32::try_from(seed).unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
         let settings_bfd = bfd::Settings { discriminator, timers: TIMERS, seed };
@@ -180,7 +183,7 @@ impl Node {
         while let Some(item) = self.connection.as_mut().and_then(|tcp| tcp.to_node.take(self.link_up, now)) {
             match item {
                 Item::Bytes(bytes) => self.read(&bytes, now),
-                Item::End => self.neighbor(neighbor::Event::Session(fsm::Event::Lost), now),
+                Item::End => self.neighbor(neighbor::Event::Session(fsm::Event::Lost(Way::Out)), now),
             }
         }
     }
@@ -194,7 +197,7 @@ impl Node {
         {
             let message: Vec<u8> = speaker.input.drain(..length).collect();
             let received = speaker.neighbor.read(&message);
-            self.neighbor(neighbor::Event::Session(fsm::Event::Received(received)), now);
+            self.neighbor(neighbor::Event::Session(fsm::Event::Received(Way::Out, received)), now);
         }
     }
 
@@ -204,7 +207,7 @@ impl Node {
         if let Some(speaker) = &mut self.speaker {
             speaker.input.clear();
         }
-        self.neighbor(neighbor::Event::Connected { local: [10, 0, self.number, 2].into() }, now);
+        self.neighbor(neighbor::Event::Connected { way: Way::Out, local: [10, 0, self.number, 2].into() }, now);
     }
 
     /// A packet of BFD came.
@@ -263,8 +266,8 @@ impl Node {
         for action in actions {
             match (action, &mut self.connection) {
                 (neighbor::Action::Connect, _) => self.syn = Some(now + crate::link::LATENCY),
-                (neighbor::Action::Send(bytes), Some(tcp)) => tcp.to_router.send(Item::Bytes(bytes), now),
-                (neighbor::Action::Close, tcp) => {
+                (neighbor::Action::Send(_, bytes), Some(tcp)) => tcp.to_router.send(Item::Bytes(bytes), now),
+                (neighbor::Action::Close(_), tcp) => {
                     self.syn = None;
                     if let Some(tcp) = tcp {
                         tcp.to_router.send(Item::End, now);
