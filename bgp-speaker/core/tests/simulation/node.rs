@@ -207,7 +207,10 @@ impl Node {
         if let Some(speaker) = &mut self.speaker {
             speaker.input.clear();
         }
-        self.neighbor(neighbor::Event::Connected { way: Way::Out, local: [10, 0, self.number, 2].into() }, now);
+        self.neighbor(
+            neighbor::Event::Connected { way: Way::Out, local: [10, 0, self.number, 2].into() },
+            now,
+        );
     }
 
     /// A packet of BFD came.
