@@ -115,7 +115,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        self.now = self.now + STEP;
+        self.now += STEP;
         for index in 0..self.nodes.len() {
             self.nodes[index].turn(self.now);
             self.connect(index);
@@ -157,7 +157,7 @@ impl World {
     fn watch(&mut self, index: usize) -> Result<(), String> {
         let (node, port, now) = (&self.nodes[index], &self.ports[index], self.now);
         let (held, watch) = (port.held(), &mut self.watches[index]);
-        let began = watch.dead.map_or((now, port.path_is_up()), |dead| dead);
+        let began = watch.dead.unwrap_or_else(|| (now, port.path_is_up()));
         watch.dead = (!node.serves()).then_some(began);
         watch.healthy = node.is_healthy().then(|| watch.healthy.unwrap_or(now));
         let tell = |what: &str| {
