@@ -5,19 +5,23 @@ use base_core::Time;
 use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
-use gateway_core::limits::{self, Limit, Verdict};
+use gateway_core::limits::{Count, Limit, Others, Outcome, Scope, Tracker, Unit};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
-use gateway_core::table::{Entry, Key, StickTable};
+use gateway_core::table::{self, DataType, KeyType, Options, StickTable, Stored};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 struct Counting;
+
+/// Bytes that are allocated now, by all threads.
+static BYTES: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -28,11 +32,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: the caller keeps the promises of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
         // SAFETY: the caller keeps the promises of `GlobalAlloc::dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -54,10 +60,11 @@ fn an_allocation_is_counted() {
 
 #[test]
 fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
-    const PERIOD: Duration = Duration::from_secs(10);
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-    let table = StickTable::new(10_000, Duration::from_secs(60), RandomState::new());
-    let limit = Limit { table: TableId(0), conn_cur: Some(10), http_req_rate: Some(1000), conn_rate: None };
+    let table = table(10_000);
+    let limit = |data| Limit { data, most: 10, scope: Scope::Node, dry_run: false, exempt: Vec::new() };
+    let limits = vec![limit(DataType::ConnCur), limit(DataType::HttpReqRate)];
+    let tracker = Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits };
     let route = Route { host: HostPattern::parse("a.example"), path: None, backend: BackendId(0) };
     let routes = Routes::new(vec![route], None);
     let mut balancer =
@@ -65,14 +72,19 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     let mut request = || {
         assert_eq!(strict::check(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Ok(()));
         let client = client::identify(address, std::iter::empty(), &[]);
-        let key = Key::from(client.address);
-        let verdict = table.update(key, Time::ZERO, |entry| limit.admit(entry, Time::ZERO, PERIOD));
-        assert_eq!(verdict, Some(Verdict::Allow));
+        let key = table.address(client.address).expect("an address");
+        let tracked = table.track(key, Time::ZERO, |entry| {
+            let verdict = tracker.admit(entry, client.address, &Others::NONE, Time::ZERO);
+            (verdict, verdict.holds)
+        });
+        let (verdict, held) = tracked.expect("there is room");
+        assert_eq!(verdict.denial, None);
         assert_eq!(routes.find("a.example:80", "/"), Some(BackendId(0)));
         assert!(
             balancer.pick(None, |_| Candidate { weight: 1, usable: true, ..Candidate::default() }).is_some()
         );
-        table.peek(key, Time::ZERO, limits::release);
+        let held = held.expect("it runs");
+        table.release(held, |entry| Tracker::release(entry, Outcome::default(), Time::ZERO));
     };
     // The first request of a client makes its entry.
     request();
@@ -130,7 +142,32 @@ fn rules_that_do_not_match_allocate_nothing() {
     assert_eq!(allocations(|| assert_eq!(matched("/v2.1/servers"), None)), 0);
 }
 
+/// A table for addresses with three rates and what runs.
+fn table(size: usize) -> StickTable {
+    let rates = [DataType::HttpReqRate, DataType::HttpErrRate, DataType::BytesOutRate];
+    let rates = rates.map(|data| Stored::rate(data, Duration::from_secs(10)));
+    let options = Options {
+        key: KeyType::Ipv6,
+        layout: table::Layout::new(rates.into_iter().chain([Stored::one(DataType::ConnCur)])),
+        size,
+        expire: Duration::from_secs(60),
+        nopurge: false,
+        shared: true,
+    };
+    StickTable::new(options, &RandomState::new())
+}
+
 #[test]
-fn what_is_kept_of_a_client_stays_small() {
-    assert!(size_of::<Entry>() <= 20, "{} bytes", size_of::<Entry>());
+fn a_million_clients_take_at_most_128_mib() {
+    const CLIENTS: u32 = 1_000_000;
+    let before = BYTES.load(Ordering::Relaxed);
+    let table = table(CLIENTS as usize);
+    for number in 0..CLIENTS {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(number));
+        let key = table.address(address).expect("an address");
+        table.update(key, Time::ZERO, |entry| entry.add_rate(DataType::HttpReqRate, 1, Time::ZERO));
+    }
+    let (held, entries) = (BYTES.load(Ordering::Relaxed) - before, table.len());
+    assert!(entries > 980_000, "{entries} fit");
+    assert!(held <= 128 << 20, "{} MiB, {} bytes for each", held >> 20, held / entries as i64);
 }

@@ -4,12 +4,12 @@ use base_core::Time;
 use divan::{Bencher, black_box};
 use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::config::{BackendId, TableId};
-use gateway_core::limits::{self, Limit};
+use gateway_core::limits::{Count, Limit, Others, Outcome, Scope, Tracker, Unit};
 use gateway_core::lists::{Kind, List, Matching, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::Case;
 use gateway_core::strict;
-use gateway_core::table::{Key, StickTable};
+use gateway_core::table::{AddressKey, DataType, KeyType, Layout, Options, StickTable, Stored};
 use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,31 +25,57 @@ fn client(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(0x0a00_0000 + number).into()
 }
 
+/// As many entries as fit, with what a limit on an API would count.
 fn filled(entries: u32) -> StickTable {
-    let table = StickTable::new(entries as usize * 2, Duration::from_secs(600), RandomState::new());
+    let rates = [DataType::HttpReqRate, DataType::HttpErrRate, DataType::BytesOutRate];
+    let rates = rates.map(|data| Stored::rate(data, PERIOD));
+    let options = Options {
+        key: KeyType::Ipv6,
+        layout: Layout::new(rates.into_iter().chain([Stored::one(DataType::ConnCur)])),
+        size: entries as usize * 2,
+        expire: Duration::from_secs(600),
+        nopurge: false,
+        shared: false,
+    };
+    let table = StickTable::new(options, &RandomState::new());
     for number in 0..entries {
-        table.update(Key::from(client(number)), Time::ZERO, |_| {});
+        table.update(key(&table, number), Time::ZERO, |_| {});
     }
     table
 }
 
-/// Track and decide, then give back: the price of a limit for an entry in use.
+fn key(table: &StickTable, number: u32) -> AddressKey {
+    table.address(client(number)).expect("the table takes any address")
+}
+
+/// Track and decide by three rates and conn_cur, then give back: the price of limits for an entry in use.
 #[divan::bench(args = [1_000, 100_000, 1_000_000], threads = [1, 2])]
 fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
     let table = filled(entries);
-    let limit = Limit {
-        table: TableId(0),
-        conn_cur: Some(1000),
-        http_req_rate: Some(1_000_000_000),
-        conn_rate: None,
-    };
+    let most = [DataType::ConnCur, DataType::HttpReqRate, DataType::HttpErrRate, DataType::BytesOutRate];
+    let most = most.map(|data| Limit {
+        data,
+        most: 1_000_000_000,
+        scope: Scope::Node,
+        dry_run: false,
+        exempt: Vec::new(),
+    });
+    let tracker =
+        Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits: most.to_vec() };
+    let outcome = Outcome { status: 200, bytes_in: 100, bytes_out: 1_000 };
     let next = AtomicU32::new(0);
     bencher.bench(|| {
         let number = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b1) % entries;
-        let key = Key::from(client(number));
+        let client = client(number);
         let now = Time::from_millis(1_000);
-        black_box(table.update(key, now, |entry| limit.admit(entry, now, PERIOD)));
-        table.peek(key, now, limits::release);
+        let tracked = table.track(key(&table, number), now, |entry| {
+            let verdict = tracker.admit(entry, client, &Others::NONE, now);
+            (verdict, verdict.holds)
+        });
+        if let Some((verdict, Some(held))) = black_box(tracked) {
+            assert!(verdict.denial.is_none());
+            table.release(held, |entry| Tracker::release(entry, outcome, now));
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use crate::state::Gateway;
 use crate::tcp::Traffic;
 use chrono::{DateTime, FixedOffset, Local};
 use gateway_core::failure::NoRequest;
+use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::{Counts, Record, Termination, Timers};
 use pingora::http::ResponseHeader;
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 /// A request is over.
-pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
+pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
     let Some(connection) = request.connection else { return };
     if request.is_probe {
         return;
@@ -23,13 +24,16 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
     let total = gateway.clock.now() - request.began;
     let response = session.response_written();
     let status = response.map(|response| response.status.as_u16());
+    let sent_head = response.map_or(0, head_size);
+    let sent = sent_head + session.body_bytes_sent() as u64;
+    request.tracked.outcome =
+        Outcome { status: status.unwrap_or(0), bytes_in: session.body_bytes_read() as u64, bytes_out: sent };
     let metrics = &gateway.metrics.frontends[connection.frontend];
     metrics.answered(status);
     metrics.duration.observe((total - request.head).as_secs_f64());
 
     let frontend = &gateway.config.frontends[connection.frontend];
     let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);
-    let sent_head = response.map_or(0, head_size);
     let head = session.req_header();
     gateway.access_log.write(
         worker,
@@ -47,7 +51,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &Request) {
                 .map(|(backend, server)| backend.servers[server].name.as_str()),
             timers: timers(request, total),
             status,
-            bytes: sent_head + session.body_bytes_sent() as u64,
+            bytes: sent,
             termination: request.termination,
             reason: reason(request),
             counts: counts(request, metrics),

@@ -1,25 +1,61 @@
 //! Lets a request through, or says why not: is it one request, and may its client have it?
 
 use crate::request::Request;
-use gateway_core::limits::{Denial, Verdict};
-use gateway_core::table::Key;
+use gateway_core::limits::{Denial, Others, Outcome, Tracker};
+use gateway_core::table::Held;
 use std::net::IpAddr;
 
 /// Asks every limit of the frontend. All must agree; what the request holds of them it gives back when
-/// it ends. A client for whom the table has no room is let through, and the table counts it: a limit
+/// it ends. A client for whom a table has no room is let through, and the table counts it: a limit
 /// must not become an outage.
 pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> Result<(), Denial> {
     let gateway = request.gateway.clone();
     let now = gateway.clock.now();
-    let key = Key::from(client);
-    for (place, limit) in gateway.config.frontends[frontend].limits.iter().enumerate() {
-        let period = gateway.config.tables[limit.table.0].period;
-        let verdict = gateway.tables[limit.table.0].update(key, now, |entry| limit.admit(entry, now, period));
-        match verdict {
-            Some(Verdict::Deny(denial)) => return Err(denial),
-            Some(Verdict::Allow) => request.hold(frontend, key, place),
-            None => {}
+    for tracker in &gateway.config.frontends[frontend].limits {
+        let table = &gateway.tables[tracker.table.0];
+        let Some(key) = table.address(client) else { continue };
+        let others = Others::NONE;
+        let tracked = table.track(key, now, |entry| {
+            let verdict = tracker.admit(entry, client, &others, now);
+            (verdict, verdict.holds)
+        });
+        let Some((verdict, held)) = tracked else { continue };
+        if let Some(held) = held {
+            request.tracked.hold(tracker, held);
+        }
+        if let Some(reason) = verdict.would_deny {
+            gateway.metrics.dry_run(frontend, reason);
+        }
+        if let Some(denial) = verdict.denial {
+            return Err(denial);
         }
     }
     Ok(())
 }
+
+/// Entries that a request holds while it runs: the first few without any allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Tracked {
+    few: [Option<(usize, Held)>; FEW],
+    more: Vec<(usize, Held)>,
+    /// How the request ended, once that is known.
+    pub(crate) outcome: Outcome,
+}
+
+impl Tracked {
+    fn hold(&mut self, tracker: &Tracker, held: Held) {
+        let held = (tracker.table.0, held);
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(held),
+            None => self.more.push(held),
+        }
+    }
+
+    /// All that is held, with the place of its table, for the last time.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (usize, Held)> {
+        self.few.iter_mut().filter_map(Option::take).chain(self.more.drain(..))
+    }
+}
+
+/// Tables that requests are counted in at once, as a rule.
+const FEW: usize = 3;

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     scanners: IntCounterVec,
     tcp_sessions: IntCounterVec,
     tcp_bytes: IntCounterVec,
+    dry_runs: IntCounterVec,
     pub(crate) frontends: Vec<FrontendMetrics>,
     pub(crate) backends: Vec<BackendMetrics>,
 }
@@ -67,6 +68,8 @@ impl Metrics {
             register(&registry, IntCounterVec::new(tcp_sessions, &["frontend", "termination"]));
         let tcp_bytes = opts(names::TCP_BYTES_TOTAL, "Bytes of mode tcp, in from clients and out to them");
         let tcp_bytes = register(&registry, IntCounterVec::new(tcp_bytes, &["frontend", "direction"]));
+        let dry_runs = opts(names::LIMIT_DRY_RUNS_TOTAL, "Requests that a limit would refuse, by reason");
+        let dry_runs = register(&registry, IntCounterVec::new(dry_runs, &["frontend", "reason"]));
         let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
         let retries = register(&registry, IntCounterVec::new(retries, &["backend", "reason"]));
         let frontend = |name: &String| FrontendMetrics {
@@ -89,6 +92,7 @@ impl Metrics {
             scanners,
             tcp_sessions,
             tcp_bytes,
+            dry_runs,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
             backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
             registry,
@@ -111,6 +115,11 @@ impl Metrics {
     /// Counts a try after the first: rare as well.
     pub(crate) fn retried(&self, backend: usize, reason: &str) {
         self.retries.with_label_values(&[self.backends[backend].name.as_str(), reason]).inc();
+    }
+
+    /// Counts what a limit would refuse if it were no dry run.
+    pub(crate) fn dry_run(&self, frontend: usize, reason: &str) {
+        self.dry_runs.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
     }
 
     /// Counts a refusal: rare, so it may look up its labels.

@@ -1,17 +1,17 @@
 //! One request on its way: what each stage leaves for the next, and what must be given back when it
 //! ends, however it ends.
 
+use crate::guard::Tracked;
 use crate::state::Gateway;
 use crate::sys;
 use crate::upstream::Lease;
 use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
-use gateway_core::limits as core_limits;
+use gateway_core::limits::Tracker;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
-use gateway_core::table::Key;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -82,7 +82,8 @@ pub(crate) struct Request {
     /// A probe through the listener: answered, not counted, not logged.
     pub(crate) is_probe: bool,
     counted: bool,
-    admitted: Option<Admitted>,
+    /// What it holds of stick tables.
+    pub(crate) tracked: Tracked,
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
     /// Servers that have failed it.
@@ -135,13 +136,6 @@ pub(crate) struct Queued {
     pub(crate) backend_position: usize,
 }
 
-/// The limits of a frontend of which a request holds a place: one bit each.
-struct Admitted {
-    frontend: usize,
-    key: Key,
-    limits: u64,
-}
-
 impl Request {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
         Self {
@@ -153,7 +147,7 @@ impl Request {
             client: None,
             is_probe: false,
             counted: false,
-            admitted: None,
+            tracked: Tracked::default(),
             backend: None,
             lease: None,
             tried: Vec::new(),
@@ -190,12 +184,6 @@ impl Request {
         self.gateway.load.started.fetch_add(1, Ordering::Relaxed);
         self.gateway.load.in_flight.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Remembers that it holds a place of the limit at `place` of `frontend` for `key`.
-    pub(crate) fn hold(&mut self, frontend: usize, key: Key, place: usize) {
-        let held = self.admitted.take().map_or(0, |held| held.limits);
-        self.admitted = Some(Admitted { frontend, key, limits: held | 1 << place });
-    }
 }
 
 impl Drop for Request {
@@ -203,13 +191,9 @@ impl Drop for Request {
         if self.counted {
             self.gateway.load.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(Admitted { frontend, key, limits }) = self.admitted.take() {
-            let now = self.gateway.clock.now();
-            for (place, limit) in self.gateway.config.frontends[frontend].limits.iter().enumerate() {
-                if limits & (1 << place) != 0 {
-                    self.gateway.tables[limit.table.0].peek(key, now, core_limits::release);
-                }
-            }
+        let (now, outcome) = (self.gateway.clock.now(), self.tracked.outcome);
+        for (table, held) in self.tracked.take() {
+            self.gateway.tables[table].release(held, |entry| Tracker::release(entry, outcome, now));
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::state::Gateway;
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::rules::{Counter, Edit, End, Facts, Format, same_field};
-use gateway_core::table::Key;
+use gateway_core::table::DataType;
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
@@ -164,12 +164,12 @@ impl Facts for Asked<'_> {
 
     fn counter(&self, table: TableId, counter: Counter) -> u32 {
         let now = self.gateway.clock.now();
-        let period = self.gateway.config.tables[table.0].period;
-        let read = |entry: &mut gateway_core::table::Entry| match counter {
-            Counter::ConnCur => entry.conn_cur,
-            Counter::HttpReqRate => entry.http_req_rate.read(now, period),
+        let read = |entry: &gateway_core::table::Entry<'_>| match counter {
+            Counter::ConnCur => u32::try_from(entry.get(DataType::ConnCur)).unwrap_or(u32::MAX),
+            Counter::HttpReqRate => entry.rate(DataType::HttpReqRate, now),
         };
-        self.gateway.tables[table.0].peek(Key::from(self.source), now, read).unwrap_or(0)
+        let table = &self.gateway.tables[table.0];
+        table.address(self.source).and_then(|key| table.peek(key, now, read)).unwrap_or(0)
     }
 
     fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {

@@ -61,9 +61,8 @@ impl Gateway {
     ) -> Self {
         let Loaded { config, tls, error_pages, lists } = loaded;
         let metrics = Metrics::new(&config);
-        let table = |table: &gateway_core::config::Table| {
-            StickTable::new(table.size, table.expire, RandomState::new())
-        };
+        let table =
+            |table: &gateway_core::config::Table| StickTable::new(table.options(), &RandomState::new());
         let now = clock.now().as_nanos();
         Self {
             tables: config.tables.iter().map(table).collect(),

@@ -26,6 +26,8 @@ pub const TCP_SESSIONS_TOTAL: &str = "headgate_tcp_sessions_total";
 pub const TCP_BYTES_TOTAL: &str = "headgate_tcp_bytes_total";
 /// `headgate_refused_total{frontend,reason}`: requests refused here, by reason word.
 pub const REFUSED_TOTAL: &str = "headgate_refused_total";
+/// `headgate_limit_dry_runs_total{frontend,reason}`: requests that a limit with `dry_run` would refuse.
+pub const LIMIT_DRY_RUNS_TOTAL: &str = "headgate_limit_dry_runs_total";
 /// `headgate_scanners_total{frontend,reason}`: requests that only scanners make, refused or not.
 pub const SCANNERS_TOTAL: &str = "headgate_scanners_total";
 /// `headgate_tarpits{frontend}`: requests in a tarpit now.

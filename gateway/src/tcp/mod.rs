@@ -18,6 +18,7 @@ use crate::{account, guard, pick, tries};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::Frontend;
+use gateway_core::limits::Outcome;
 use gateway_core::record::Termination;
 use pingora::protocols::Stream;
 use std::io;
@@ -136,6 +137,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let Traffic { to_server, to_client } = self.traffic;
+        self.request.tracked.outcome = Outcome { status: 0, bytes_in: to_server, bytes_out: to_client };
         account::session(self.worker, &self.request, self.traffic);
     }
 }

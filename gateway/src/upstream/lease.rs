@@ -7,7 +7,7 @@ use gateway_core::config::BackendId;
 use gateway_core::dispatch::{Call, Decision};
 use gateway_core::queue::{Ticket, Wish};
 use gateway_core::sticky;
-use gateway_core::table::{Entry, Key};
+use gateway_core::table::Entry;
 use pingora::upstreams::peer::HttpPeer;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) enum Place {
 pub(crate) struct Waiter {
     gateway: Arc<Gateway>,
     backend: BackendId,
-    client: Key,
+    client: IpAddr,
     pub(crate) ticket: Ticket,
     turn: oneshot::Receiver<usize>,
 }
@@ -52,12 +52,12 @@ impl Lease {
         tried: &[usize],
     ) -> Place {
         let backend = &gateway.backends[id.0];
-        let client = Key::from(client);
         let may_use =
             |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
-        let stored = |entry: &mut Entry| sticky::stored(entry, may_use);
+        let stored = |entry: &mut Entry<'_>| sticky::stored(entry, may_use);
         let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
-        let stuck = table.and_then(|table| table.update(client, gateway.clock.now(), stored).flatten());
+        let stuck = table
+            .and_then(|table| table.update(table.address(client)?, gateway.clock.now(), stored).flatten());
         let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
         let now = gateway.clock.now();
         if let Some(server) = stuck
@@ -144,9 +144,13 @@ impl Drop for Waiter {
 }
 
 /// The client sticks to this server from now on, where the backend wants that.
-fn stick(gateway: &Gateway, backend: BackendId, client: Key, server: usize) {
+fn stick(gateway: &Gateway, backend: BackendId, client: IpAddr, server: usize) {
     if let Some(table) = gateway.config.backends[backend.0].stick {
-        let now = gateway.clock.now();
-        gateway.tables[table.0].update(client, now, |entry| sticky::store(entry, server));
+        let (table, now) = (&gateway.tables[table.0], gateway.clock.now());
+        let name = &gateway.config.backends[backend.0].servers[server].name;
+        let name = table.intern(name.as_bytes());
+        if let Some(client) = table.address(client) {
+            table.update(client, now, |entry| sticky::store(entry, server, name));
+        }
     }
 }

@@ -9,6 +9,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+use crate::table::{self, DataType, KeyType, Layout, Stored};
 use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
@@ -88,12 +89,16 @@ pub enum LogFormat {
 pub struct Table {
     /// Its name.
     pub name: String,
+    /// What its keys are.
+    pub key: KeyType,
+    /// What it stores.
+    pub stored: Vec<Stored>,
     /// Most entries it holds; past that the oldest goes.
     pub size: usize,
     /// An entry goes this long after its last use.
     pub expire: Duration,
-    /// Window of `http_req_rate`.
-    pub period: Duration,
+    /// A full table takes nobody new, instead of dropping the oldest.
+    pub nopurge: bool,
 }
 
 /// An address to listen on, with its place in the file for errors that come up later.
@@ -192,8 +197,8 @@ pub struct Frontend {
     pub trusted_proxies: Vec<IpNet>,
     /// Who must say in a PROXY header whose connection it passes on.
     pub accept_proxy: Vec<IpNet>,
-    /// Limits, all of which apply.
-    pub limits: Vec<limits::Limit>,
+    /// What counts its clients, and limits on that, all of which apply.
+    pub limits: Vec<limits::Tracker>,
     /// What is done with other spellings of a path.
     pub normalize_path: normalize::Mode,
     /// What is done with requests that only scanners make.
@@ -301,6 +306,25 @@ impl Frontend {
             }
         }
         backends.into_iter()
+    }
+}
+
+impl Table {
+    /// Whether it stores this.
+    pub fn stores(&self, data: DataType) -> bool {
+        self.stored.iter().any(|stored| stored.data == data)
+    }
+
+    /// What it is made of.
+    pub fn options(&self) -> table::Options {
+        table::Options {
+            key: self.key,
+            layout: Layout::new(self.stored.iter().copied()),
+            size: self.size,
+            expire: self.expire,
+            nopurge: self.nopurge,
+            shared: false,
+        }
     }
 }
 

@@ -47,7 +47,8 @@ fn a_whole_configuration_is_understood() {
     let config = parse(WHOLE).expect("it is valid");
     assert_eq!(config.frontends[0].routes.find("volume.example", "/"), Some(BackendId(1)));
     assert_eq!(config.frontends[0].routes.find("other.example", "/"), Some(BackendId(0)));
-    assert_eq!(config.tables[0].period, Duration::from_secs(10));
+    let rate = Stored::rate(DataType::HttpReqRate, Duration::from_secs(10));
+    assert!(config.tables[0].stored.contains(&rate) && config.tables[0].stores(DataType::ServerId));
     assert_eq!(config.backends[0].balance, balance::Algorithm::LeastConn);
     assert_eq!(config.backends[1].servers[0].weight, 7);
     assert_eq!(config.backends[1].eject.map(|silence| silence.unanswered), Some(4));

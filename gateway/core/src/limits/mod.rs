@@ -1,125 +1,154 @@
 //! May this client have one more? Limits on what a stick table knows of it.
 //!
-//! A limit counts what it let through: a client that keeps knocking gets its share, no more and no
-//! less, and is not shut out for knocking.
+//! A [`Tracker`] counts each request once, whatever its table stores, and asks the limits on that table. By
+//! default it counts what it let through: a client that keeps knocking gets its share, no more and no
+//! less, and is not shut out for knocking. Told to count all, it does as HAProxy does.
+//!
+//! What other nodes have counted comes in as [`Others`]; a limit for the cluster adds it to its own exact
+//! numbers.
+
+mod decide;
+
+#[cfg(test)]
+mod tests;
 
 use crate::config::TableId;
-use crate::table::Entry;
-use base_core::Time;
-use std::time::Duration;
+use crate::table::DataType;
+use ipnet::IpNet;
+use std::net::IpAddr;
 
-/// What one client may have. At least one of them is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+/// Counts requests of a frontend by client, in one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracker {
     /// The table that counts.
     pub table: TableId,
-    /// Most requests at once; in mode tcp, connections.
-    pub conn_cur: Option<u32>,
-    /// Most requests in the table's period.
-    pub http_req_rate: Option<u32>,
-    /// Most connections in the table's period.
-    pub conn_rate: Option<u32>,
+    /// What comes: requests, or in mode tcp connections.
+    pub unit: Unit,
+    /// What is counted.
+    pub count: Count,
+    /// Limits on what it has counted, all of which apply; at most [`MAX_LIMITS`].
+    pub limits: Vec<Limit>,
 }
 
-/// What a limit says to one request.
+/// Most of one thing that a client may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Of what.
+    pub data: DataType,
+    /// How much.
+    pub most: u32,
+    /// On what it goes by.
+    pub scope: Scope,
+    /// Counts what it would refuse, and refuses nothing.
+    pub dry_run: bool,
+    /// Whom it does not concern.
+    pub exempt: Vec<IpNet>,
+}
+
+/// What a tracker counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Requests: `http_req_cnt` and `http_req_rate`.
+    #[default]
+    Request,
+    /// Connections, in mode tcp: `conn_cnt` and `conn_rate`.
+    Connection,
+}
+
+/// Which requests a tracker counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// Those that its limits let through.
+    #[default]
+    Admitted,
+    /// All.
+    All,
+}
+
+/// What a limit goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// What this node has counted.
+    #[default]
+    Node,
+    /// What all nodes have counted.
+    Cluster(Fallback),
+}
+
+/// What a limit for the cluster is while not all nodes can be heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// The same, on what the nodes that are heard have counted.
+    #[default]
+    Own,
+    /// The share of the nodes that are heard.
+    Share,
+}
+
+/// What the other nodes have counted of a client, for each limit of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is counted and may go on. It holds one of `conn_cur` until [`release`].
-    Allow,
-    /// It is not counted, and goes no further.
-    Deny(Denial),
+pub struct Others {
+    /// In the order of the limits.
+    pub sums: [u64; MAX_LIMITS],
+    /// Nodes that are heard, with this one.
+    pub heard: u32,
+    /// Nodes there are.
+    pub nodes: u32,
+}
+
+/// What a tracker says to one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why it goes no further, if so.
+    pub denial: Option<Denial>,
+    /// The first limit that would have refused it if it were not a dry run.
+    pub would_deny: Option<&'static str>,
+    /// Whether it is counted among those that run, until [`Tracker::release`].
+    pub holds: bool,
 }
 
 /// Why a request is refused, and when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// The reason word, for log and metric.
+    /// The reason word, for log and metric: the name of what there is too much of.
     pub reason: &'static str,
     /// Whole seconds for the `Retry-After` field, at least 1.
     pub retry_after: u64,
 }
 
+/// What a request was when it had ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status of its answer; 0: none.
+    pub status: u16,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+}
+
+impl Others {
+    /// Of a node that is alone.
+    pub const NONE: Self = Self { sums: [0; MAX_LIMITS], heard: 1, nodes: 1 };
+}
+
 impl Limit {
-    /// Decides on one request of the client whose entry this is, and counts it if it may go on.
-    pub fn admit(&self, entry: &mut Entry, now: Time, period: Duration) -> Verdict {
-        if self.conn_cur.is_some_and(|most| entry.conn_cur >= most) {
-            return Verdict::Deny(Denial { reason: "conn_cur", retry_after: RETRY_AFTER_CONN_CUR });
-        }
-        let rates = [
-            (self.http_req_rate, "http_req_rate", &mut entry.http_req_rate),
-            (self.conn_rate, "conn_rate", &mut entry.conn_rate),
-        ];
-        // A frontend has one of the two, by its mode.
-        for (most, reason, rate) in rates {
-            let Some(most) = most else { continue };
-            let wait = rate.wait_below(most, now, period);
-            if !wait.is_zero() {
-                let retry_after = wait.as_millis().div_ceil(1000).max(1) as u64;
-                return Verdict::Deny(Denial { reason, retry_after });
+    /// Whether it concerns this client.
+    pub fn concerns(&self, client: IpAddr) -> bool {
+        !self.exempt.iter().any(|network| network.contains(&client))
+    }
+
+    /// How much a client may have, as long as so many nodes are heard.
+    pub fn most(&self, others: &Others) -> u32 {
+        match self.scope {
+            Scope::Cluster(Fallback::Share) if others.heard < others.nodes => {
+                let share = u64::from(self.most) * u64::from(others.heard) / u64::from(others.nodes);
+                u32::try_from(share).unwrap_or(u32::MAX).max(1)
             }
-            rate.add(now, period);
+            _ => self.most,
         }
-        entry.conn_cur += 1;
-        Verdict::Allow
     }
 }
 
-/// Gives back what [`Verdict::Allow`] took of `conn_cur`.
-pub fn release(entry: &mut Entry) {
-    entry.conn_cur = entry.conn_cur.saturating_sub(1);
-}
-
-/// Seconds. Nobody knows when a running request ends; this is the least that the field can say.
-const RETRY_AFTER_CONN_CUR: u64 = 1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PERIOD: Duration = Duration::from_secs(10);
-
-    fn limit(conn_cur: Option<u32>, http_req_rate: Option<u32>) -> Limit {
-        Limit { table: TableId(0), conn_cur, http_req_rate, conn_rate: None }
-    }
-
-    #[test]
-    fn concurrent_requests_are_given_back() {
-        let mut entry = Entry::default();
-        let limit = limit(Some(2), None);
-        let admit = |entry: &mut Entry| limit.admit(entry, Time::ZERO, PERIOD) == Verdict::Allow;
-        assert_eq!([admit(&mut entry), admit(&mut entry), admit(&mut entry)], [true, true, false]);
-        release(&mut entry);
-        assert_eq!([admit(&mut entry), admit(&mut entry)], [true, false]);
-    }
-
-    #[test]
-    fn who_keeps_knocking_gets_its_share() {
-        let mut entry = Entry::default();
-        let limit = limit(None, Some(100));
-        let mut through = [0; 4];
-        for ms in 0..40_000u64 {
-            let now = Time::from_millis(ms);
-            for _ in 0..5 {
-                if limit.admit(&mut entry, now, PERIOD) == Verdict::Allow {
-                    through[(ms / 10_000) as usize] += 1;
-                }
-            }
-        }
-        assert!(through.iter().all(|count| (95..=105).contains(count)), "{through:?}");
-    }
-
-    #[test]
-    fn a_refusal_says_when_to_come_back_and_counts_nothing() {
-        let mut entry = Entry::default();
-        let limit = limit(Some(5), Some(1));
-        assert_eq!(limit.admit(&mut entry, Time::ZERO, PERIOD), Verdict::Allow);
-        let before = entry;
-        let Verdict::Deny(denial) = limit.admit(&mut entry, Time::ZERO, PERIOD) else {
-            panic!("one in 10 s")
-        };
-        assert_eq!((denial.reason, denial.retry_after), ("http_req_rate", 11));
-        assert_eq!(entry, before);
-        let later = Time::ZERO + Duration::from_secs(denial.retry_after);
-        assert_eq!(limit.admit(&mut entry, later, PERIOD), Verdict::Allow);
-    }
-}
+/// Limits of a tracker.
+pub const MAX_LIMITS: usize = 8;

@@ -24,10 +24,33 @@ impl FreqCtr {
 
     /// Counts one event.
     pub fn add(&mut self, now: Time, period: Duration) {
+        self.add_many(1, now, period);
+    }
+
+    /// Counts events.
+    pub fn add_many(&mut self, events: u32, now: Time, period: Duration) {
         let (current, previous, remaining) = self.at(now, period);
         let elapsed = millis(period) - remaining;
-        *self =
-            Self { tick: wrapping(now).wrapping_sub(elapsed), current: current.saturating_add(1), previous };
+        let current = current.saturating_add(events);
+        *self = Self { tick: wrapping(now).wrapping_sub(elapsed), current, previous };
+    }
+
+    /// As the wire has it: how long ago the current period began, in milliseconds, and both counters.
+    pub fn parts(&self, now: Time) -> [u32; 3] {
+        [wrapping(now).wrapping_sub(self.tick), self.current, self.previous]
+    }
+
+    /// From what the wire has.
+    pub fn from_parts([age, current, previous]: [u32; 3], now: Time) -> Self {
+        Self { tick: wrapping(now).wrapping_sub(age), current, previous }
+    }
+
+    pub(super) fn words(self) -> [u32; 3] {
+        [self.tick, self.current, self.previous]
+    }
+
+    pub(super) fn from_words([tick, current, previous]: [u32; 3]) -> Self {
+        Self { tick, current, previous }
     }
 
     /// How long until fewer than `limit` events are in the window, if none is added; zero if that is

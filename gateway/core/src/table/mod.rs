@@ -4,87 +4,231 @@
 //! Keys are spread over shards, each behind its own short lock; nothing waits or calls out while it
 //! holds one. A shard keeps its entries in the order of their last use: since all entries live
 //! equally long, that is also the order in which they expire, so expiry looks at the oldest and
-//! nowhere else. When a shard is full the oldest entry goes and is counted; an entry that holds
-//! running requests never goes, or their count would be lost with it.
+//! nowhere else (one that a peer taught with less time left is gone for all who ask, and its room is free
+//! when its turn comes). When a shard is full the oldest entry goes and is counted; an entry that is held by
+//! a running request never goes, or what it counts would be lost with it.
+//!
+//! A table that is shared with peers lines up what has changed; each reader has a place in that line, and
+//! an entry that changes a hundred times before it is read is read once.
 
+mod data;
+mod dictionary;
+mod entry;
 mod freq;
+mod hash;
+mod index;
+mod key;
 mod shard;
 
 #[cfg(test)]
 mod tests;
 
+pub use data::{DataType, Kind, Layout, Stored};
+pub use entry::Entry;
 pub use freq::FreqCtr;
+pub use key::{AddressKey, KeyType};
 
 use base_core::Time;
-use shard::Shard;
-use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use dictionary::Dictionary;
+use hash::Hasher;
+use shard::{Shape, Shard};
+use std::hash::RandomState;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A client's address, as the table keys it: IPv4 as its IPv4-mapped IPv6 form, so that one type
-/// holds both, as HAProxy's `ipv6` tables do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u128);
-
-/// What is known of one client. Data types go by HAProxy's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
-    /// Requests that are running now, or connections in mode tcp.
-    pub conn_cur: u32,
-    /// Requests let through in the table's period.
-    pub http_req_rate: FreqCtr,
-    /// Connections let through in the table's period, in mode tcp.
-    pub conn_rate: FreqCtr,
-    /// The server that it sticks to: its number in the backend, from 1; 0 is none.
-    pub server_id: u32,
+/// What a table shall be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What its keys are.
+    pub key: KeyType,
+    /// What it stores.
+    pub layout: Layout,
+    /// Most entries, or a little more, so that every shard holds as many.
+    pub size: usize,
+    /// How long an entry is kept after its last use.
+    pub expire: Duration,
+    /// A full table takes no new entries, instead of dropping the oldest.
+    pub nopurge: bool,
+    /// Whether peers read its changes.
+    pub shared: bool,
 }
 
 /// A stick table.
 #[derive(Debug)]
 pub struct StickTable {
+    shape: Shape,
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
-    expire: Duration,
+    hasher: Hasher,
+    texts: Mutex<Dictionary>,
     evicted: AtomicU64,
     refused: AtomicU64,
 }
 
+/// An entry that is held: it stays until it is released.
+#[derive(Debug)]
+#[must_use = "an entry that is not released stays for ever"]
+pub struct Held {
+    shard: u16,
+    slot: u32,
+}
+
+/// How far a reader of changes has come, in each shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    next: Vec<u32>,
+}
+
+/// An entry with what stands around it, as readers see it.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Its key.
+    pub key: &'a [u8],
+    /// What it holds.
+    pub entry: Entry<'a>,
+    /// How long until it expires.
+    pub expires_in: Duration,
+    /// How often it is held.
+    pub holds: u32,
+}
+
 impl StickTable {
-    /// At most `size` entries (a little more, so that every shard holds as many), each kept for
-    /// `expire` after its last use. `hasher` brings the random seed: clients choose the keys.
-    pub fn new(size: usize, expire: Duration, hasher: RandomState) -> Self {
-        let shards = if size < SMALL { 1 } else { SHARDS };
+    /// `random` brings the seed: clients choose the keys.
+    pub fn new(options: Options, random: &RandomState) -> Self {
+        let Options { key, layout, size, expire, nopurge, shared } = options;
+        let shards = match size {
+            ..SMALL => 1,
+            size => (size / PER_SHARD).next_power_of_two().clamp(LEAST_SHARDS, MOST_SHARDS),
+        };
         let shard = || Mutex::new(Shard::new(size.div_ceil(shards)));
+        let expire = u32::try_from(expire.as_millis()).unwrap_or(u32::MAX).min(LONGEST);
         Self {
+            shape: Shape { key, layout, expire, nopurge, shared },
             shards: (0..shards).map(|_| shard()).collect(),
-            hasher,
-            expire,
+            hasher: Hasher::new(random),
+            texts: Mutex::default(),
             evicted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
     }
 
-    /// Lets `change` read and write the entry of `key`, a new one if there was none, and counts it as
-    /// used. `None` if there is no room even for one more, since every entry that could go holds
-    /// running requests: counted as refused.
-    pub fn update<R>(&self, key: Key, now: Time, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        let mut shard = self.shard(key);
-        let evicted = shard.evicted;
-        let slot = shard.touch_or_insert(key, now, now + self.expire);
-        self.evicted.fetch_add(shard.evicted - evicted, Ordering::Relaxed);
-        if slot.is_none() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        slot.map(|slot| change(shard.entry(slot)))
+    /// What its keys are.
+    pub fn key_type(&self) -> KeyType {
+        self.shape.key
     }
 
-    /// Lets `change` read and write the entry of `key` if there is one, without counting it as used.
-    pub fn peek<R>(&self, key: Key, now: Time, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-        let mut shard = self.shard(key);
-        let slot = shard.find(key, now)?;
-        Some(change(shard.entry(slot)))
+    /// What it stores.
+    pub fn layout(&self) -> &Layout {
+        &self.shape.layout
+    }
+
+    /// How long an entry is kept after its last use.
+    pub fn expire(&self) -> Duration {
+        Duration::from_millis(self.shape.expire.into())
+    }
+
+    /// A client's address as a key of this table.
+    #[inline]
+    pub fn address(&self, address: IpAddr) -> Option<AddressKey> {
+        self.shape.key.address(address)
+    }
+
+    /// Lets `change` read and write the entry of `key`, a new one if there was none, and counts it as
+    /// used and as changed. `None` if there is no room even for one more, since every entry that could go
+    /// is held: counted as refused.
+    #[inline]
+    pub fn update<R>(
+        &self,
+        key: impl AsRef<[u8]>,
+        now: Time,
+        change: impl FnOnce(&mut Entry<'_>) -> R,
+    ) -> Option<R> {
+        self.with(key.as_ref(), now, self.shape.expire, |shard, slot| {
+            shard.changed(&self.shape, slot);
+            change(&mut shard.entry(&self.shape, slot))
+        })
+        .map(|(_, _, result)| result)
+    }
+
+    /// As [`Self::update`], and holds the entry if `change` says so.
+    #[inline]
+    pub fn track<R>(
+        &self,
+        key: impl AsRef<[u8]>,
+        now: Time,
+        change: impl FnOnce(&mut Entry<'_>) -> (R, bool),
+    ) -> Option<(R, Option<Held>)> {
+        let tracked = self.with(key.as_ref(), now, self.shape.expire, |shard, slot| {
+            let (result, hold) = change(&mut shard.entry(&self.shape, slot));
+            shard.changed(&self.shape, slot);
+            if hold {
+                shard.hold(&self.shape, slot, true);
+            }
+            (result, hold)
+        });
+        tracked.map(|(shard, slot, (result, hold))| (result, hold.then_some(Held { shard, slot })))
+    }
+
+    /// Lets `change` write a held entry.
+    #[inline]
+    pub fn held<R>(&self, held: &Held, change: impl FnOnce(&mut Entry<'_>) -> R) -> Option<R> {
+        let mut shard = lock(self.shards.get(usize::from(held.shard))?);
+        shard.changed(&self.shape, held.slot);
+        Some(change(&mut shard.entry(&self.shape, held.slot)))
+    }
+
+    /// Lets `change` write a held entry for the last time.
+    #[inline]
+    pub fn release(&self, held: Held, change: impl FnOnce(&mut Entry<'_>)) {
+        let Some(shard) = self.shards.get(usize::from(held.shard)) else { return };
+        let mut shard = lock(shard);
+        shard.changed(&self.shape, held.slot);
+        change(&mut shard.entry(&self.shape, held.slot));
+        shard.hold(&self.shape, held.slot, false);
+    }
+
+    /// Lets `look` read the entry of `key` if there is one, without counting it as used.
+    #[inline]
+    pub fn peek<R>(&self, key: impl AsRef<[u8]>, now: Time, look: impl FnOnce(&Entry<'_>) -> R) -> Option<R> {
+        let key = key.as_ref();
+        let (hash, shard) = self.shard(key);
+        let mut shard = lock(&self.shards[shard]);
+        let slot = shard.find(&self.shape, hash, key, now)?;
+        Some(look(&shard.entry(&self.shape, slot)))
+    }
+
+    /// Lets `change` write the entry of `key` as a peer taught it, good for `expire` at most: no change for
+    /// other peers, as each hears it from who made it.
+    pub fn learn(
+        &self,
+        key: &[u8],
+        now: Time,
+        expire: Option<Duration>,
+        change: impl FnOnce(&mut Entry<'_>),
+    ) -> bool {
+        let expire = expire.map_or(u32::MAX, |expire| u32::try_from(expire.as_millis()).unwrap_or(u32::MAX));
+        let expire = expire.min(self.shape.expire);
+        self.with(key, now, expire, |shard, slot| change(&mut shard.entry(&self.shape, slot))).is_some()
+    }
+
+    /// Takes the entry of `key` out; false if it is held.
+    pub fn remove(&self, key: impl AsRef<[u8]>, now: Time) -> bool {
+        let key = key.as_ref();
+        let (hash, shard) = self.shard(key);
+        let mut shard = lock(&self.shards[shard]);
+        let slot = shard.find(&self.shape, hash, key, now);
+        slot.is_none_or(|slot| shard.drop_entry(&self.shape, slot))
+    }
+
+    /// The number of a text in the table's dictionary, from 1; 0 if there is no room for more.
+    pub fn intern(&self, text: &[u8]) -> u32 {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).intern(text)
+    }
+
+    /// The text of this number.
+    pub fn text(&self, number: u32) -> Option<Box<[u8]>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(number).map(Box::from)
     }
 
     /// Entries in use, some of which may have expired since they were last looked at.
@@ -107,21 +251,123 @@ impl StickTable {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        // The high bits choose the shard, the shard's own map uses a hash of its own.
-        let hash = self.hasher.hash_one(key);
-        lock(&self.shards[(hash >> 32) as usize % self.shards.len()])
+    /// Drops entries that have expired, some from each shard: for tables that nobody uses any more.
+    pub fn sweep(&self, now: Time) {
+        for shard in &self.shards {
+            lock(shard).drop_expired(&self.shape, now, SWEPT);
+        }
+    }
+
+    /// Goes through all entries. The lock of a shard is held for a few of them at a time.
+    pub fn for_each(&self, now: Time, mut each: impl FnMut(Row<'_>)) {
+        let mut walk = Walk::default();
+        while self.walk(&mut walk, WALKED, now, &mut each) {}
+    }
+
+    /// Goes on through all entries, for at most `most` slots; false at the end.
+    pub fn walk(&self, walk: &mut Walk, most: u32, now: Time, mut each: impl FnMut(Row<'_>)) -> bool {
+        let Some(shard) = self.shards.get(walk.shard) else { return false };
+        let mut shard = lock(shard);
+        let end = walk.slot.saturating_add(most).min(shard.slots());
+        for slot in walk.slot..end {
+            if shard.is_live(&self.shape, slot, now) {
+                self.show(&mut shard, slot, now, &mut walk.key, &mut each);
+            }
+        }
+        walk.slot = end;
+        if end == shard.slots() {
+            (walk.shard, walk.slot) = (walk.shard + 1, 0);
+        }
+        true
+    }
+
+    /// Where a reader stands that wants to see only what changes from now on.
+    pub fn end(&self) -> Cursor {
+        Cursor { next: self.shards.iter().map(|shard| lock(shard).next_change()).collect() }
+    }
+
+    /// Reads entries that have changed since `cursor`, at most `most`, each as it is now. True if there may
+    /// be more.
+    pub fn read_changes(
+        &self,
+        cursor: &mut Cursor,
+        most: usize,
+        now: Time,
+        mut each: impl FnMut(Row<'_>),
+    ) -> bool {
+        let mut key = Vec::new();
+        let mut left = most;
+        // A new reader gets what is still in line, which is each entry that was changed here.
+        cursor.next.resize(self.shards.len(), 0);
+        for (next, shard) in cursor.next.iter_mut().zip(&self.shards) {
+            let mut shard = lock(shard);
+            while let Some((number, slot)) = shard.read_change(&self.shape, *next) {
+                if left == 0 {
+                    return true;
+                }
+                *next = number.wrapping_add(1);
+                if let Some(slot) = slot.filter(|slot| shard.is_live(&self.shape, *slot, now)) {
+                    left -= 1;
+                    self.show(&mut shard, slot, now, &mut key, &mut each);
+                }
+            }
+        }
+        false
+    }
+
+    fn show(
+        &self,
+        shard: &mut Shard,
+        slot: u32,
+        now: Time,
+        key: &mut Vec<u8>,
+        each: &mut impl FnMut(Row<'_>),
+    ) {
+        shard.key(&self.shape, slot, key);
+        let expires_in = Duration::from_millis(shard.expires_in(&self.shape, slot, now).into());
+        let holds = shard.holds(&self.shape, slot);
+        each(Row { key, entry: shard.entry(&self.shape, slot), expires_in, holds });
+    }
+
+    fn with<R>(
+        &self,
+        key: &[u8],
+        now: Time,
+        expire: u32,
+        change: impl FnOnce(&mut Shard, u32) -> R,
+    ) -> Option<(u16, u32, R)> {
+        if !self.shape.key.fits(key) {
+            return None;
+        }
+        let (hash, place) = self.shard(key);
+        let mut shard = lock(&self.shards[place]);
+        let evicted = shard.evicted;
+        let slot = shard.touch_or_insert(&self.shape, hash, key, now, expire);
+        if shard.evicted != evicted {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(slot) = slot else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        // At most `MOST_SHARDS`.
+        Some((place as u16, slot, change(&mut shard, slot)))
+    }
+
+    /// The hash for the index of a shard, and the shard: from different halves of one.
+    #[inline]
+    fn shard(&self, key: &[u8]) -> (u32, usize) {
+        let hash = self.hasher.hash(key);
+        (hash as u32, (hash >> 32) as usize & (self.shards.len() - 1))
     }
 }
 
-impl From<IpAddr> for Key {
-    fn from(address: IpAddr) -> Self {
-        let v6: Ipv6Addr = match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        Self(v6.to_bits())
-    }
+/// How far a walk through all entries has come.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    shard: usize,
+    slot: u32,
+    key: Vec<u8>,
 }
 
 /// A panic elsewhere leaves a shard as it was between two whole changes; it can be used on.
@@ -129,7 +375,16 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shards of a table: enough that workers rarely meet in one.
-const SHARDS: usize = 64;
+/// Shards of a table: enough that workers rarely meet in one, and that none is so large that its growth
+/// would be noticed.
+const LEAST_SHARDS: usize = 64;
+const MOST_SHARDS: usize = 1024;
+const PER_SHARD: usize = 16_384;
 /// Tables smaller than this have one shard, so that their size is exact.
 const SMALL: usize = 1024;
+/// Milliseconds: a week. Times are kept in 32 bits, which wrap after 49 days.
+const LONGEST: u32 = 7 * 86_400_000;
+/// Expired entries that a sweep drops from a shard.
+const SWEPT: usize = 256;
+/// Slots looked at under one lock.
+const WALKED: u32 = 256;

@@ -1,177 +1,423 @@
-//! One shard of a table: a map from key to slot, and the slots in the order of their last use.
+//! One shard of a table: entries side by side in one block of words, found by an index, linked in the order
+//! of their last use, and a line of those that have changed, for peers to read.
 
-use super::{Entry, Key};
+use super::data::Layout;
+use super::entry::Entry;
+use super::index::Index;
+use super::key::KeyType;
 use base_core::Time;
-use std::collections::HashMap;
+use std::collections::VecDeque;
+
+/// How the entries of a table look and how long they live: the same for all its shards.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) key: KeyType,
+    pub(super) layout: Layout,
+    /// Milliseconds.
+    pub(super) expire: u32,
+    /// A full table takes no new entries, instead of dropping the oldest.
+    pub(super) nopurge: bool,
+    /// Whether changes are lined up for peers.
+    pub(super) shared: bool,
+}
 
 /// Entries, found by key, ordered by last use. Slots are numbered; links are numbers, not pointers.
 #[derive(Debug)]
 pub(super) struct Shard {
-    slots_by_key: HashMap<Key, u32>,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    index: Index,
+    words: Vec<u32>,
+    /// Slots that `words` holds.
+    slots: u32,
+    /// The first free slot; more are linked behind it.
+    free: u32,
     oldest: u32,
     newest: u32,
     capacity: usize,
+    changes: Changes,
     /// Entries that went before their time.
     pub(super) evicted: u64,
 }
 
-#[derive(Debug)]
-struct Slot {
-    key: Key,
-    entry: Entry,
-    expires: Time,
-    older: u32,
-    newer: u32,
+/// Slots in the order in which they changed last, for any number of readers. Each change has a number; a slot
+/// is in line once for a change that nobody has read yet, however often it changes.
+#[derive(Debug, Default)]
+struct Changes {
+    line: VecDeque<u32>,
+    /// The number of the first in line.
+    first: u32,
+    /// One past the highest number that somebody has read.
+    read: u32,
+}
+
+impl Shape {
+    fn key_words(&self) -> usize {
+        let length = usize::from(matches!(self.key, KeyType::String(_)));
+        length + self.key.bytes().div_ceil(4)
+    }
+
+    fn stride(&self) -> usize {
+        HEAD + self.key_words() + self.layout.words()
+    }
+
+    fn holds_key(&self, words: &[u32], key: &[u8]) -> bool {
+        let (words, length) = match self.key {
+            KeyType::String(_) => (words.get(1..).unwrap_or(&[]), words.first().copied().unwrap_or(0)),
+            _ => (words, key.len() as u32),
+        };
+        length as usize == key.len() && key.chunks(4).zip(words).all(|(chunk, word)| pack(chunk) == *word)
+    }
+
+    fn write_key(&self, words: &mut [u32], key: &[u8]) {
+        let words = match (self.key, words) {
+            (KeyType::String(_), [length, rest @ ..]) => {
+                *length = key.len() as u32;
+                rest
+            }
+            (_, words) => words,
+        };
+        for (chunk, word) in key.chunks(4).zip(words) {
+            *word = pack(chunk);
+        }
+    }
+
+    fn read_key(&self, words: &[u32], key: &mut Vec<u8>) {
+        let (words, length) = match (self.key, words) {
+            (KeyType::String(_), [length, rest @ ..]) => (rest, *length as usize),
+            (_, words) => (words, self.key.bytes()),
+        };
+        key.clear();
+        key.extend(words.iter().flat_map(|word| word.to_ne_bytes()).take(length));
+    }
 }
 
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            slots_by_key: HashMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            index: Index::default(),
+            words: Vec::new(),
+            slots: 0,
+            free: NONE,
             oldest: NONE,
             newest: NONE,
             capacity: capacity.max(1),
+            changes: Changes::default(),
             evicted: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots_by_key.len()
+        self.index.len()
     }
 
-    pub(super) fn entry(&mut self, slot: u32) -> &mut Entry {
-        &mut self.slots[slot as usize].entry
+    #[inline]
+    pub(super) fn entry<'a>(&'a mut self, shape: &'a Shape, slot: u32) -> Entry<'a> {
+        let from = HEAD + shape.key_words();
+        let words = self.slot_mut(shape, slot);
+        Entry { layout: &shape.layout, words: &mut words[from..] }
     }
 
     /// The slot of `key`, unless it has expired.
-    pub(super) fn find(&self, key: Key, now: Time) -> Option<u32> {
-        let slot = *self.slots_by_key.get(&key)?;
-        let found = &self.slots[slot as usize];
-        (now < found.expires || found.entry.conn_cur > 0).then_some(slot)
+    #[inline]
+    pub(super) fn find(&self, shape: &Shape, hash: u32, key: &[u8], now: Time) -> Option<u32> {
+        self.seek(shape, hash, key).filter(|slot| !self.is_dead(shape, *slot, now))
     }
 
-    /// The slot of `key`, made if there was none, now the newest and good until `expires`.
-    pub(super) fn touch_or_insert(&mut self, key: Key, now: Time, expires: Time) -> Option<u32> {
-        self.drop_expired(now);
-        let slot = match self.slots_by_key.get(&key) {
-            Some(&slot) => {
-                if self.find(key, now).is_none() {
-                    *self.entry(slot) = Entry::default();
+    /// The slot of `key`, made if there was none, now the newest and good for `expire` milliseconds.
+    #[inline]
+    pub(super) fn touch_or_insert(
+        &mut self,
+        shape: &Shape,
+        hash: u32,
+        key: &[u8],
+        now: Time,
+        expire: u32,
+    ) -> Option<u32> {
+        self.drop_expired(shape, now, EXPIRED_PER_CALL);
+        let slot = match self.seek(shape, hash, key) {
+            Some(slot) => {
+                if self.is_dead(shape, slot, now) {
+                    self.entry(shape, slot).words.fill(0);
                 }
-                self.unlink(slot);
+                if self.newest != slot {
+                    self.unlink(shape, slot);
+                    self.link_newest(shape, slot);
+                }
                 slot
             }
-            None => self.insert(key)?,
+            None => self.insert(shape, hash, key)?,
         };
-        self.slots[slot as usize].expires = expires;
-        self.link_newest(slot);
+        self.slot_mut(shape, slot)[EXPIRES] = millis(now).wrapping_add(expire);
         Some(slot)
     }
 
-    /// Expired entries are the oldest ones. A few per call keep up with any rate of inserts.
-    fn drop_expired(&mut self, now: Time) {
-        for _ in 0..EXPIRED_PER_CALL {
-            let Some(slot) = self.slots.get(self.oldest as usize) else { return };
-            if now < slot.expires || slot.entry.conn_cur > 0 {
+    /// Holds an entry, so that it stays, or lets go of it.
+    pub(super) fn hold(&mut self, shape: &Shape, slot: u32, holds: bool) {
+        let count = &mut self.slot_mut(shape, slot)[HOLDS];
+        *count = if holds { count.saturating_add(1) } else { count.saturating_sub(1) };
+    }
+
+    /// How often an entry is held.
+    pub(super) fn holds(&self, shape: &Shape, slot: u32) -> u32 {
+        self.slot(shape, slot)[HOLDS]
+    }
+
+    /// Milliseconds until an entry expires.
+    pub(super) fn expires_in(&self, shape: &Shape, slot: u32, now: Time) -> u32 {
+        let left = self.slot(shape, slot)[EXPIRES].wrapping_sub(millis(now));
+        if left > i32::MAX as u32 { 0 } else { left }
+    }
+
+    /// The key of an entry.
+    pub(super) fn key(&self, shape: &Shape, slot: u32, key: &mut Vec<u8>) {
+        shape.read_key(&self.slot(shape, slot)[HEAD..], key);
+    }
+
+    /// Whether a slot is in use by an entry that lives.
+    pub(super) fn is_live(&self, shape: &Shape, slot: u32, now: Time) -> bool {
+        slot < self.slots && self.slot(shape, slot)[CHANGE_AND_USE] != FREE && !self.is_dead(shape, slot, now)
+    }
+
+    /// Slots there are, used or not.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// An entry has changed here: lines it up for peers, unless it is in line already.
+    #[inline]
+    pub(super) fn changed(&mut self, shape: &Shape, slot: u32) {
+        if !shape.shared {
+            return;
+        }
+        let number = self.slot(shape, slot)[CHANGE_AND_USE];
+        let waits = number.wrapping_sub(self.changes.read) < FAR && self.changes.is(number, slot);
+        if waits {
+            return;
+        }
+        self.line_up(shape, slot);
+        // What was read long ago goes; what stands at the front and still counts stands at the end again.
+        for _ in 0..2 {
+            if self.changes.line.len() <= 2 * self.len() + SLACK {
                 return;
             }
-            self.remove(self.oldest);
+            let number = self.changes.first;
+            let Some(slot) = self.changes.line.pop_front() else { return };
+            self.changes.first = number.wrapping_add(1);
+            if self.slot(shape, slot)[CHANGE_AND_USE] == number {
+                self.line_up(shape, slot);
+            }
         }
     }
 
-    fn insert(&mut self, key: Key) -> Option<u32> {
+    fn line_up(&mut self, shape: &Shape, slot: u32) {
+        let number = self.changes.next();
+        self.changes.line.push_back(slot);
+        self.slot_mut(shape, slot)[CHANGE_AND_USE] = number;
+        if number == FREE.wrapping_sub(1) {
+            // The number that means "free" is skipped.
+            self.changes.line.push_back(NONE);
+        }
+    }
+
+    /// The number that the next change will have.
+    pub(super) fn next_change(&self) -> u32 {
+        self.changes.next()
+    }
+
+    /// The next change that is not before `from`: its number, and its slot if it still counts.
+    pub(super) fn read_change(&mut self, shape: &Shape, from: u32) -> Option<(u32, Option<u32>)> {
+        let behind = from.wrapping_sub(self.changes.first) > FAR;
+        let number = if behind { self.changes.first } else { from };
+        let slot = *self.changes.line.get(number.wrapping_sub(self.changes.first) as usize)?;
+        if self.changes.read.wrapping_sub(number.wrapping_add(1)) > FAR {
+            self.changes.read = number.wrapping_add(1);
+        }
+        let counts = slot < self.slots && self.slot(shape, slot)[CHANGE_AND_USE] == number;
+        Some((number, counts.then_some(slot)))
+    }
+
+    /// Takes an entry out, unless it is held.
+    pub(super) fn drop_entry(&mut self, shape: &Shape, slot: u32) -> bool {
+        let free = self.holds(shape, slot) == 0;
+        if free {
+            self.remove(shape, slot);
+        }
+        free
+    }
+
+    /// Drops at most so many expired entries: they are the oldest ones.
+    pub(super) fn drop_expired(&mut self, shape: &Shape, now: Time, most: usize) {
+        for _ in 0..most {
+            if self.oldest == NONE || !self.is_dead(shape, self.oldest, now) {
+                return;
+            }
+            self.remove(shape, self.oldest);
+        }
+    }
+
+    fn seek(&self, shape: &Shape, hash: u32, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |slot| shape.holds_key(&self.slot(shape, slot)[HEAD..], key))
+    }
+
+    fn is_dead(&self, shape: &Shape, slot: u32, now: Time) -> bool {
+        let slot = self.slot(shape, slot);
+        slot[EXPIRES].wrapping_sub(millis(now)).wrapping_sub(1) > i32::MAX as u32 && slot[HOLDS] == 0
+    }
+
+    fn insert(&mut self, shape: &Shape, hash: u32, key: &[u8]) -> Option<u32> {
         if self.len() >= self.capacity {
-            let victim = self.oldest_idle()?;
-            self.remove(victim);
+            let victim = if shape.nopurge { None } else { self.oldest_idle(shape) }?;
+            self.remove(shape, victim);
             self.evicted += 1;
         }
-        let slot = Slot { key, entry: Entry::default(), expires: Time::ZERO, older: NONE, newer: NONE };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.slots[number as usize] = slot;
-                number
-            }
-            None => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).ok()?
-            }
-        };
-        self.slots_by_key.insert(key, number);
-        Some(number)
+        let slot = self.free_slot(shape);
+        let unread = self.changes.first.wrapping_sub(1);
+        let words = self.slot_mut(shape, slot);
+        words.fill(0);
+        words[HASH] = hash;
+        words[CHANGE_AND_USE] = if unread == FREE { 0 } else { unread };
+        shape.write_key(&mut words[HEAD..], key);
+        self.index.insert(hash, slot);
+        self.link_newest(shape, slot);
+        Some(slot)
     }
 
-    /// The oldest entry without running requests; gives up after a few.
-    fn oldest_idle(&self) -> Option<u32> {
+    /// A slot that nobody uses; memory grows by doubling, up to what the capacity needs and no more.
+    fn free_slot(&mut self, shape: &Shape) -> u32 {
+        if self.free != NONE {
+            let slot = self.free;
+            self.free = self.slot(shape, slot)[NEWER];
+            return slot;
+        }
+        let stride = shape.stride();
+        if self.words.len() + stride > self.words.capacity() {
+            let slots = (self.slots as usize).max(2).min(self.capacity - self.slots as usize).max(1);
+            self.words.reserve_exact(slots * stride);
+        }
+        self.words.resize(self.words.len() + stride, 0);
+        self.slots += 1;
+        self.slots - 1
+    }
+
+    /// The oldest entry that nobody holds; gives up after a few.
+    fn oldest_idle(&self, shape: &Shape) -> Option<u32> {
         let mut slot = self.oldest;
         for _ in 0..BUSY_SKIPPED {
-            let candidate = self.slots.get(slot as usize)?;
-            if candidate.entry.conn_cur == 0 {
-                return Some(slot);
+            if slot == NONE || self.holds(shape, slot) == 0 {
+                break;
             }
-            slot = candidate.newer;
+            slot = self.slot(shape, slot)[NEWER];
         }
-        None
+        (slot != NONE && self.holds(shape, slot) == 0).then_some(slot)
     }
 
-    fn remove(&mut self, slot: u32) {
-        self.unlink(slot);
-        let key = self.slots[slot as usize].key;
-        self.slots_by_key.remove(&key);
-        self.free.push(slot);
+    fn remove(&mut self, shape: &Shape, slot: u32) {
+        self.index.remove(self.slot(shape, slot)[HASH], slot);
+        self.unlink(shape, slot);
+        let free = self.free;
+        let words = self.slot_mut(shape, slot);
+        words[NEWER] = free;
+        words[CHANGE_AND_USE] = FREE;
+        self.free = slot;
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Slot { older, newer, .. } = self.slots[slot as usize];
-        match self.slots.get_mut(older as usize) {
-            Some(neighbour) => neighbour.newer = newer,
-            None => self.oldest = newer,
+    fn unlink(&mut self, shape: &Shape, slot: u32) {
+        let words = self.slot(shape, slot);
+        let (older, newer) = (words[OLDER], words[NEWER]);
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slot_mut(shape, older)[NEWER] = newer,
         }
-        match self.slots.get_mut(newer as usize) {
-            Some(neighbour) => neighbour.older = older,
-            None => self.newest = older,
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slot_mut(shape, newer)[OLDER] = older,
         }
     }
 
-    fn link_newest(&mut self, slot: u32) {
+    fn link_newest(&mut self, shape: &Shape, slot: u32) {
         let older = self.newest;
-        match self.slots.get_mut(older as usize) {
-            Some(neighbour) => neighbour.newer = slot,
-            None => self.oldest = slot,
+        match older {
+            NONE => self.oldest = slot,
+            older => self.slot_mut(shape, older)[NEWER] = slot,
         }
         self.newest = slot;
-        let linked = &mut self.slots[slot as usize];
-        (linked.older, linked.newer) = (older, NONE);
+        let words = self.slot_mut(shape, slot);
+        (words[OLDER], words[NEWER]) = (older, NONE);
+    }
+
+    #[inline]
+    fn slot(&self, shape: &Shape, slot: u32) -> &[u32] {
+        let stride = shape.stride();
+        &self.words[slot as usize * stride..][..stride]
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, shape: &Shape, slot: u32) -> &mut [u32] {
+        let stride = shape.stride();
+        &mut self.words[slot as usize * stride..][..stride]
     }
 
     #[cfg(test)]
-    pub(super) fn check_invariants(&self) {
-        let mut slot = self.oldest;
-        let mut before = NONE;
-        let mut seen = 0;
-        while let Some(found) = self.slots.get(slot as usize) {
-            assert_eq!(found.older, before, "links go both ways");
-            assert_eq!(
-                self.slots_by_key.get(&found.key),
-                Some(&slot),
-                "every linked slot is found by its key"
-            );
+    pub(super) fn check_invariants(&self, shape: &Shape, rehash: impl Fn(&[u8]) -> u32) {
+        let (mut slot, mut before, mut seen) = (self.oldest, NONE, 0);
+        let mut key = Vec::new();
+        while slot != NONE {
+            assert_eq!(self.slot(shape, slot)[OLDER], before, "links go both ways");
+            self.key(shape, slot, &mut key);
+            assert_eq!(self.seek(shape, rehash(&key), &key), Some(slot), "a linked slot is found by its key");
             seen += 1;
             assert!(seen <= self.len(), "the list has no loop");
-            (before, slot) = (slot, found.newer);
+            (before, slot) = (slot, self.slot(shape, slot)[NEWER]);
         }
         assert_eq!((self.newest, seen), (before, self.len()), "every entry is linked");
-        assert_eq!(self.len() + self.free.len(), self.slots.len(), "every slot is used or free");
         assert!(self.len() <= self.capacity, "the bound holds");
+        assert!(self.changes.line.len() <= 2 * self.capacity + SLACK + 2, "the line is bounded");
     }
 }
 
+impl Changes {
+    fn next(&self) -> u32 {
+        self.first.wrapping_add(self.line.len() as u32)
+    }
+
+    fn is(&self, number: u32, slot: u32) -> bool {
+        self.line.get(number.wrapping_sub(self.first) as usize) == Some(&slot)
+    }
+}
+
+fn pack(chunk: &[u8]) -> u32 {
+    match chunk {
+        &[a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+        short => {
+            let mut bytes = [0; 4];
+            bytes[..short.len()].copy_from_slice(short);
+            u32::from_ne_bytes(bytes)
+        }
+    }
+}
+
+/// Milliseconds wrap by design; only differences count, and no entry lives for longer than a week.
+fn millis(now: Time) -> u32 {
+    now.as_millis() as u32
+}
+
+/// The words before an entry's key.
+const HEAD: usize = 6;
+const EXPIRES: usize = 0;
+const OLDER: usize = 1;
+const NEWER: usize = 2;
+const HOLDS: usize = 3;
+/// The number of its last change in line, or that the slot is free.
+const CHANGE_AND_USE: usize = 4;
+const HASH: usize = 5;
+/// A slot without an entry.
+const FREE: u32 = u32::MAX;
 /// No slot: past any that can exist.
 const NONE: u32 = u32::MAX;
+/// Numbers of changes wrap; what is further away than this lies behind.
+const FAR: u32 = 1 << 31;
+/// Changes in line beyond two for each entry.
+const SLACK: usize = 64;
 /// Expired entries dropped per call: more than one, so that the dead go faster than the new come.
 const EXPIRED_PER_CALL: usize = 4;
-/// Busy entries that are stepped over in search of one to evict.
+/// Entries in use that are stepped over in search of one to evict.
 const BUSY_SKIPPED: usize = 32;

@@ -5,11 +5,11 @@ use crate::config::{TableId, validate::values};
 use crate::lists::{ListId, Matching};
 use crate::route::HostPattern;
 use crate::rules::{Case, Comparison, Condition, Counter, Regex, Test, Text};
+use crate::table::DataType;
 use ipnet::IpNet;
 use schema::{Count, TextTable, Words};
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::Duration;
 use toml::Spanned;
 
 /// All keys of a condition hold.
@@ -158,7 +158,7 @@ fn count(context: &Context<'_>, written: &Spanned<Count>, counter: Counter) -> R
     let count = written.get_ref();
     let names = context.tables.iter().map(|table| &table.name);
     let table = values::resolve(context.source, &count.table, "stick table", names)?;
-    if counter == Counter::HttpReqRate && context.tables[table].period == Duration::ZERO {
+    if counter == Counter::HttpReqRate && !context.tables[table].stores(DataType::HttpReqRate) {
         let help = "add a [[frontend.limit]] with http_req_rate and period on it";
         return Err(context.error(count.table.span(), "nothing counts a rate in this table", help));
     }

@@ -1,6 +1,6 @@
 //! A `[[frontend]]` as it is written.
 
-use super::unwritten;
+use super::{Limit, unwritten};
 use crate::config::{Alpn, SslMinVer, rule};
 use base_core::units::Span;
 use ipnet::IpNet;
@@ -94,16 +94,6 @@ pub(in crate::config) struct Tls {
     pub(in crate::config) crt: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(in crate::config) ssl_min_ver: SslMinVer,
-}
-
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Limit {
-    pub(in crate::config) table: Spanned<String>,
-    pub(in crate::config) conn_cur: Option<Spanned<u32>>,
-    pub(in crate::config) http_req_rate: Option<Spanned<u32>>,
-    pub(in crate::config) conn_rate: Option<Spanned<u32>>,
-    pub(in crate::config) period: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Debug)]

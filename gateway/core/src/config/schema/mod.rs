@@ -2,13 +2,17 @@
 
 mod backend;
 mod frontend;
+mod limit;
 mod lists;
 mod log;
+mod table;
 
 pub(super) use backend::{Backend, Eject, HashType, Server};
-pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Limit, Mode, NormalizePath, Route, Tls};
+pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls};
+pub(super) use limit::{Count, Limit};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
+pub(super) use table::Table;
 
 use base_core::units::Span;
 use serde::Deserialize;
@@ -64,33 +68,11 @@ impl Default for Drain {
     }
 }
 
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Table {
-    pub(super) name: Spanned<String>,
-    #[serde(default = "default_table_size")]
-    pub(super) size: Spanned<usize>,
-    #[serde(default = "default_table_expire")]
-    pub(super) expire: Spanned<Span>,
-}
-
 fn unwritten<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
-}
-
-fn default_table_size() -> Spanned<usize> {
-    unwritten(DEFAULT_TABLE_SIZE)
-}
-
-fn default_table_expire() -> Spanned<Span> {
-    unwritten(DEFAULT_TABLE_EXPIRE)
 }
 
 /// Where `headgatectl` looks, too.
 const DEFAULT_SOCKET: &str = "/run/headgate/gateway.sock";
 /// As long as service managers wait by habit before they kill, with room to spare.
 const DEFAULT_DRAIN_TIMEOUT: Span = Span::secs(30);
-/// 100,000 clients fit well within 32 MiB.
-const DEFAULT_TABLE_SIZE: usize = 100_000;
-/// Longer than any usual rate period, short enough to forget who left.
-const DEFAULT_TABLE_EXPIRE: Span = Span::secs(300);

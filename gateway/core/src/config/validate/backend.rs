@@ -7,10 +7,15 @@ use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
 use crate::eject;
 use crate::retry::Policy;
+use crate::table::{DataType, Stored};
 use base_core::diagnose::Source;
 use toml::Spanned;
 
-pub(super) fn all(source: &Source, written: Vec<schema::Backend>, tables: &[Table]) -> Result<Vec<Backend>> {
+pub(super) fn all(
+    source: &Source,
+    written: Vec<schema::Backend>,
+    tables: &mut [Table],
+) -> Result<Vec<Backend>> {
     let mut backends = Vec::<Backend>::new();
     for backend in written {
         name(source, &backend.name)?;
@@ -146,14 +151,22 @@ fn servers(
 fn stick_table(
     source: &Source,
     stick: &Spanned<String>,
-    tables: &[Table],
+    tables: &mut [Table],
     before: &[Backend],
     servers: &[Server],
 ) -> Result<TableId> {
     let id = TableId(resolve(source, stick, "stick table", tables.iter().map(|table| &table.name))?);
     let names = |servers: &[Server]| servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
     match before.iter().find(|other| other.stick == Some(id) && names(&other.servers) != names(servers)) {
-        None => Ok(id),
+        None => {
+            // As HAProxy does, whose peers expect both.
+            for data in [DataType::ServerId, DataType::ServerKey] {
+                if !tables[id.0].stores(data) {
+                    tables[id.0].stored.push(Stored::one(data));
+                }
+            }
+            Ok(id)
+        }
         Some(other) => Err(source
             .at(
                 stick.span(),

@@ -3,16 +3,14 @@
 use super::values::{content_type, duration, in_range, name, path, resolve, unique};
 use super::{Result, tcp};
 use crate::config::{
-    Alpn, Backend, BackendId, CertificateFiles, ErrorFile, Frontend, Mode, Table, TableId, Tls, rule, schema,
+    Alpn, Backend, BackendId, CertificateFiles, ErrorFile, Frontend, Mode, Table, Tls, rule, schema,
 };
-use crate::limits::Limit;
 use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
 use base_core::diagnose::Source;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use toml::Spanned;
 
 pub(super) fn all(
@@ -47,13 +45,7 @@ pub(super) fn all(
         };
         let routes = frontend.route.iter().map(|route| self::route(source, route.get_ref(), backend_named));
         let routes = routes.collect::<Result<Vec<_>>>()?;
-        if let Some(extra) = frontend.limit.get(MAX_LIMITS) {
-            return Err(source
-                .at(extra.span(), "one limit too many")
-                .help(format!("at most {MAX_LIMITS} each")));
-        }
-        let limits = frontend.limit.iter().map(|written| limit(source, written, tables));
-        let limits = limits.collect::<Result<Vec<_>>>()?;
+        let limits = super::limit::trackers(source, &frontend.limit, tcp::unit(&frontend), tables)?;
         let context = rule::Context { source, tables, backends: &names, lists };
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         frontends.push(Frontend {
@@ -199,44 +191,6 @@ fn route(
     })
 }
 
-fn limit(source: &Source, written: &Spanned<schema::Limit>, tables: &mut [Table]) -> Result<Limit> {
-    let limit = written.get_ref();
-    let rate = limit.http_req_rate.as_ref().or(limit.conn_rate.as_ref());
-    if limit.conn_cur.is_none() && rate.is_none() {
-        return Err(source.at(written.span(), "this limits nothing").help("add conn_cur or a rate"));
-    }
-    for value in [&limit.conn_cur, &limit.http_req_rate, &limit.conn_rate].into_iter().flatten() {
-        in_range(source, value, 1..=MAX_LIMIT, "a limit")?;
-    }
-    let table = resolve(source, &limit.table, "stick table", tables.iter().map(|table| &table.name))?;
-    match (rate, &limit.period) {
-        (None, None) => {}
-        (Some(rate), None) => {
-            return Err(source.at(rate.span(), "the rate has no period").help("add period, such as \"10s\""));
-        }
-        (None, Some(period)) => {
-            return Err(source.at(period.span(), "a period without a rate").help("add one"));
-        }
-        (Some(_), Some(period)) => {
-            let wanted = duration(source, period, "period")?;
-            let table = &mut tables[table];
-            if table.period != Duration::ZERO && table.period != wanted {
-                let message = format!("table `{}` already counts over {:?}", table.name, table.period);
-                return Err(source
-                    .at(period.span(), message)
-                    .help("a table has one period; use a second table"));
-            }
-            table.period = wanted;
-        }
-    }
-    Ok(Limit {
-        table: TableId(table),
-        conn_cur: limit.conn_cur.as_ref().map(|value| *value.get_ref()),
-        http_req_rate: limit.http_req_rate.as_ref().map(|value| *value.get_ref()),
-        conn_rate: limit.conn_rate.as_ref().map(|value| *value.get_ref()),
-    })
-}
-
 fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
     let span = tls.span();
     let tls = tls.into_inner();
@@ -263,9 +217,5 @@ fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
 
 /// Above that a connection is no longer one client's.
 const MAX_STREAMS: u32 = 1000;
-/// Limits of a frontend: a request remembers in one word which of them it holds.
-const MAX_LIMITS: usize = 64;
 /// Requests in a tarpit at once.
 const MAX_TARPITS: u32 = 1_000_000;
-/// Requests, or requests in a period.
-const MAX_LIMIT: u32 = 1_000_000_000;

@@ -2,16 +2,17 @@
 
 mod backend;
 mod frontend;
+mod limit;
 mod lists;
 mod log;
+mod table;
 mod tcp;
 pub(super) mod values;
 
-use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, Table, schema};
+use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, schema};
 use base_core::diagnose::{Diagnostic, Source};
-use std::time::Duration;
 use toml::Spanned;
-use values::{duration, in_range, name, unique};
+use values::{in_range, name};
 
 type Result<T> = std::result::Result<T, Diagnostic>;
 
@@ -22,8 +23,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     if let Some(workers) = &file.workers {
         in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
     }
-    let mut tables = tables(source, &file.stick_table)?;
-    let backends = backend::all(source, file.backend, &tables)?;
+    let mut tables = table::all(source, &file.stick_table)?;
+    let backends = backend::all(source, file.backend, &mut tables)?;
     let lists = lists::all(source, file.acl, file.map)?;
     let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
     let admin = admin(source, file.admin);
@@ -32,7 +33,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             .at(0..0, "there is no frontend")
             .help("add a [[frontend]] with a name and a bind"));
     }
-    binds_are_distinct(&frontends, admin.bind.as_ref())?;
+    binds_are_distinct(&frontends, admin.bind.iter())?;
     Ok(Config {
         node: file.node.map(Spanned::into_inner),
         workers: file.workers.map(Spanned::into_inner),
@@ -59,24 +60,8 @@ fn admin(source: &Source, admin: schema::Admin) -> Admin {
     Admin { bind: admin.bind.map(|bind| self::bind(source, bind)), socket: admin.socket }
 }
 
-fn tables(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
-    let mut tables = Vec::<Table>::new();
-    for table in written {
-        name(source, &table.name)?;
-        unique(source, &table.name, "stick table", tables.iter().map(|table| &table.name))?;
-        in_range(source, &table.size, 1..=MAX_TABLE_SIZE, "size")?;
-        tables.push(Table {
-            name: table.name.get_ref().clone(),
-            size: *table.size.get_ref(),
-            expire: duration(source, &table.expire, "expire")?,
-            period: Duration::ZERO,
-        });
-    }
-    Ok(tables)
-}
-
-fn binds_are_distinct(frontends: &[Frontend], admin: Option<&Bind>) -> Result<()> {
-    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(admin).collect();
+fn binds_are_distinct<'a>(frontends: &'a [Frontend], others: impl Iterator<Item = &'a Bind>) -> Result<()> {
+    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(others).collect();
     for (index, bind) in binds.iter().enumerate() {
         if let Some(other) =
             binds[..index].iter().find(|other| Config::binds_clash(other.address, bind.address))
@@ -99,5 +84,3 @@ fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
 const MIN_WORKERS: usize = 1;
 /// More threads than any machine that this was measured on.
 const MAX_WORKERS: usize = 256;
-/// Entries of a stick table: about 2 GiB.
-const MAX_TABLE_SIZE: usize = 16_000_000;

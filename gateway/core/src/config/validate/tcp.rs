@@ -3,6 +3,8 @@
 use super::Result;
 use super::values::duration;
 use crate::config::schema::{BlockScanners, Frontend, Mode, NormalizePath};
+use crate::limits::Unit;
+use crate::table::DataType;
 use base_core::diagnose::Source;
 use std::ops::Range;
 use std::time::Duration;
@@ -45,7 +47,7 @@ pub(super) fn inspect_delay(source: &Source, frontend: &Frontend) -> Result<Opti
 fn of_tcp(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     let mut keys = vec![("inspect_delay", span(frontend.inspect_delay.as_ref()))];
     keys.extend(frontend.route.iter().map(|route| ("sni", span(route.get_ref().sni.as_ref()))));
-    keys.extend(frontend.limit.iter().map(|limit| ("conn_rate", span(limit.get_ref().conn_rate.as_ref()))));
+    keys.extend(limits(frontend, |data| matches!(data, DataType::ConnCnt | DataType::ConnRate)));
     keys
 }
 
@@ -66,9 +68,26 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     for route in frontend.route.iter().map(Spanned::get_ref) {
         keys.extend([("host", span(route.host.as_ref())), ("path", span(route.path.as_ref()))]);
     }
-    let limits = frontend.limit.iter().map(Spanned::get_ref);
-    keys.extend(limits.map(|limit| ("http_req_rate", span(limit.http_req_rate.as_ref()))));
+    keys.extend(limits(frontend, |data| data.name().starts_with("http_")));
     keys
+}
+
+/// Limits on data types that only frontends of one mode count.
+fn limits(
+    frontend: &Frontend,
+    is_of_mode: impl Fn(DataType) -> bool,
+) -> impl Iterator<Item = (&'static str, Option<Range<usize>>)> {
+    let values = frontend.limit.iter().flat_map(|limit| limit.get_ref().values());
+    let values = values.filter(move |(data, _)| is_of_mode(*data));
+    values.map(|(data, most)| (data.name(), Some(most.span())))
+}
+
+/// What its limits count.
+pub(super) fn unit(frontend: &Frontend) -> Unit {
+    match frontend.mode {
+        Mode::Http => Unit::Request,
+        Mode::Tcp => Unit::Connection,
+    }
 }
 
 fn span<T>(key: Option<&Spanned<T>>) -> Option<Range<usize>> {

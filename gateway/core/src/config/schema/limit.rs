@@ -1,0 +1,61 @@
+//! A `[[frontend.limit]]` as it is written.
+
+use crate::table::DataType;
+use base_core::units::Span;
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Limit {
+    pub(in crate::config) table: Spanned<String>,
+    conn_cur: Option<Spanned<u32>>,
+    conn_cnt: Option<Spanned<u32>>,
+    conn_rate: Option<Spanned<u32>>,
+    http_req_cnt: Option<Spanned<u32>>,
+    http_req_rate: Option<Spanned<u32>>,
+    http_err_cnt: Option<Spanned<u32>>,
+    http_err_rate: Option<Spanned<u32>>,
+    http_fail_cnt: Option<Spanned<u32>>,
+    http_fail_rate: Option<Spanned<u32>>,
+    bytes_in_rate: Option<Spanned<u32>>,
+    bytes_out_rate: Option<Spanned<u32>>,
+    gpc0: Option<Spanned<u32>>,
+    gpc1: Option<Spanned<u32>>,
+    pub(in crate::config) period: Option<Spanned<Span>>,
+    pub(in crate::config) count: Option<Spanned<Count>>,
+    #[serde(default)]
+    pub(in crate::config) dry_run: bool,
+    #[serde(default)]
+    pub(in crate::config) exempt: Vec<IpNet>,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Count {
+    Admitted,
+    All,
+}
+
+impl Limit {
+    /// What it limits, and to how much.
+    pub(in crate::config) fn values(&self) -> impl Iterator<Item = (DataType, &Spanned<u32>)> {
+        let all = [
+            (DataType::ConnCur, &self.conn_cur),
+            (DataType::ConnCnt, &self.conn_cnt),
+            (DataType::ConnRate, &self.conn_rate),
+            (DataType::HttpReqCnt, &self.http_req_cnt),
+            (DataType::HttpReqRate, &self.http_req_rate),
+            (DataType::HttpErrCnt, &self.http_err_cnt),
+            (DataType::HttpErrRate, &self.http_err_rate),
+            (DataType::HttpFailCnt, &self.http_fail_cnt),
+            (DataType::HttpFailRate, &self.http_fail_rate),
+            (DataType::BytesInRate, &self.bytes_in_rate),
+            (DataType::BytesOutRate, &self.bytes_out_rate),
+            (DataType::Gpc0, &self.gpc0),
+            (DataType::Gpc1, &self.gpc1),
+        ];
+        all.into_iter().filter_map(|(data, most)| Some((data, most.as_ref()?)))
+    }
+}

@@ -1,0 +1,35 @@
+//! A `[[stick_table]]` as it is written.
+
+use super::unwritten;
+use base_core::units::Span;
+use serde::Deserialize;
+use toml::Spanned;
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Table {
+    pub(in crate::config) name: Spanned<String>,
+    #[serde(rename = "type")]
+    pub(in crate::config) key: Option<Spanned<String>>,
+    #[serde(default = "default_size")]
+    pub(in crate::config) size: Spanned<usize>,
+    #[serde(default = "default_expire")]
+    pub(in crate::config) expire: Spanned<Span>,
+    #[serde(default)]
+    pub(in crate::config) nopurge: bool,
+    #[serde(default)]
+    pub(in crate::config) store: Vec<Spanned<String>>,
+}
+
+fn default_size() -> Spanned<usize> {
+    unwritten(DEFAULT_SIZE)
+}
+
+fn default_expire() -> Spanned<Span> {
+    unwritten(DEFAULT_EXPIRE)
+}
+
+/// 100,000 clients fit well within 32 MiB.
+const DEFAULT_SIZE: usize = 100_000;
+/// Longer than any usual rate period, short enough to forget who left.
+const DEFAULT_EXPIRE: Span = Span::secs(300);

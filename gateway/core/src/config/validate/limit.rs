@@ -1,0 +1,123 @@
+//! Limits of a frontend: what each needs is stored in its table, and those on one table share a tracker.
+
+use super::Result;
+use super::values::{duration, in_range, resolve};
+use crate::config::{Table, TableId, schema};
+use crate::limits::{Count, Limit, MAX_LIMITS, Scope, Tracker, Unit};
+use crate::table::{DataType, KeyType, Kind, Stored};
+use base_core::diagnose::Source;
+use toml::Spanned;
+
+pub(super) fn trackers(
+    source: &Source,
+    written: &[Spanned<schema::Limit>],
+    unit: Unit,
+    tables: &mut [Table],
+) -> Result<Vec<Tracker>> {
+    let mut trackers = Vec::<Tracker>::new();
+    for written in written {
+        let limit = written.get_ref();
+        let names = tables.iter().map(|table| &table.name);
+        let table = TableId(resolve(source, &limit.table, "stick table", names)?);
+        let limits = limits(source, written, &mut tables[table.0])?;
+        let count = limit.count.as_ref().map(|count| match count.get_ref() {
+            schema::Count::Admitted => Count::Admitted,
+            schema::Count::All => Count::All,
+        });
+        let tracker = match trackers.iter_mut().find(|tracker| tracker.table == table) {
+            Some(tracker) => {
+                if let Some(written) = limit.count.as_ref().filter(|_| count != Some(tracker.count)) {
+                    let error = source.at(written.span(), "another limit on this table counts otherwise");
+                    return Err(error.help("a table counts in one way; use a second table"));
+                }
+                tracker
+            }
+            None => {
+                let count = count.unwrap_or_default();
+                trackers.push(Tracker { table, unit, count, limits: Vec::new() });
+                let last = trackers.len() - 1;
+                &mut trackers[last]
+            }
+        };
+        tracker.limits.extend(limits);
+        if tracker.limits.len() > MAX_LIMITS {
+            let error = source.at(written.span(), "one limit too many");
+            return Err(error.help(format!("at most {MAX_LIMITS} values on one table")));
+        }
+        if trackers.len() > MAX_TRACKERS {
+            let error = source.at(written.span(), "one table too many");
+            return Err(error.help(format!("a frontend's limits use at most {MAX_TRACKERS} tables")));
+        }
+    }
+    Ok(trackers)
+}
+
+fn limits(source: &Source, written: &Spanned<schema::Limit>, table: &mut Table) -> Result<Vec<Limit>> {
+    let limit = written.get_ref();
+    if !matches!(table.key, KeyType::Ip | KeyType::Ipv6) {
+        let error = source.at(limit.table.span(), "its keys are no addresses");
+        return Err(error.help("a limit counts clients by address: type ip or ipv6"));
+    }
+    let mut limits = Vec::new();
+    let mut has_rate = false;
+    for (data, most) in limit.values() {
+        in_range(source, most, 1..=MAX_LIMIT, "a limit")?;
+        has_rate |= data.kind() == Kind::Rate;
+        store(source, limit, data, most, table)?;
+        let exempt = limit.exempt.clone();
+        limits.push(Limit {
+            data,
+            most: *most.get_ref(),
+            scope: Scope::Node,
+            dry_run: limit.dry_run,
+            exempt,
+        });
+    }
+    if limits.is_empty() {
+        let error = source.at(written.span(), "this limits nothing");
+        return Err(error.help("add conn_cur, http_req_rate or another value"));
+    }
+    match &limit.period {
+        Some(period) if !has_rate => {
+            Err(source.at(period.span(), "a period without a rate").help("add http_req_rate or another rate"))
+        }
+        _ => Ok(limits),
+    }
+}
+
+/// Sees to it that the table stores what is limited.
+fn store(
+    source: &Source,
+    limit: &schema::Limit,
+    data: DataType,
+    most: &Spanned<u32>,
+    table: &mut Table,
+) -> Result<()> {
+    let found = table.stored.iter().find(|stored| stored.data == data).copied();
+    let stored = match (data.kind() == Kind::Rate, &limit.period, found) {
+        (false, _, _) => Stored::one(data),
+        (true, None, Some(found)) => found,
+        (true, None, None) => {
+            let error = source.at(most.span(), format!("{data} has no period"));
+            return Err(error.help("add period, such as \"10s\""));
+        }
+        (true, Some(period), found) => {
+            let wanted = duration(source, period, "period")?;
+            if let Some(found) = found.filter(|found| found.period != wanted) {
+                let message = format!("table `{}` already counts over {:?}", table.name, found.period);
+                let help = "a table has one period for each rate; use a second table";
+                return Err(source.at(period.span(), message).help(help));
+            }
+            Stored::rate(data, wanted)
+        }
+    };
+    if found.is_none() {
+        table.stored.push(stored);
+    }
+    Ok(())
+}
+
+/// Tables that count one request: a dozen.
+const MAX_TRACKERS: usize = 12;
+/// Requests, bytes, or either in a period.
+const MAX_LIMIT: u32 = 1_000_000_000;

@@ -1,0 +1,112 @@
+//! Stick tables: what their keys are and what they store, as written and as limits and backends need it.
+
+use super::Result;
+use super::values::{duration, in_range, name, unique};
+use crate::config::{Table, schema};
+use crate::table::{DataType, KeyType, Kind, Stored};
+use base_core::diagnose::Source;
+use base_core::units::Span;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+use std::time::Duration;
+use toml::Spanned;
+
+pub(super) fn all(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
+    let mut tables = Vec::<Table>::new();
+    for table in written {
+        name(source, &table.name)?;
+        unique(source, &table.name, "stick table", tables.iter().map(|table| &table.name))?;
+        in_range(source, &table.size, 1..=MAX_SIZE, "size")?;
+        let mut made = Table {
+            name: table.name.get_ref().clone(),
+            key: key(source, table.key.as_ref())?,
+            stored: Vec::new(),
+            size: *table.size.get_ref(),
+            expire: duration(source, &table.expire, "expire")?,
+            nopurge: table.nopurge,
+        };
+        for data in &table.store {
+            made.stored.push(stored(source, data, &made)?);
+        }
+        tables.push(made);
+    }
+    Ok(tables)
+}
+
+fn key(source: &Source, written: Option<&Spanned<String>>) -> Result<KeyType> {
+    let Some(written) = written else { return Ok(KeyType::Ipv6) };
+    let (word, arguments) = call(written.get_ref());
+    let length = match arguments.as_slice() {
+        [] => Some(DEFAULT_KEY),
+        [length] => length.parse::<u16>().ok().filter(|length| (1..=MAX_KEY).contains(length)),
+        _ => None,
+    };
+    match (word, length, arguments.is_empty()) {
+        ("ip", _, true) => Ok(KeyType::Ip),
+        ("ipv6", _, true) => Ok(KeyType::Ipv6),
+        ("integer", _, true) => Ok(KeyType::Integer),
+        ("string", Some(length), _) => Ok(KeyType::String(length)),
+        ("binary", Some(length), _) => Ok(KeyType::Binary(length)),
+        _ => Err(source
+            .at(written.span(), format!("`{}` is no type of keys", written.get_ref()))
+            .help(format!("expected ip, ipv6, integer, string(length) or binary(length), up to {MAX_KEY}"))),
+    }
+}
+
+/// `http_req_rate(10s)`, `gpc(3)`, `gpc_rate(3,10s)` or `gpc0`, as HAProxy writes them.
+fn stored(source: &Source, written: &Spanned<String>, table: &Table) -> Result<Stored> {
+    let (word, arguments) = call(written.get_ref());
+    let Some(data) = DataType::named(word) else {
+        let all: Vec<_> = DataType::ALL.iter().map(|data| data.name()).collect();
+        let error = source.at(written.span(), format!("`{word}` is no data type"));
+        return Err(error.help(format!("expected one of {}", all.join(", "))));
+    };
+    if table.stored.iter().any(|stored| stored.data == data) {
+        return Err(source.at(written.span(), format!("{word} is stored twice")));
+    }
+    let span = |text: &str| {
+        let text: StrDeserializer<'_, Error> = text.into_deserializer();
+        let span = Span::deserialize(text).ok()?.0;
+        (Duration::from_millis(1)..=MAX_PERIOD).contains(&span).then_some(span)
+    };
+    let count = |text: &str| text.parse::<u16>().ok().filter(|count| (1..=MAX_ELEMENTS).contains(count));
+    let is_rate = data.kind() == Kind::Rate;
+    let stored = match (is_rate, data.is_array(), arguments.as_slice()) {
+        (true, false, [period]) => span(period).map(|period| Stored::rate(data, period)),
+        (true, true, [elements, period]) => {
+            count(elements).zip(span(period)).map(|(elements, period)| Stored { data, period, elements })
+        }
+        (false, true, [elements]) => count(elements).map(|elements| Stored { elements, ..Stored::one(data) }),
+        (false, false, []) => Some(Stored::one(data)),
+        _ => None,
+    };
+    stored.ok_or_else(|| {
+        let help = match (is_rate, data.is_array()) {
+            (true, false) => format!("expected {word}(period), such as {word}(10s)"),
+            (true, true) => format!("expected {word}(elements,period), such as {word}(2,10s)"),
+            (false, true) => format!("expected {word}(elements), at most {MAX_ELEMENTS}"),
+            (false, false) => format!("expected {word} alone"),
+        };
+        source.at(written.span(), format!("`{}` can't be stored", written.get_ref())).help(help)
+    })
+}
+
+/// `word(a,b)` as its parts.
+fn call(text: &str) -> (&str, Vec<&str>) {
+    match text.split_once('(').and_then(|(word, rest)| Some((word, rest.strip_suffix(')')?))) {
+        Some((word, arguments)) => (word.trim(), arguments.split(',').map(str::trim).collect()),
+        None => (text.trim(), Vec::new()),
+    }
+}
+
+/// Entries of a stick table: about 2 GiB.
+const MAX_SIZE: usize = 16_000_000;
+/// Bytes of a key: HAProxy's default.
+const DEFAULT_KEY: u16 = 32;
+/// Bytes of a key: each entry has room for as many.
+const MAX_KEY: u16 = 256;
+/// Elements of an array: HAProxy's bound.
+const MAX_ELEMENTS: u16 = 100;
+/// Rates are kept in milliseconds of 32 bits, which wrap after 49 days.
+const MAX_PERIOD: Duration = Duration::from_secs(7 * 86_400);

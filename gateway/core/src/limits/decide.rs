@@ -1,0 +1,120 @@
+//! How a tracker decides and counts.
+
+use super::{Count, Denial, Limit, Others, Outcome, Scope, Tracker, Unit, Verdict};
+use crate::table::{DataType, Entry, Kind};
+use base_core::Time;
+use std::net::IpAddr;
+
+impl Tracker {
+    /// Whether any of its limits goes by what other nodes have counted.
+    pub fn is_for_cluster(&self) -> bool {
+        self.limits.iter().any(|limit| limit.scope != Scope::Node)
+    }
+
+    /// Decides on one request of the client whose entry this is, and counts it.
+    pub fn admit(&self, entry: &mut Entry<'_>, client: IpAddr, others: &Others, now: Time) -> Verdict {
+        let mut verdict = Verdict::default();
+        if self.count == Count::All {
+            self.unit.count(entry, now);
+        }
+        let already = u64::from(self.count == Count::All);
+        for (limit, sum) in self.limits.iter().zip(others.sums) {
+            let found = limit.found(entry, sum, already, now);
+            if found < u64::from(limit.most(others)) || !limit.concerns(client) {
+                continue;
+            }
+            if limit.dry_run {
+                verdict.would_deny = verdict.would_deny.or_else(|| Some(limit.data.name()));
+                continue;
+            }
+            let retry_after = limit.retry_after(entry, sum, others, now);
+            verdict.denial = Some(Denial { reason: limit.data.name(), retry_after });
+            return verdict;
+        }
+        if self.count == Count::Admitted {
+            self.unit.count(entry, now);
+        }
+        verdict.holds = HELD.iter().any(|data| entry.layout().get(*data).is_some());
+        if verdict.holds {
+            entry.add(DataType::ConnCur, 1);
+        }
+        verdict
+    }
+
+    /// Gives back what [`Verdict::holds`] took, and counts how the request ended.
+    pub fn release(entry: &mut Entry<'_>, outcome: Outcome, now: Time) {
+        entry.sub(DataType::ConnCur, 1);
+        let Outcome { status, bytes_in, bytes_out } = outcome;
+        for (count, rate, bytes) in [
+            (DataType::BytesInCnt, DataType::BytesInRate, bytes_in),
+            (DataType::BytesOutCnt, DataType::BytesOutRate, bytes_out),
+        ] {
+            entry.add(count, bytes);
+            entry.add_rate(rate, u32::try_from(bytes).unwrap_or(u32::MAX), now);
+        }
+        let (count, rate) = match status {
+            400..500 => (DataType::HttpErrCnt, DataType::HttpErrRate),
+            500..600 => (DataType::HttpFailCnt, DataType::HttpFailRate),
+            _ => return,
+        };
+        entry.add(count, 1);
+        entry.add_rate(rate, 1, now);
+    }
+}
+
+impl Limit {
+    /// What the client has, here and elsewhere, without this request.
+    fn found(&self, entry: &Entry<'_>, others: u64, already: u64, now: Time) -> u64 {
+        let own = match self.data.kind() {
+            Kind::Rate => u64::from(entry.rate(self.data, now)),
+            _ => entry.get(self.data),
+        };
+        let counted = matches!(
+            self.data,
+            DataType::HttpReqCnt | DataType::HttpReqRate | DataType::ConnCnt | DataType::ConnRate
+        );
+        let own = if counted { own.saturating_sub(already) } else { own };
+        if self.scope == Scope::Node { own } else { own.saturating_add(others) }
+    }
+
+    fn retry_after(&self, entry: &Entry<'_>, others: u64, others_all: &Others, now: Time) -> u64 {
+        let Some(stored) = entry.layout().get(self.data).filter(|stored| !stored.period.is_zero()) else {
+            return RETRY_AFTER_UNKNOWN;
+        };
+        let others = if self.scope == Scope::Node { 0 } else { u32::try_from(others).unwrap_or(u32::MAX) };
+        let room = self.most(others_all).saturating_sub(others);
+        if room == 0 {
+            // The others' share has to fade first; when, only they know.
+            return RETRY_AFTER_UNKNOWN;
+        }
+        let wait = entry.frequency(self.data, 0).wait_below(room, now, stored.period);
+        wait.as_millis().div_ceil(1000).max(1) as u64
+    }
+}
+
+impl Unit {
+    /// Counts one where it begins.
+    fn count(self, entry: &mut Entry<'_>, now: Time) {
+        let (count, rate) = match self {
+            Self::Request => (DataType::HttpReqCnt, DataType::HttpReqRate),
+            Self::Connection => (DataType::ConnCnt, DataType::ConnRate),
+        };
+        entry.add(count, 1);
+        entry.add_rate(rate, 1, now);
+    }
+}
+
+/// What is written when a request ends, so that its entry must stay until then.
+const HELD: [DataType; 9] = [
+    DataType::ConnCur,
+    DataType::BytesInCnt,
+    DataType::BytesInRate,
+    DataType::BytesOutCnt,
+    DataType::BytesOutRate,
+    DataType::HttpErrCnt,
+    DataType::HttpErrRate,
+    DataType::HttpFailCnt,
+    DataType::HttpFailRate,
+];
+/// Seconds. Nobody knows when a running request ends; this is the least that the field can say.
+const RETRY_AFTER_UNKNOWN: u64 = 1;
