@@ -85,7 +85,7 @@ fn each_mistake_is_shown_at_its_place() {
         ),
         ("table = \"clients\"\n", "table = \"client\"\n", "\"client\"", "there is no stick table `client`"),
         ("stick = \"clients\"", "stick = \"x\"", "\"x\"", "there is no stick table `x`"),
-        ("period = \"10s\"", "", "100", "the rate has no period"),
+        ("period = \"10s\"", "", "100", "http_req_rate has no period"),
         ("period = \"10s\"", "period = \"10\"", "\"10\"", "with its unit"),
         ("period = \"10s\"", "period = \"90d\"", "\"90d\"", "expected 1ms to 7d"),
         ("conn_cur = 10", "conn_cur = 0", "0", "out of range"),
