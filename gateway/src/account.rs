@@ -4,13 +4,14 @@ use crate::metrics::FrontendMetrics;
 use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
 use crate::tcp::Traffic;
-use chrono::{DateTime, FixedOffset, Local};
+use chrono::{DateTime, FixedOffset, Local, Utc};
 use gateway_core::failure::NoRequest;
 use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::{Counts, Record, Termination, Timers};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
@@ -154,8 +155,22 @@ pub(crate) fn retried(request: &Request, reason: &str) {
     }
 }
 
+/// The zone is asked for once in a quarter of an hour, in which none changes.
 fn local(time: SystemTime) -> DateTime<FixedOffset> {
-    DateTime::<Local>::from(time).fixed_offset()
+    thread_local! {
+        static ZONE: Cell<Option<(i64, FixedOffset)>> = const { Cell::new(None) };
+    }
+    let time = DateTime::<Utc>::from(time);
+    let quarter = time.timestamp().div_euclid(QUARTER);
+    let zone = match ZONE.get() {
+        Some((known, zone)) if known == quarter => zone,
+        _ => {
+            let zone = *time.with_timezone(&Local).offset();
+            ZONE.set(Some((quarter, zone)));
+            zone
+        }
+    };
+    time.with_timezone(&zone)
 }
 
 /// The server that it went to, or waited for in vain.
@@ -219,3 +234,6 @@ fn version(version: http::Version) -> &'static str {
         _ => "HTTP/1.1",
     }
 }
+
+/// Zones change on these marks, in seconds.
+const QUARTER: i64 = 15 * 60;

@@ -13,7 +13,7 @@ use gateway_core::normalize;
 use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
-use http::header::FORWARDED;
+use http::header::{FORWARDED, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -90,23 +90,18 @@ impl ProxyHttp for Edge {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
-        let Some(connection) = request.connection else { return Ok(()) };
+        let Some(link) = link(session) else { return Ok(()) };
         let trusted = request.client.as_ref().is_some_and(|client| client.chain_is_trusted);
-        let peer = connection.peer.ip().to_canonical();
-        let mut forwarded_for = String::new();
         if trusted {
-            for line in forwarded_for_lines(session) {
-                forwarded_for.push_str(line);
-                forwarded_for.push_str(", ");
-            }
+            upstream.insert_header(X_FORWARDED_FOR.as_str(), forwarded_for(session, link))?;
         } else {
             upstream.remove_header(&FORWARDED);
+            upstream.insert_header(X_FORWARDED_FOR.as_str(), link.forwarded_for().clone())?;
         }
-        forwarded_for.push_str(&peer.to_string());
-        upstream.insert_header(X_FORWARDED_FOR, forwarded_for)?;
-        if !request.proto_is_set && (!trusted || !upstream.headers.contains_key(X_FORWARDED_PROTO)) {
-            let tls = self.gateway.config.frontends[connection.frontend].tls.is_some();
-            upstream.insert_header(X_FORWARDED_PROTO, if tls { "https" } else { "http" })?;
+        if !request.proto_is_set && (!trusted || !upstream.headers.contains_key(&X_FORWARDED_PROTO)) {
+            let tls = self.gateway.config.frontends[link.connection().frontend].tls.is_some();
+            let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+            upstream.insert_header(X_FORWARDED_PROTO.as_str(), proto)?;
         }
         Ok(())
     }
@@ -282,9 +277,20 @@ pub(crate) fn link(session: &Session) -> Option<&Link> {
     proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }
 
-fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
-    session.req_header().headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
+/// What a trusted client said, and the client itself.
+fn forwarded_for(session: &Session, link: &Link) -> String {
+    let mut whole = String::new();
+    for line in forwarded_for_lines(session) {
+        whole.push_str(line);
+        whole.push_str(", ");
+    }
+    whole.push_str(link.forwarded_for().to_str().unwrap_or_default());
+    whole
 }
 
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
-const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
+    session.req_header().headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
+}
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

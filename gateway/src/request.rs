@@ -12,6 +12,7 @@ use gateway_core::limits::Tracker;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
+use http::HeaderValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -31,6 +32,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Link {
     connection: Connection,
+    /// Who is on the other side of it, as servers are told.
+    forwarded_for: HeaderValue,
     /// When the head that is read, or was read last, began; 0: not known.
     head_began: AtomicU64,
     /// Whether nothing goes out on it any more, not even its end.
@@ -39,7 +42,11 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(connection: Connection, vanished: Arc<AtomicBool>) -> Self {
-        Self { connection, head_began: AtomicU64::new(0), vanished }
+        let peer = connection.peer.ip().to_canonical().to_string();
+        // An address has nothing in it that a field's value can't have.
+        let forwarded_for =
+            HeaderValue::try_from(peer).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { connection, forwarded_for, head_began: AtomicU64::new(0), vanished }
     }
 
     /// From now on nothing goes out on it, not even its end.
@@ -50,6 +57,11 @@ impl Link {
 
     pub(crate) fn connection(&self) -> Connection {
         self.connection
+    }
+
+    /// The address of its peer, made once for all requests on it.
+    pub(crate) fn forwarded_for(&self) -> &HeaderValue {
+        &self.forwarded_for
     }
 
     pub(crate) fn head_begins(&self, now: Time) {

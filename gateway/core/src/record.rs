@@ -2,10 +2,11 @@
 //! log format"), or in mode tcp one for each connection: tcplog.
 
 mod json;
+mod line;
 mod tcplog;
 
 use chrono::{DateTime, FixedOffset};
-use std::fmt::Write;
+use line::{escape, number, timer};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -160,45 +161,25 @@ impl Termination {
 impl Record<'_> {
     /// Appends the record to `out` as one line of httplog, with its line end.
     pub fn write_httplog(&self, out: &mut String) {
-        let tls = if self.tls { "~" } else { "" };
-        let plus = if self.counts.redispatched { "+" } else { "" };
-        let counts = &self.counts;
-        // Writing to a string can't fail.
-        let _ = write!(
-            out,
-            "{}:{} [{}] {}{tls} {}/{} ",
-            self.client.ip(),
-            self.client.port(),
-            self.accept_date.format("%d/%b/%Y:%H:%M:%S%.3f"),
-            self.frontend,
-            self.backend,
-            self.server.unwrap_or("<NOSRV>"),
-        );
+        self.begin(out);
         let timers = &self.timers;
-        for timer in [timers.request, timers.queue, timers.connect, timers.response] {
-            let _ = match timer {
-                Some(timer) => write!(out, "{}/", timer.as_millis()),
-                None => write!(out, "-1/"),
-            };
+        for part in [timers.request, timers.queue, timers.connect, timers.response] {
+            timer(out, part);
+            out.push('/');
         }
-        let _ = write!(out, "{} ", timers.total.as_millis());
-        let _ = match self.status {
-            Some(status) => write!(out, "{status}"),
-            None => write!(out, "-1"),
-        };
-        let _ = write!(
-            out,
-            " {} - - {}-- {}/{}/{}/{}/{plus}{} {}/{} \"",
-            self.bytes,
-            self.termination.code(),
-            counts.actconn,
-            counts.feconn,
-            counts.beconn,
-            counts.srv_conn,
-            counts.retries,
-            counts.srv_queue,
-            counts.backend_queue,
-        );
+        timer(out, Some(timers.total));
+        out.push(' ');
+        match self.status {
+            Some(status) => number(out, status.into()),
+            None => out.push_str("-1"),
+        }
+        out.push(' ');
+        number(out, self.bytes);
+        out.push_str(" - - ");
+        out.push_str(self.termination.code());
+        out.push_str("-- ");
+        self.counts.write(out);
+        out.push_str(" \"");
         match self.request {
             None => out.push_str("<BADREQ>"),
             Some((method, target, version)) => {
@@ -210,18 +191,6 @@ impl Record<'_> {
             }
         }
         out.push_str("\"\n");
-    }
-}
-
-/// What could break a line or fake another is written `#XX`, as HAProxy does.
-fn escape(text: &[u8], out: &mut String) {
-    for byte in text {
-        match byte {
-            b'"' | b'#' | 0..=0x1f | 0x7f.. => {
-                let _ = write!(out, "#{byte:02X}");
-            }
-            _ => out.push(char::from(*byte)),
-        }
     }
 }
 

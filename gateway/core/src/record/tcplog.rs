@@ -1,45 +1,25 @@
 //! HAProxy's tcplog line (HAProxy manual, "TCP log format").
 
 use super::Record;
-use std::fmt::Write;
+use super::line::{number, timer};
 
 impl Record<'_> {
     /// Appends the record to `out` as one line of tcplog, with its line end.
     pub fn write_tcplog(&self, out: &mut String) {
-        let tls = if self.tls { "~" } else { "" };
-        let plus = if self.counts.redispatched { "+" } else { "" };
-        let (counts, timers) = (&self.counts, &self.timers);
-        // Writing to a string can't fail.
-        let _ = write!(
-            out,
-            "{}:{} [{}] {}{tls} {}/{} ",
-            self.client.ip(),
-            self.client.port(),
-            self.accept_date.format("%d/%b/%Y:%H:%M:%S%.3f"),
-            self.frontend,
-            self.backend,
-            self.server.unwrap_or("<NOSRV>"),
-        );
-        for timer in [timers.queue, timers.connect] {
-            let _ = match timer {
-                Some(timer) => write!(out, "{}/", timer.as_millis()),
-                None => write!(out, "-1/"),
-            };
+        self.begin(out);
+        let timers = &self.timers;
+        for part in [timers.queue, timers.connect] {
+            timer(out, part);
+            out.push('/');
         }
-        let _ = writeln!(
-            out,
-            "{} {} {} {}/{}/{}/{}/{plus}{} {}/{}",
-            timers.total.as_millis(),
-            self.bytes,
-            self.termination.code(),
-            counts.actconn,
-            counts.feconn,
-            counts.beconn,
-            counts.srv_conn,
-            counts.retries,
-            counts.srv_queue,
-            counts.backend_queue,
-        );
+        timer(out, Some(timers.total));
+        out.push(' ');
+        number(out, self.bytes);
+        out.push(' ');
+        out.push_str(self.termination.code());
+        out.push(' ');
+        self.counts.write(out);
+        out.push('\n');
     }
 }
 
