@@ -45,14 +45,14 @@ struct Pair {
 }
 
 /// Another version of a file differs in one of these: inode, size, change in seconds and nanoseconds.
-type Version = (u64, u64, i64, i64);
+pub(crate) type Version = (u64, u64, i64, i64);
 
 impl Certificates {
     /// Reads them for the first time: all must be right.
     pub fn load(tls: &Tls) -> Result<Self, Diagnostic> {
         let mut known = BTreeMap::new();
         for (cert, key) in files(&tls.files).map_err(|error| tls.origin.clone().help(error))? {
-            let version = versions(&cert, &key);
+            let version = versions([cert.as_path(), &key].into_iter());
             let pair = read(&cert, &key).map_err(|(path, error)| {
                 let at_key = path == key && key != cert;
                 let origin = if at_key { &tls.key_origin } else { &tls.origin };
@@ -84,7 +84,7 @@ impl Certificates {
         known.retain(|cert, _| files.iter().any(|(there, _)| there == cert));
         let mut changed = known.len() != before;
         for (cert, key) in files {
-            let version = versions(&cert, &key);
+            let version = versions([cert.as_path(), &key].into_iter());
             let old = known.get(&cert);
             if old.is_some_and(|old| old.version == version) {
                 continue;
@@ -141,10 +141,9 @@ fn files(files: &CertificateFiles) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     }
 }
 
-fn versions(cert: &Path, key: &Path) -> Vec<Version> {
+pub(crate) fn versions<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<Version> {
     let version = |file: Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
-    let both = [cert, key].into_iter().map(std::fs::metadata);
-    both.filter_map(Result::ok).map(version).collect()
+    files.map(std::fs::metadata).filter_map(Result::ok).map(version).collect()
 }
 
 /// A pair that may take the place of `old`.

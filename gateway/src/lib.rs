@@ -29,6 +29,7 @@ mod state;
 mod sys;
 mod tarpit;
 mod tcp;
+pub mod tls;
 mod tries;
 mod upstream;
 mod worker;

@@ -1,15 +1,12 @@
 //! From a file to all that a start needs: a valid configuration and the certificates that it names.
 
-use crate::certificates::Certificates;
 use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
+use crate::tls::TlsSide;
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
-use gateway_core::config::{Alpn, SslMinVer, Tls};
-use rustls::ServerConfig;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use thiserror::Error;
 
 /// A configuration and what it refers to.
@@ -23,15 +20,6 @@ pub struct Loaded {
     pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
     pub lists: Vec<LiveList>,
-}
-
-/// TLS of one frontend.
-#[derive(Clone, Debug)]
-pub struct TlsSide {
-    /// What handshakes go by.
-    pub config: Arc<ServerConfig>,
-    /// The certificates that are shown in them.
-    pub certificates: Arc<Certificates>,
 }
 
 /// Why the gateway does not start.
@@ -79,30 +67,13 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     let config = Config::parse(&Source::new(path.display().to_string(), text)).map_err(Box::new)?;
-    let tls = config
-        .frontends
-        .iter()
-        .map(|frontend| frontend.tls.as_ref().map(|tls| tls_side(tls, &frontend.alpn)).transpose());
+    let tls = config.frontends.iter().map(|frontend| {
+        let tls = frontend.tls.as_ref();
+        tls.map(|tls| TlsSide::load(&frontend.name, tls, &frontend.alpn)).transpose()
+    });
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     Ok(Loaded { config, tls, error_pages, lists })
-}
-
-/// TLS with rustls' own choice of ciphers.
-fn tls_side(tls: &Tls, alpn: &[Alpn]) -> Result<TlsSide, Diagnostic> {
-    let certificates = Arc::new(Certificates::load(tls)?);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions: &[_] = match tls.min_version {
-        SslMinVer::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        SslMinVer::Tls13 => &[&rustls::version::TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(|error| tls.origin.clone().help(error.to_string()))?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(&certificates) as Arc<_>);
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.name().into()).collect();
-    Ok(TlsSide { config: Arc::new(config), certificates })
 }

@@ -146,9 +146,9 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
     }
     let broken =
         gauge(&now, names::TLS_CERTIFICATES_BROKEN, "Certificates that can't be renewed", &["frontend"]);
-    for (frontend, certificates) in gateway.metrics.frontends.iter().zip(&gateway.certificates) {
-        if let Some(certificates) = certificates {
-            broken.with_label_values(&[&frontend.name]).set(signed(certificates.broken()));
+    for (frontend, tls) in gateway.metrics.frontends.iter().zip(&gateway.tls) {
+        if let Some(tls) = tls {
+            broken.with_label_values(&[&frontend.name]).set(signed(tls.broken()));
         }
     }
     let tarpits = gauge(&now, names::TARPITS, "Requests in a tarpit", &["frontend"]);

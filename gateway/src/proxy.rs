@@ -5,6 +5,7 @@ use crate::answer::Answer;
 use crate::request::{Link, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
+use crate::tls::headers;
 use crate::{account, guard, pick, rules, tries};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -225,7 +226,9 @@ impl Edge {
         let client =
             client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);
         let address = client.address;
+        let speaks_for_others = client.chain_is_trusted;
         request.client = Some(client);
+        self.tell_certificate(session, connection.frontend, speaks_for_others)?;
         let head = session.req_header();
         if frontend.monitor_uri.as_deref().is_some_and(|uri| uri == head.uri.path()) {
             request.is_probe = true;
@@ -237,6 +240,19 @@ impl Edge {
             ..Answer::refuse(429, denial.reason)
         })?;
         self.judge(session, request, connection.frontend)
+    }
+
+    /// What a client says of its own certificate goes; what it has shown is said. Only a trusted proxy may
+    /// speak for others, where nobody has to show anything here.
+    fn tell_certificate(&self, session: &mut Session, place: usize, trusted: bool) -> Result<(), Answer> {
+        let asks = self.gateway.tls[place].as_ref().is_some_and(|tls| tls.client_auth.is_some());
+        if asks || !trusted {
+            headers::strip(session.req_header_mut());
+        }
+        if asks && let Some(handshake) = link(session).and_then(Link::handshake).cloned() {
+            headers::tell(session.req_header_mut(), &handshake).map_err(|_| Answer::of(500))?;
+        }
+        Ok(())
     }
 
     /// normalize → rules → route

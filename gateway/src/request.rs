@@ -4,6 +4,7 @@
 use crate::guard::Tracked;
 use crate::state::Gateway;
 use crate::sys;
+use crate::tls::identity::Handshake;
 use crate::upstream::Lease;
 use base_core::Time;
 use gateway_core::client::Client;
@@ -13,8 +14,8 @@ use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
 use http::HeaderValue;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// A client connection, as the accept loop knows it.
@@ -34,6 +35,8 @@ pub(crate) struct Link {
     connection: Connection,
     /// Who is on the other side of it, as servers are told.
     forwarded_for: HeaderValue,
+    /// What its TLS handshake has shown.
+    tls: OnceLock<Arc<Handshake>>,
     /// When the head that is read, or was read last, began; 0: not known.
     head_began: AtomicU64,
     /// Whether nothing goes out on it any more, not even its end.
@@ -46,7 +49,16 @@ impl Link {
         // An address has nothing in it that a field's value can't have.
         let forwarded_for =
             HeaderValue::try_from(peer).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { connection, forwarded_for, head_began: AtomicU64::new(0), vanished }
+        Self { connection, forwarded_for, tls: OnceLock::new(), head_began: AtomicU64::new(0), vanished }
+    }
+
+    /// Says what the TLS handshake has shown, of which there is one.
+    pub(crate) fn shook_hands(&self, handshake: Handshake) {
+        let _ = self.tls.set(Arc::new(handshake));
+    }
+
+    pub(crate) fn handshake(&self) -> Option<&Arc<Handshake>> {
+        self.tls.get()
     }
 
     /// From now on nothing goes out on it, not even its end.

@@ -217,7 +217,7 @@ fn edit_request(head: &mut RequestHeader, edit: &Edit, value: Option<HeaderValue
 }
 
 /// Takes a name out of `Connection`.
-fn keep(head: &mut RequestHeader, name: &str) -> Result<()> {
+pub(crate) fn keep(head: &mut RequestHeader, name: &str) -> Result<()> {
     let named = |line: &HeaderValue| options(line).any(|option| option.eq_ignore_ascii_case(name.as_bytes()));
     if !head.headers.get_all(CONNECTION).iter().any(named) {
         return Ok(());

@@ -144,13 +144,13 @@ async fn report_load(gateway: Arc<Gateway>, mut state: watch::Receiver<State>, e
 async fn renew_certificates(gateway: Arc<Gateway>) {
     let mut look = tokio::time::interval(CERTIFICATES_LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while gateway.certificates.iter().any(Option::is_some) {
+    while gateway.tls.iter().any(Option::is_some) {
         look.tick().await;
         let gateway = Arc::clone(&gateway);
         let renewed = tokio::task::spawn_blocking(move || {
-            for (frontend, certificates) in gateway.config.frontends.iter().zip(&gateway.certificates) {
-                if let Some(certificates) = certificates {
-                    certificates.renew(&frontend.name);
+            for (frontend, tls) in gateway.config.frontends.iter().zip(&gateway.tls) {
+                if let Some(tls) = tls {
+                    tls.renew(&frontend.name);
                 }
             }
         });

@@ -2,25 +2,24 @@
 //! waits while it holds one.
 
 use crate::access_log::AccessLog;
-use crate::certificates::Certificates;
 use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
+use crate::tls::TlsSide;
 use crate::upstream::Backend;
 use base::Clock;
 use base_core::Time;
 use gateway_core::Config;
 use gateway_core::table::StickTable;
 use std::hash::RandomState;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The running gateway.
 pub(crate) struct Gateway {
     pub(crate) config: Config,
-    /// Those of each frontend that speaks TLS.
-    pub(crate) certificates: Vec<Option<Arc<Certificates>>>,
+    /// TLS of each frontend that speaks it.
+    pub(crate) tls: Vec<Option<TlsSide>>,
     /// In the order of `config.frontends`.
     pub(crate) error_pages: Vec<ErrorPages>,
     /// In the order of `config.lists`.
@@ -76,7 +75,7 @@ impl Gateway {
             load: Load::default(),
             turns: (0..workers).map(|_| AtomicU64::new(now)).collect(),
             draining: AtomicBool::new(false),
-            certificates: tls.into_iter().map(|tls| Some(tls?.certificates)).collect(),
+            tls,
             config,
         }
     }

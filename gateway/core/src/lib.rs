@@ -32,5 +32,6 @@ pub mod sticky;
 pub mod strict;
 pub mod syslog;
 pub mod table;
+pub mod tickets;
 
 pub use config::Config;

@@ -21,7 +21,7 @@ pub(crate) struct Listener {
 pub(crate) fn bind_all(loaded: &Loaded, workers: usize) -> Result<Vec<Vec<Listener>>, StartError> {
     let mut by_worker: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
     for (place, (frontend, tls)) in loaded.config.frontends.iter().zip(&loaded.tls).enumerate() {
-        let tls = tls.as_ref().map(|tls| tls::acceptor(&tls.config));
+        let tls = tls.as_ref().map(tls::Acceptor::new);
         for bind in &frontend.binds {
             is_free(bind)?;
             for listeners in &mut by_worker {

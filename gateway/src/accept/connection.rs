@@ -2,7 +2,7 @@
 
 use super::head::{self, Arrival, Patience};
 use super::stream::Buffered;
-use super::{Shared, h2, proxy_header, tls};
+use super::{Shared, h2, proxy_header};
 use crate::account;
 use crate::request::{Connection, Link};
 use crate::state::Gateway;
@@ -49,8 +49,11 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
     let stream: Stream = match &shared.tls {
         None => Box::new(io),
-        Some(acceptor) => match tls::handshake(acceptor, io, frontend.handshake_timeout).await {
-            Some(stream) => stream,
+        Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
+            Some((stream, handshake)) => {
+                link.shook_hands(handshake);
+                Box::new(stream)
+            }
             None => return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc(),
         },
     };
@@ -74,8 +77,8 @@ async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, front
             };
             (Box::new(io), name)
         }
-        Some(acceptor) => match tls::handshake(acceptor, io, frontend.handshake_timeout).await {
-            Some(stream) => (stream, None),
+        Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
+            Some((stream, handshake)) => (Box::new(stream), handshake.name),
             None => {
                 session.fails();
                 return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();

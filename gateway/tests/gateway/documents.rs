@@ -1,5 +1,6 @@
 //! The examples in the documents, as files that can be loaded.
 
+use crate::client_certificates::Authority;
 use crate::harness::{pair, write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -109,6 +110,8 @@ fn folder() -> tempfile::TempDir {
     std::fs::create_dir(folder.path().join("errors")).expect("a folder");
     write(folder.path(), "errors/later.json", "{}\n");
     write(folder.path(), "blocked.acl", "198.51.100.0/24\n");
+    Authority::new(folder.path(), "clients-ca.pem").revoke(folder.path(), &[]);
+    write(folder.path(), "ticket-keys", &format!("{}\n", "A".repeat(64)).repeat(3));
     write(folder.path(), "hosts.map", "volume.infra.example volume\n");
     folder
 }

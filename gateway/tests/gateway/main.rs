@@ -3,6 +3,7 @@
 mod bad_input;
 mod balance;
 mod certificates;
+mod client_certificates;
 mod clients;
 mod daemons;
 mod data_path;

@@ -121,6 +121,26 @@ pub struct Tls {
     pub key_origin: Diagnostic,
     /// The oldest version that is spoken.
     pub min_version: SslMinVer,
+    /// Whether clients are asked for certificates, and whose are good.
+    pub client_auth: Option<ClientAuth>,
+    /// The file with the keys of session tickets, and what to tell when it does not load; `None`: keys of
+    /// the process' own.
+    pub ticket_keys: Option<(PathBuf, Diagnostic)>,
+    /// How long a client may go on with a session.
+    pub lifetime: Duration,
+}
+
+/// Certificates of clients (HAProxy manual, "verify", "ca-file", "crl-file").
+#[derive(Clone, Debug)]
+pub struct ClientAuth {
+    /// Whether a client may have none.
+    pub is_optional: bool,
+    /// PEM file with those who sign for clients.
+    pub ca_file: PathBuf,
+    /// PEM file with lists of revoked ones.
+    pub crl_file: Option<PathBuf>,
+    /// What to tell when they do not load.
+    pub origin: Diagnostic,
 }
 
 /// Where certificates are.

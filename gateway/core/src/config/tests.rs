@@ -129,6 +129,12 @@ fn each_mistake_is_shown_at_its_place() {
             "\"/alive\"",
             "monitor_uri is for requests",
         ),
+        (
+            "bind = [\"0.0.0.0:80\"]",
+            "bind = [\"0.0.0.0:80\"]\ntls = { crt = \"a\", verify = \"required\" }",
+            "{ crt",
+            "verify needs ca_file",
+        ),
         ("weight = 7 }]", "weight = 7 }]\neject = { unanswered = 10001 }", "10001", "expected 0 to 10000"),
         ("weight = 7 }]", "weight = 7 }]\neject = { silent = 1 }", "silent", "unknown field `silent`"),
         ("weight = 7", "maxconn = 0", "0", "expected 1 to 1000000"),

@@ -94,6 +94,20 @@ pub(in crate::config) struct Tls {
     pub(in crate::config) crt: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(in crate::config) ssl_min_ver: SslMinVer,
+    pub(in crate::config) verify: Option<Verify>,
+    pub(in crate::config) ca_file: Option<Spanned<PathBuf>>,
+    pub(in crate::config) crl_file: Option<Spanned<PathBuf>>,
+    pub(in crate::config) ticket_keys: Option<Spanned<PathBuf>>,
+    #[serde(default = "default_lifetime")]
+    pub(in crate::config) lifetime: Spanned<Span>,
+}
+
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Verify {
+    None,
+    Optional,
+    Required,
 }
 
 #[derive(Deserialize, Debug)]
@@ -103,6 +117,10 @@ pub(in crate::config) struct Route {
     pub(in crate::config) path: Option<Spanned<String>>,
     pub(in crate::config) sni: Option<Spanned<String>>,
     pub(in crate::config) backend: Spanned<String>,
+}
+
+fn default_lifetime() -> Spanned<Span> {
+    unwritten(DEFAULT_LIFETIME)
 }
 
 fn default_keep_alive_timeout() -> Spanned<Span> {
@@ -129,6 +147,8 @@ fn default_tarpit_max() -> Spanned<u32> {
     unwritten(DEFAULT_TARPIT_MAX)
 }
 
+/// Long enough for a client that comes now and then, short enough that its keys need not be kept for days.
+const DEFAULT_LIFETIME: Span = Span::secs(3600);
 /// What the common client libraries use or exceed; an idle connection is cheap.
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Span = Span::secs(60);
 /// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only

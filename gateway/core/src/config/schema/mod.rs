@@ -8,7 +8,7 @@ mod log;
 mod table;
 
 pub(super) use backend::{Backend, Eject, HashType, Server};
-pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls};
+pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
 pub(super) use limit::{Count, Limit};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};

@@ -1,16 +1,14 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
 use super::values::{content_type, duration, in_range, name, path, resolve, unique};
-use super::{Result, tcp};
-use crate::config::{
-    Alpn, Backend, BackendId, CertificateFiles, ErrorFile, Frontend, Mode, Table, Tls, rule, schema,
-};
+use super::{Result, tcp, tls};
+use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
 use crate::{normalize, scanners};
 use base_core::diagnose::Source;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::Spanned;
 
 pub(super) fn all(
@@ -86,7 +84,7 @@ pub(super) fn all(
                 in_range(source, &streams, 1..=MAX_STREAMS, "h2_max_concurrent_streams")?;
                 streams.into_inner()
             },
-            tls: frontend.tls.map(|tls| self::tls(source, tls)).transpose()?,
+            tls: frontend.tls.map(|tls| tls::tls(source, tls)).transpose()?,
             keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
             handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
             http_request_timeout: duration(source, &frontend.http_request_timeout, "http_request_timeout")?,
@@ -189,30 +187,6 @@ fn route(
         path: route.path.as_ref().map(|path| path.get_ref().clone()),
         backend: backend_named(&route.backend)?,
     })
-}
-
-fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
-    let span = tls.span();
-    let tls = tls.into_inner();
-    let at = |path: &Spanned<PathBuf>, what| source.at(path.span(), format!("the {what} does not load"));
-    let (files, origin, key_origin) = match (tls.cert, tls.key, tls.crt) {
-        (Some(cert), Some(key), None) => {
-            let origins = (at(&cert, "certificate"), at(&key, "key"));
-            let files = CertificateFiles::Pair { cert: cert.into_inner(), key: key.into_inner() };
-            (files, origins.0, origins.1)
-        }
-        (None, None, Some(crt)) => {
-            let origin = at(&crt, "certificate");
-            (CertificateFiles::Directory(crt.into_inner()), origin.clone(), origin)
-        }
-        _ => {
-            let error = source.at(span, "it is not clear which certificates to show");
-            return Err(
-                error.help("expected either cert and key, or crt: a directory with both in each *.pem")
-            );
-        }
-    };
-    Ok(Tls { files, origin, key_origin, min_version: tls.ssl_min_ver })
 }
 
 /// Above that a connection is no longer one client's.

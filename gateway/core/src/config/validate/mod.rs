@@ -7,6 +7,7 @@ mod lists;
 mod log;
 mod table;
 mod tcp;
+mod tls;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, schema};
