@@ -6,6 +6,7 @@ use bgp_core::fsm::State;
 use bgp_core::gate::order::Order;
 use bgp_core::neighbor::Standings;
 use bgp_core::wire::attribute::PathAttributes;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) type Decisions = Option<Arc<Standings>>;
 pub(crate) type Orders = Arc<BTreeMap<IpAddr, Order>>;
 
 /// The routes that a neighbor holds.
-pub(crate) type Routes = Vec<(IpAddr, PathAttributes)>;
+pub(crate) type Routes = Vec<(IpNet, PathAttributes)>;
 
 /// How one neighbor is.
 #[derive(Clone, Debug, PartialEq, Eq)]

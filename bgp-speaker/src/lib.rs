@@ -28,5 +28,6 @@ mod socket;
 mod status;
 mod stream;
 mod sys;
+mod text_api;
 
 pub use journal::text as event_text;

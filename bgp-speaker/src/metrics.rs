@@ -33,7 +33,15 @@ pub(crate) struct Metrics {
     dropped: IntCounterVec,
     vip: IntGaugeVec,
     change: Histogram,
+    text_api: TextApiMetrics,
     pub(crate) bfd: bfd::Metrics,
+}
+
+/// The metrics of the text API.
+#[derive(Clone)]
+pub(crate) struct TextApiMetrics {
+    routes: IntGauge,
+    lines: IntCounterVec,
 }
 
 /// The metrics of one neighbor, looked up once.
@@ -73,6 +81,9 @@ impl Metrics {
             .buckets(CHANGE_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(change.clone()))?;
+        let routes =
+            IntGauge::new("headgate_bgp_text_api_routes", "Routes of the text API, over all neighbors")?;
+        registry.register(Box::new(routes.clone()))?;
         Ok(Self {
             session: gauge(
                 "headgate_bgp_session_state",
@@ -101,6 +112,10 @@ impl Metrics {
                 &["vip"],
             )?,
             change,
+            text_api: TextApiMetrics {
+                routes,
+                lines: counter("headgate_bgp_text_api_lines_total", "Lines by answer", &["answer"])?,
+            },
             bfd: bfd::Metrics::register(&registry)?,
             registry,
         })
@@ -120,6 +135,10 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn text_api(&self) -> TextApiMetrics {
+        self.text_api.clone()
+    }
+
     pub(crate) fn gate(&self, vips: impl Iterator<Item = IpAddr>) -> GateMetrics {
         let metrics = GateMetrics { vip: self.vip.clone() };
         vips.for_each(|vip| metrics.decided(vip, Standing::Withdrawn));
@@ -132,6 +151,16 @@ impl Metrics {
             tracing::warn!(%error, "metrics");
         }
         page
+    }
+}
+
+impl TextApiMetrics {
+    pub(crate) fn line(&self, done: bool) {
+        self.lines.with_label_values(&[if done { "done" } else { "error" }]).inc();
+    }
+
+    pub(crate) fn routes(&self, count: usize) {
+        self.routes.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

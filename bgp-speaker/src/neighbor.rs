@@ -8,6 +8,7 @@ use crate::journal::{Entry, Journal};
 use crate::link::{Flushed, Link};
 use crate::metrics::NeighborMetrics;
 use crate::socket;
+use crate::text_api::Feed;
 use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
@@ -40,6 +41,8 @@ pub(crate) struct Task {
     /// For the journal.
     name: Arc<str>,
     journal: Journal,
+    /// What the text API has for the neighbor, if it is used.
+    injected: Option<Feed>,
     /// Who wants to know what the neighbor holds.
     asked: mpsc::Receiver<oneshot::Sender<Routes>>,
     connecting: Option<Connecting>,
@@ -71,6 +74,8 @@ pub(crate) struct Wires {
     pub(crate) asked: mpsc::Receiver<oneshot::Sender<Routes>>,
     /// Where connections of the neighbor come in, if it may connect.
     pub(crate) arrivals: Option<mpsc::Receiver<TcpStream>>,
+    /// What the text API has for the neighbor, if it is used.
+    pub(crate) injected: Option<Feed>,
 }
 
 /// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
@@ -93,6 +98,7 @@ impl Complaints {
 enum Wake {
     Path(Option<bfd::Change>),
     Decided,
+    Injected,
     Stop,
     Connected(io::Result<TcpStream>),
     Arrived(TcpStream),
@@ -112,12 +118,13 @@ impl Task {
         metrics: NeighborMetrics,
         wires: Wires,
     ) -> Self {
-        let Wires { path, journal, asked, arrivals } = wires;
+        let Wires { path, journal, asked, arrivals, injected } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             name: config.name.as_str().into(),
             journal,
             asked,
+            injected,
             config,
             hold_time,
             clock,
@@ -154,6 +161,10 @@ impl Task {
                         self.feed(Event::Decided(standings));
                     }
                 }
+                Wake::Injected => {
+                    let routes = self.injected.as_mut().map(|feed| Arc::clone(&feed.borrow_and_update()));
+                    self.feed(Event::Injected(routes.unwrap_or_default()));
+                }
                 Wake::Stop => break,
                 Wake::Path(Some(change)) => self.path_changed(change),
                 Wake::Path(None) => self.path = None,
@@ -189,10 +200,12 @@ impl Task {
         let [out, inward] = self.links.each_ref().map(Option::as_ref);
         let arrivals = self.arrivals.as_mut();
         let path = self.path.as_mut();
+        let injected = self.injected.as_mut();
         tokio::select! {
             biased;
             Ok(()) = decisions.changed() => Wake::Decided,
             _ = stop.wait_for(Option::is_some) => Wake::Stop,
+            Ok(()) = or_never(injected.map(watch::Receiver::changed)) => Wake::Injected,
             change = or_never(path.map(mpsc::Receiver::recv)) => Wake::Path(change),
             outcome = or_never(connecting) => Wake::Connected(outcome),
             outcome = or_never(out.map(Link::ready)) => Wake::Link(Way::Out, outcome),

@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use crate::listener::{self, Door};
 use crate::loopback::Loopback;
 use crate::metrics::{self, Metrics};
-use crate::{disable, gate, neighbor, socket, sys};
+use crate::{disable, gate, neighbor, socket, sys, text_api};
 use base::{Clock, control};
 use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
@@ -20,6 +20,7 @@ use bgp_core::gate::Gate;
 use bgp_core::neighbor::Neighbor;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -27,6 +28,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use toml::Spanned;
 
 /// Why the speaker does not start.
 #[derive(Debug, Error)]
@@ -49,7 +51,9 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     let system = |what| move |source| StartError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
-    let control = open_control(&config, source)?;
+    let control = open_socket(&config.bgp.socket, source)?;
+    let text_socket =
+        config.text_api.socket.as_ref().map(|socket| open_socket(socket, source)).transpose()?;
     try_keys(&config, source)?;
     let listeners = open_listeners(&config, source)?;
     let metrics = Metrics::new().map_err(|error| system("metrics")(io::Error::other(error)))?;
@@ -72,9 +76,10 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     };
     let journal = Journal::new();
     let (stop, stopped) = watch::channel(None);
+    let (feeds, mut processes) = text_api::start(&config, text_socket, metrics.text_api(), clock, &stopped);
     let shared = Shared { clock, metrics: &metrics, journal: &journal, stopped: &stopped };
     let (board, mut neighbors, gate) =
-        start(&config, &shared, listeners, paths, loopback.present(), disabled);
+        start(&config, &shared, listeners, (paths, feeds), loopback.present(), disabled);
     let (end, ended) = oneshot::channel();
     if let Some(path) = config.disable.clone() {
         tokio::spawn(disable::watch(path, disabled, gate.clone()));
@@ -93,6 +98,7 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
     stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or_default())));
     let farewell = async {
         while neighbors.join_next().await.is_some() {}
+        while processes.join_next().await.is_some() {}
         if let Some(bfd) = bfd {
             bfd.stop().await;
         }
@@ -103,6 +109,9 @@ pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> 
         tracing::warn!("not everybody took part in the goodbye");
     }
     let _ = std::fs::remove_file(config.bgp.socket.get_ref());
+    if let Some(socket) = &config.text_api.socket {
+        let _ = std::fs::remove_file(socket.get_ref());
+    }
     Ok(())
 }
 
@@ -118,7 +127,7 @@ fn start(
     config: &Arc<Config>,
     shared: &Shared<'_>,
     listeners: Vec<TcpListener>,
-    paths: bfd::Paths,
+    (paths, feeds): (bfd::Paths, Vec<Option<text_api::Feed>>),
     present: Vec<std::net::IpAddr>,
     disabled: bool,
 ) -> (Board, JoinSet<()>, mpsc::Sender<bgp_core::gate::Event>) {
@@ -129,7 +138,7 @@ fn start(
     let (obey, orders) = watch::channel(board::Orders::default());
     let mut tasks = JoinSet::new();
     let (mut views, mut ribs, mut doors) = (Vec::new(), Vec::new(), Vec::new());
-    for ((number, neighbor), path) in (1_u64..).zip(&config.neighbors).zip(paths) {
+    for (((number, neighbor), path), injected) in (1_u64..).zip(&config.neighbors).zip(paths).zip(feeds) {
         let settings = fsm::Settings {
             local: Local {
                 asn: config.bgp.asn,
@@ -155,7 +164,7 @@ fn start(
         let (door, arrivals) = Door::new(neighbor, config.bgp.hold_time);
         doors.push(door);
         let arrivals = Some(arrivals).filter(|_| neighbor.mode.accepts());
-        let wires = neighbor::Wires { path, journal: journal.clone(), asked, arrivals };
+        let wires = neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected };
         let task = neighbor::Task::new(
             neighbor.clone(),
             config.bgp.hold_time,
@@ -195,10 +204,9 @@ fn serve_control(listener: UnixListener, control: Control) {
     }));
 }
 
-fn open_control(config: &Config, source: &Source) -> Result<UnixListener, StartError> {
-    let socket = &config.bgp.socket;
+fn open_socket(socket: &Spanned<PathBuf>, source: &Source) -> Result<UnixListener, StartError> {
     control::listen(socket.get_ref()).map_err(|error| {
-        let message = format!("the control socket {} cannot be opened: {error}", socket.get_ref().display());
+        let message = format!("the socket {} cannot be opened: {error}", socket.get_ref().display());
         let help = "a path in a folder that this user may write to, and no other speaker on it";
         StartError::Config(Box::new(source.at(socket.span(), message).help(help)))
     })

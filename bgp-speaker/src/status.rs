@@ -10,6 +10,7 @@ use bgp_core::gate::order::Order;
 use bgp_core::neighbor::Decision;
 use bgp_core::policy::WORST_MED;
 use bgp_core::wire::attribute::PathAttributes;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -144,8 +145,15 @@ pub(crate) fn rib_json(rib: &[(String, Routes)]) -> Value {
     routes.collect()
 }
 
-fn routes(rib: &[(String, Routes)]) -> impl Iterator<Item = (&str, IpAddr, &PathAttributes)> {
-    rib.iter().flat_map(|(name, routes)| routes.iter().map(|(vip, route)| (name.as_str(), *vip, route)))
+/// Neighbor, prefix and route; a host's prefix is written as its address.
+fn routes(rib: &[(String, Routes)]) -> impl Iterator<Item = (&str, String, &PathAttributes)> {
+    let shown = |prefix: &IpNet| {
+        let is_host = prefix.prefix_len() == prefix.max_prefix_len();
+        if is_host { prefix.addr().to_string() } else { prefix.to_string() }
+    };
+    rib.iter().flat_map(move |(name, routes)| {
+        routes.iter().map(move |(net, route)| (name.as_str(), shown(net), route))
+    })
 }
 
 /// Standard ones first, then large ones.

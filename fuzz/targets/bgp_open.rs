@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
         neighbor_asn: open.asn(),
         offer: Offer::default(),
     };
-    if let Ok(agreed) = negotiate(&local, &open) {
+    if let Ok(agreed) = negotiate(&local, &open, false) {
         assert!(agreed.hold.is_zero() || agreed.hold.as_secs() >= 3 && agreed.hold.as_secs() <= 9);
         assert!(agreed.families.contains(&true), "no family in common");
     }

@@ -15,4 +15,5 @@ pub mod policy;
 mod random;
 pub mod rib_out;
 pub mod soak;
+pub mod text_api;
 pub mod wire;

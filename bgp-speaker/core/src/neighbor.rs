@@ -11,9 +11,11 @@ use crate::gate::{Reason, Standing};
 use crate::policy::{self, Terms};
 use crate::rib_out::{Agreed, RibOut, Routes};
 use crate::soak::{self, Soak};
+use crate::text_api::Injected;
 use crate::wire::attribute::PathAttributes;
 use crate::wire::notification;
 use base_core::{Machine, Time};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub enum Event {
     },
     /// The gate decided.
     Decided(Arc<Standings>),
+    /// What the neighbor shall hold besides, of the text API.
+    Injected(Arc<Injected>),
     /// BFD's state changed.
     Bfd(bfd::Change),
 }
@@ -87,6 +91,7 @@ pub struct Neighbor {
     /// Our address in a connection that has just come.
     arriving: Option<IpAddr>,
     standings: Option<Arc<Standings>>,
+    injected: Arc<Injected>,
     /// What the neighbor was last told about each VIP.
     told: BTreeMap<IpAddr, Standing>,
     /// The connection that takes no bytes for now.
@@ -109,6 +114,7 @@ impl Neighbor {
             local: [None; 2],
             arriving: None,
             standings: None,
+            injected: Arc::default(),
             told: BTreeMap::new(),
             blocked: None,
             soak: Soak::new(soak),
@@ -127,7 +133,7 @@ impl Neighbor {
     }
 
     /// The routes that it holds.
-    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, &PathAttributes)> {
+    pub fn routes(&self) -> impl Iterator<Item = (IpNet, &PathAttributes)> {
         self.rib_out.routes()
     }
 
@@ -220,7 +226,12 @@ impl Neighbor {
             let Some(decision) = standings.get(&vip.address) else { continue };
             let standing = self.soften(*decision).standing;
             if let Some(route) = policy::route(vip, standing, &self.config, terms) {
-                routes.insert(vip.address, route);
+                routes.insert(vip.address.into(), route);
+            }
+        }
+        for (prefix, route) in self.injected.iter() {
+            if let Some(route) = policy::injected(*prefix, route, &self.config, terms) {
+                routes.insert(*prefix, route);
             }
         }
         self.rib_out.want(routes);
@@ -228,7 +239,8 @@ impl Neighbor {
         for (vip, decision) in standings.iter() {
             let decision = self.soften(*decision);
             // Not every neighbor can be told everything: it may not speak the VIP's family.
-            let standing = if self.rib_out.holds(*vip) { decision.standing } else { Standing::Withdrawn };
+            let standing =
+                if self.rib_out.holds((*vip).into()) { decision.standing } else { Standing::Withdrawn };
             let before = self.told.insert(*vip, standing).unwrap_or(Standing::Withdrawn);
             if before != standing {
                 // A neighbor that was away is late by its own doing.
@@ -285,6 +297,7 @@ impl Machine for Neighbor {
                 self.session_event(event, now, actions);
             }
             Event::Decided(standings) => self.standings = Some(standings),
+            Event::Injected(routes) => self.injected = routes,
             Event::Bfd(change) => self.path_changed(change, now, actions),
         }
         if self.soak.pass(now) {

@@ -4,7 +4,9 @@
 
 use crate::config::{Neighbor, Vip};
 use crate::gate::Standing;
+use crate::text_api::Route as Injected;
 use crate::wire::attribute::PathAttributes;
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Where the session's own address stands as next hop, unless the configuration names another. `extended`: an IPv4 VIP
@@ -59,6 +61,30 @@ pub fn route(vip: &Vip, standing: Standing, neighbor: &Neighbor, terms: Terms) -
         communities,
         large_communities: vip.large_communities.clone(),
         extended_communities: vip.extended_communities.clone(),
+    })
+}
+
+/// A route of the text API, or `None` if it has no next hop towards this neighbor.
+pub fn injected(
+    prefix: IpNet,
+    route: &Injected,
+    neighbor: &Neighbor,
+    terms: Terms,
+) -> Option<PathAttributes> {
+    let Terms { asn, local, extended_next_hop } = terms;
+    let inside = neighbor.asn == asn;
+    let own_path = || if inside { Vec::new() } else { vec![asn] };
+    Some(PathAttributes {
+        as_path: route.as_path.clone().unwrap_or_else(own_path),
+        next_hop: match route.next_hop {
+            Some(address) => address,
+            None => next_hop(prefix.addr(), neighbor, local, extended_next_hop)?,
+        },
+        med: route.med,
+        local_pref: inside.then(|| route.local_pref.unwrap_or(LOCAL_PREF)),
+        communities: route.communities.clone(),
+        large_communities: route.large_communities.clone(),
+        extended_communities: route.extended_communities.clone(),
     })
 }
 

@@ -9,16 +9,15 @@ use crate::wire::prefix::Family;
 use crate::wire::update;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-/// The routes that a neighbor shall hold: host routes by address.
-pub type Routes = BTreeMap<IpAddr, PathAttributes>;
+/// The routes that a neighbor shall hold.
+pub type Routes = BTreeMap<IpNet, PathAttributes>;
 
 /// One neighbor's side of our routes.
 #[derive(Debug, Default)]
 pub struct RibOut {
     wanted: Option<Routes>,
-    held: BTreeMap<IpAddr, Held>,
+    held: BTreeMap<IpNet, Held>,
     session: Option<Agreed>,
     end_of_rib_due: [bool; 2],
 }
@@ -45,9 +44,9 @@ impl RibOut {
         Self::default()
     }
 
-    /// Does the neighbor hold a route to this address?
-    pub fn holds(&self, address: IpAddr) -> bool {
-        self.held.contains_key(&address)
+    /// Does the neighbor hold a route to this prefix?
+    pub fn holds(&self, prefix: IpNet) -> bool {
+        self.held.contains_key(&prefix)
     }
 
     /// How many routes the neighbor holds.
@@ -61,8 +60,8 @@ impl RibOut {
     }
 
     /// The routes that the neighbor holds.
-    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, &PathAttributes)> {
-        self.held.iter().map(|(address, held)| (*address, &held.attributes))
+    pub fn routes(&self) -> impl Iterator<Item = (IpNet, &PathAttributes)> {
+        self.held.iter().map(|(prefix, held)| (*prefix, &held.attributes))
     }
 
     /// The neighbor shall hold exactly these.
@@ -85,7 +84,7 @@ impl RibOut {
 
     /// The neighbor wants to hear all of a family again (RFC 2918).
     pub fn refresh(&mut self, family: Family) {
-        let of_family = self.held.iter_mut().filter(|(address, _)| Family::of(**address) == family);
+        let of_family = self.held.iter_mut().filter(|(prefix, _)| Family::of(prefix.addr()) == family);
         of_family.for_each(|(_, held)| held.again = true);
     }
 
@@ -103,26 +102,26 @@ impl RibOut {
     }
 }
 
-fn withdraws(held: &mut BTreeMap<IpAddr, Held>, wanted: &Routes) -> Vec<Vec<u8>> {
+fn withdraws(held: &mut BTreeMap<IpNet, Held>, wanted: &Routes) -> Vec<Vec<u8>> {
     let mut gone: [Vec<IpNet>; 2] = Default::default();
-    held.retain(|address, _| {
-        let stays = wanted.contains_key(address);
+    held.retain(|prefix, _| {
+        let stays = wanted.contains_key(prefix);
         if !stays {
-            gone[Family::of(*address).index()].push((*address).into());
+            gone[Family::of(prefix.addr()).index()].push(*prefix);
         }
         stays
     });
     Family::ALL.into_iter().flat_map(|family| update::withdraw(family, &gone[family.index()])).collect()
 }
 
-fn announces(held: &mut BTreeMap<IpAddr, Held>, wanted: &Routes, agreed: Agreed) -> Vec<Vec<u8>> {
+fn announces(held: &mut BTreeMap<IpNet, Held>, wanted: &Routes, agreed: Agreed) -> Vec<Vec<u8>> {
     let mut groups: BTreeMap<(&PathAttributes, Family), Vec<IpNet>> = BTreeMap::new();
-    for (address, attributes) in wanted {
+    for (prefix, attributes) in wanted {
         let has = |held: &Held| !held.again && held.attributes == *attributes;
-        let family = Family::of(*address);
-        if agreed.families[family.index()] && !held.get(address).is_some_and(has) {
-            held.insert(*address, Held { attributes: attributes.clone(), again: false });
-            groups.entry((attributes, family)).or_default().push((*address).into());
+        let family = Family::of(prefix.addr());
+        if agreed.families[family.index()] && !held.get(prefix).is_some_and(has) {
+            held.insert(*prefix, Held { attributes: attributes.clone(), again: false });
+            groups.entry((attributes, family)).or_default().push(*prefix);
         }
     }
     let announce = |((attributes, _), prefixes): ((_, _), Vec<_>)| {

@@ -6,6 +6,7 @@ mod gateway;
 mod operator;
 mod rig;
 mod router;
+mod text_api;
 
 use bgp_core::wire::notification::Code;
 use bgp_core::wire::prefix::Family;

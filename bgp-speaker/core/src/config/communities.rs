@@ -9,14 +9,16 @@ use toml::Spanned;
 /// `65010:100`, or the name of a well-known one.
 pub(super) fn standard(list: &[Spanned<String>], source: &Source) -> Checked<Vec<u32>> {
     let shape = "65010:100, each from 0 to 65535, or no-export, no-advertise, no-llgr, blackhole";
-    each(list, source, shape, |text| {
-        if let Some((_, value)) = WELL_KNOWN.iter().find(|(name, _)| *name == text) {
-            return Some(*value);
-        }
-        let [high, low] = numbers(text)?;
-        let part = |number| u16::try_from(number).ok().map(u32::from);
-        Some(part(high)? << 16 | part(low)?)
-    })
+    each(list, source, shape, standard_one)
+}
+
+pub(crate) fn standard_one(text: &str) -> Option<u32> {
+    if let Some((_, value)) = WELL_KNOWN.iter().find(|(name, _)| *name == text) {
+        return Some(*value);
+    }
+    let [high, low] = numbers(text)?;
+    let part = |number| u16::try_from(number).ok().map(u32::from);
+    Some(part(high)? << 16 | part(low)?)
 }
 
 /// `65010:1:2`.
@@ -30,7 +32,7 @@ pub(super) fn extended(list: &[Spanned<String>], source: &Source) -> Checked<Vec
     each(list, source, shape, extended_one)
 }
 
-fn extended_one(text: &str) -> Option<[u8; 8]> {
+pub(crate) fn extended_one(text: &str) -> Option<[u8; 8]> {
     if let Some(digits) = text.strip_prefix("0x") {
         let whole = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         return u64::from_str_radix(digits, 16).ok().filter(|_| whole).map(u64::to_be_bytes);
@@ -56,7 +58,7 @@ fn extended_one(text: &str) -> Option<[u8; 8]> {
     [[kind, subtype].as_slice(), &value].concat().try_into().ok()
 }
 
-fn numbers<const N: usize>(text: &str) -> Option<[u32; N]> {
+pub(crate) fn numbers<const N: usize>(text: &str) -> Option<[u32; N]> {
     let parts: Option<Vec<u32>> = text.split(':').map(|part| part.parse().ok()).collect();
     parts?.try_into().ok()
 }

@@ -2,13 +2,15 @@
 //! without a network holds, or a [`Diagnostic`] that points at the line.
 
 mod bfd;
-mod communities;
+pub(crate) mod communities;
 mod neighbor;
 pub mod plan;
 mod schema;
+mod text_api;
 mod url;
 mod validate;
 
+pub use text_api::{OnExit, Process, TextApi};
 pub use url::Url;
 
 use crate::bfd::{Hops, Timers};
@@ -45,6 +47,8 @@ pub struct Config {
     pub neighbors: Vec<Neighbor>,
     /// What to announce.
     pub vips: Vec<Vip>,
+    /// Who else may announce.
+    pub text_api: TextApi,
 }
 
 /// The speaker itself.

@@ -31,6 +31,26 @@ pub(super) struct File {
     pub(super) neighbor: Vec<Spanned<Neighbor>>,
     #[serde(default)]
     pub(super) vip: Vec<Spanned<Vip>>,
+    #[serde(default)]
+    pub(super) text_api: TextApi,
+    #[serde(default)]
+    pub(super) process: Vec<Process>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TextApi {
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) max_routes: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) name: Spanned<String>,
+    pub(super) run: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) on_exit: super::OnExit,
 }
 
 #[derive(Debug, Deserialize)]

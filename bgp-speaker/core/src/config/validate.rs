@@ -30,6 +30,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
         back: back(&file.back, source)?,
         probe: probe(&file.probe, source)?,
+        text_api: super::text_api::text_api(file.text_api, file.process, source)?,
         neighbors: Vec::new(),
     };
     let neighbors = neighbors(file.neighbor, file.template, &config, source)?;

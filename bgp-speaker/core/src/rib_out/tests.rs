@@ -4,7 +4,7 @@ use crate::wire::{Message, decode};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A neighbor that does what it is told.
 #[derive(Default)]
@@ -68,7 +68,7 @@ fn route(address: IpAddr, med: u32) -> PathAttributes {
 }
 
 fn routes(meds: &BTreeMap<IpAddr, u32>) -> Routes {
-    meds.iter().map(|(address, med)| (*address, route(*address, *med))).collect()
+    meds.iter().map(|(address, med)| ((*address).into(), route(*address, *med))).collect()
 }
 
 fn vip(number: u8) -> IpAddr {
