@@ -31,5 +31,6 @@ mod tarpit;
 mod tcp;
 pub mod tls;
 mod tries;
+mod tunnel;
 mod upstream;
 mod worker;

@@ -3,6 +3,7 @@
 use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use crate::tls::TlsSide;
+use crate::upstream::{self, Identities};
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
 use std::io;
@@ -16,6 +17,8 @@ pub struct Loaded {
     pub config: Config,
     /// For each frontend its TLS side, if it has one.
     pub tls: Vec<Option<TlsSide>>,
+    /// What TLS towards servers needs.
+    pub(crate) server_tls: Identities,
     /// The pages of each frontend.
     pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
@@ -75,5 +78,6 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
-    Ok(Loaded { config, tls, error_pages, lists })
+    let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
+    Ok(Loaded { config, tls, server_tls, error_pages, lists })
 }

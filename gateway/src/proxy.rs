@@ -6,7 +6,7 @@ use crate::request::{Link, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
-use crate::{account, guard, pick, rules, tries};
+use crate::{account, guard, pick, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -14,7 +14,8 @@ use gateway_core::normalize;
 use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
-use http::header::{FORWARDED, HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, UPGRADE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -58,14 +59,21 @@ impl ProxyHttp for Edge {
         request.lease = None;
         request.connect = None;
         request.response = None;
+        request.session = None;
+        request.switch = None;
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
-        let mut peer = lease.peer();
+        let head = session.req_header();
+        let mut peer = lease.peer(rules::host(head));
         if let Some(timeout) = request.effects.server_timeout {
             peer.options.read_timeout = Some(timeout);
             peer.options.write_timeout = Some(timeout);
+        }
+        let tunnel = self.gateway.config.backends[lease.backend.0].tunnel_timeout;
+        if let Some(timeout) = tunnel.filter(|_| head.headers.contains_key(UPGRADE)) {
+            peer.options.read_timeout = Some(timeout);
         }
         request.lease = Some(lease);
         Ok(peer)
@@ -73,15 +81,22 @@ impl ProxyHttp for Edge {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        _fd: RawFd,
+        fd: RawFd,
         _digest: Option<&Digest>,
         request: &mut Request,
     ) -> Result<()> {
         let took = request.picked.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked);
         request.connect = Some(if reused { Duration::ZERO } else { took });
+        let Some(lease) = &request.lease else { return Ok(()) };
+        request.session = lease.server().runs(fd);
+        let backend = &self.gateway.config.backends[lease.backend.0];
+        if backend.tunnel_timeout.is_some() && session.req_header().headers.contains_key(UPGRADE) {
+            let timeout = request.effects.server_timeout.unwrap_or(backend.server_timeout);
+            request.switch = tunnel::Switch::within(fd, timeout);
+        }
         Ok(())
     }
 
@@ -92,6 +107,9 @@ impl ProxyHttp for Edge {
         request: &mut Request,
     ) -> Result<()> {
         let Some(link) = link(session) else { return Ok(()) };
+        if request.backend.is_some_and(|backend| !self.gateway.config.backends[backend.0].reuses) {
+            upstream.insert_header(CONNECTION, "close")?;
+        }
         let trusted = request.client.as_ref().is_some_and(|client| client.chain_is_trusted);
         if trusted {
             upstream.insert_header(X_FORWARDED_FOR.as_str(), forwarded_for(session, link))?;
@@ -117,6 +135,7 @@ impl ProxyHttp for Edge {
             lease.answered();
         }
         tries::answered(session, request, response.status)?;
+        self.switched(session, request, response);
         let waited = request.connect.zip(request.picked);
         request.response =
             waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));
@@ -214,6 +233,19 @@ impl ProxyHttp for Edge {
 }
 
 impl Edge {
+    /// The server has answered: what may become a tunnel has become one, or not.
+    fn switched(&self, session: &mut Session, request: &mut Request, response: &ResponseHeader) {
+        let informs = response.status.is_informational();
+        if informs && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        request.switch = None;
+        let backend = request.backend.map(|backend| &self.gateway.config.backends[backend.0]);
+        if let Some(timeout) = backend.and_then(|backend| backend.tunnel_timeout).filter(|_| informs) {
+            session.set_read_timeout(Some(timeout));
+        }
+    }
+
     /// From a request as it came to a backend that shall serve it, or an answer.
     fn receive(&self, session: &mut Session, request: &mut Request) -> Result<(), Answer> {
         let link = link(session).ok_or_else(|| Answer::of(500))?;

@@ -5,7 +5,8 @@ use crate::guard::Tracked;
 use crate::state::Gateway;
 use crate::sys;
 use crate::tls::identity::Handshake;
-use crate::upstream::Lease;
+use crate::tunnel::Switch;
+use crate::upstream::{Lease, Session};
 use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
@@ -110,6 +111,10 @@ pub(crate) struct Request {
     pub(crate) tracked: Tracked,
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
+    /// What ends it if its server is marked down, where that is asked for.
+    pub(crate) session: Option<Session>,
+    /// Ends it if its server does not say in time that it becomes a tunnel, where that can be.
+    pub(crate) switch: Option<Switch>,
     /// Servers that have failed it.
     pub(crate) tried: Vec<usize>,
     pub(crate) tries: u32,
@@ -174,6 +179,8 @@ impl Request {
             tracked: Tracked::default(),
             backend: None,
             lease: None,
+            session: None,
+            switch: None,
             tried: Vec::new(),
             tries: 0,
             sent_again: false,

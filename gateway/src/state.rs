@@ -13,6 +13,7 @@ use base_core::Time;
 use gateway_core::Config;
 use gateway_core::table::StickTable;
 use std::hash::RandomState;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The running gateway.
@@ -30,6 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) tables: Vec<StickTable>,
     /// In the order of `config.backends`.
     pub(crate) backends: Vec<Backend>,
+    /// Whom all servers with TLS are trusted by, where that is one file.
+    pub(crate) server_ca: Option<PathBuf>,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) load: Load,
@@ -58,16 +61,22 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, error_pages, lists } = loaded;
+        let Loaded { config, tls, server_tls, error_pages, lists } = loaded;
         let metrics = Metrics::new(&config);
         let table =
             |table: &gateway_core::config::Table| StickTable::new(table.options(), &RandomState::new());
         let now = clock.now().as_nanos();
         Self {
             tables: config.tables.iter().map(table).collect(),
-            backends: config.backends.iter().map(Backend::new).collect(),
+            backends: config
+                .backends
+                .iter()
+                .zip(server_tls.servers)
+                .map(|(backend, identities)| Backend::new(backend, identities))
+                .collect(),
             error_pages,
             lists,
+            server_ca: server_tls.ca_file,
             node,
             clock,
             metrics,

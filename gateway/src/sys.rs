@@ -27,6 +27,13 @@ pub(crate) fn forget(fd: RawFd) {
     set(libc::SOL_SOCKET, libc::SO_LINGER, &[1, 0]);
 }
 
+/// A descriptor of its own for the open socket `fd`.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only borrowed for this call. Were it closed or another file's by now, the
+    // call would fail or duplicate that file; no memory depends on it.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
 /// Watches what comes in on the open socket `fd` beside who reads it, through a descriptor of its own.
 pub(crate) fn watch(fd: RawFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is only borrowed for this call. Were it closed or another file's by now, the

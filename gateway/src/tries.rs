@@ -2,6 +2,7 @@
 
 use crate::account;
 use crate::request::Request;
+use crate::tunnel::Switch;
 use gateway_core::failure::{self, Phase, Side};
 use gateway_core::retry::{Attempt, Failure};
 use http::StatusCode;
@@ -36,6 +37,7 @@ pub(crate) fn broken(
     }
     let failure = match error.etype() {
         _ if request.response.is_some() => Failure::Other,
+        _ if is_late(request) => Failure::Timeout,
         _ if is_closed(&error) && reused => Failure::StaleConnection,
         _ if is_closed(&error) => Failure::Empty,
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
@@ -104,7 +106,8 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
         timeout: matches!(
             error.etype(),
             ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
-        ) || timed_out(error),
+        ) || timed_out(error)
+            || is_late(request),
         closed: is_closed(error),
     }
 }
@@ -113,6 +116,11 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
 fn timed_out(error: &Error) -> bool {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// Whether its server has not said in time that it becomes a tunnel.
+fn is_late(request: &Request) -> bool {
+    request.switch.as_ref().is_some_and(Switch::has_passed)
 }
 
 fn is_closed(error: &Error) -> bool {

@@ -49,6 +49,7 @@ async fn run(
         threads: 1,
         upstream_keepalive_pool_size: IDLE_CONNECTIONS,
         max_retries: MAX_TRIES,
+        ca_file: gateway.server_ca.as_ref().map(|path| path.display().to_string()),
         ..ServerConf::default()
     };
     let mut proxy = HttpProxy::new(Edge { gateway: Arc::clone(&gateway), worker }, Arc::new(conf));

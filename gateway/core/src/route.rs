@@ -73,7 +73,7 @@ impl HostPattern {
 }
 
 /// `host:80` and `[::1]:80` without their port; a trailing dot means nothing either.
-pub(crate) fn without_port(host: &str) -> &str {
+pub fn without_port(host: &str) -> &str {
     let host = match host.rfind(':') {
         Some(colon)
             if host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) && !host.ends_with(']') =>

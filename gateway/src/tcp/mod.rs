@@ -14,7 +14,7 @@ pub(crate) use inspect::server_name;
 
 use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
-use crate::{account, guard, pick, tries};
+use crate::{account, guard, pick, tries, upstream};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::Frontend;
@@ -22,6 +22,7 @@ use gateway_core::limits::Outcome;
 use gateway_core::record::Termination;
 use pingora::protocols::Stream;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -86,7 +87,8 @@ impl Session {
             Ok(server) => server,
             Err(termination) => return termination,
         };
-        let patience = patience(frontend, gateway.config.backends[backend.0].server_timeout);
+        let config = &gateway.config.backends[backend.0];
+        let patience = patience(frontend, config.server_timeout, config.tunnel_timeout);
         relay::relay(client, &mut server, patience, &gateway.clock, &mut self.traffic).await
     }
 
@@ -106,11 +108,12 @@ impl Session {
             request.picked = Some(picked);
             request.lease = Some(lease);
             let Some(lease) = &request.lease else { return Err(Termination::Internal) };
-            let error = match timeout(config.connect_timeout, open(address)).await {
+            let error = match timeout(config.connect_timeout, open(address, lease.server().source)).await {
                 Ok(Ok(server)) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
                     request.connect = Some(gateway.clock.now() - picked);
+                    request.session = lease.server().runs(server.as_raw_fd());
                     return Ok(server);
                 }
                 Ok(Err(error)) => error.kind(),
@@ -150,8 +153,8 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
     if *balance == Algorithm::Source { balance.key(client, "", |_| None) } else { None }
 }
 
-async fn open(address: std::net::SocketAddr) -> io::Result<TcpStream> {
-    let server = TcpStream::connect(address).await?;
+async fn open(address: std::net::SocketAddr, source: Option<std::net::IpAddr>) -> io::Result<TcpStream> {
+    let server = upstream::connect(address, source).await?;
     // What comes from one side goes on to the other at once.
     server.set_nodelay(true)?;
     Ok(server)
@@ -159,7 +162,14 @@ async fn open(address: std::net::SocketAddr) -> io::Result<TcpStream> {
 
 /// Who may be silent for how long: both, for the shorter of the two times, as what goes through counts for
 /// both sides.
-fn patience(frontend: &Frontend, server_timeout: Duration) -> relay::Patience {
+fn patience(
+    frontend: &Frontend,
+    server_timeout: Duration,
+    tunnel_timeout: Option<Duration>,
+) -> relay::Patience {
+    if let Some(silence) = tunnel_timeout {
+        return relay::Patience { silence, ends_as: Termination::TimeoutInData };
+    }
     let client = frontend.client_timeout <= server_timeout;
     relay::Patience {
         silence: frontend.client_timeout.min(server_timeout),

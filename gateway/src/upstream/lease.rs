@@ -102,8 +102,8 @@ impl Lease {
     }
 
     /// What pingora needs in order to connect.
-    pub(crate) fn peer(&self) -> Box<HttpPeer> {
-        Box::new(self.server().peer.clone())
+    pub(crate) fn peer(&self, host: &str) -> Box<HttpPeer> {
+        Box::new(self.server().peer(host))
     }
 
     /// The server has begun to answer.

@@ -1,10 +1,18 @@
 //! The servers: who may get work, who gets the next request, and what runs where.
 
 mod checks;
+mod connect;
 mod lease;
+mod server;
+mod sessions;
+mod tls;
 
 pub(crate) use checks::start as start_checks;
+pub(crate) use connect::connect;
 pub(crate) use lease::{Lease, Place, Waiter};
+pub(crate) use server::Server;
+pub(crate) use sessions::Session;
+pub(crate) use tls::{Identities, Identity, load as load_tls};
 
 use base::Clock;
 use base_core::Time;
@@ -14,14 +22,10 @@ use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::Limits;
 use gateway_core::retry::Budget;
-use healthcheck::Checker;
-use healthcheck_core::State;
-use pingora::upstreams::peer::HttpPeer;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// A backend at work.
@@ -46,24 +50,6 @@ struct Choice {
     ejector: RefCell<Option<Ejector>>,
 }
 
-/// A server at work.
-pub(crate) struct Server {
-    weight: u32,
-    backup: bool,
-    slowstart: Duration,
-    up: AtomicBool,
-    /// When it last came up; 0: it was never down.
-    up_since: AtomicU64,
-    pub(crate) active: AtomicU32,
-    pub(crate) requests: AtomicU64,
-    pub(crate) errors: AtomicU64,
-    /// Beginnings of answers.
-    answers: AtomicU64,
-    peer: HttpPeer,
-    /// `None` without a check; set once, when checks start.
-    checker: OnceLock<Checker>,
-}
-
 /// How many wait in a backend's lines.
 pub(crate) struct Line {
     pub(crate) all: usize,
@@ -71,7 +57,7 @@ pub(crate) struct Line {
 }
 
 impl Backend {
-    pub(crate) fn new(backend: &config::Backend) -> Self {
+    pub(crate) fn new(backend: &config::Backend, identities: Vec<Option<Identity>>) -> Self {
         let limits = Limits {
             servers: backend.servers.iter().map(|server| server.maxconn).collect(),
             backend: backend.maxconn,
@@ -92,7 +78,12 @@ impl Backend {
             choice: Mutex::new(Choice { dispatcher, ejector: RefCell::new(ejector) }),
             answers: AtomicU64::new(0),
             retry_budget: Budget::new(backend.retry_budget),
-            servers: backend.servers.iter().map(|server| Server::new(backend, server)).collect(),
+            servers: backend
+                .servers
+                .iter()
+                .zip(identities)
+                .map(|(server, identity)| Server::new(backend, server, identity))
+                .collect(),
             active: AtomicU64::new(0),
         }
     }
@@ -114,11 +105,7 @@ impl Backend {
     /// The check says how the server at `place` is; who waits is told.
     fn set_up(&self, place: usize, is_up: bool, now: Time) {
         let Choice { dispatcher, ejector } = &mut *self.lock();
-        let server = &self.servers[place];
-        if is_up && !server.up.load(Ordering::Relaxed) {
-            server.up_since.store(now.as_nanos(), Ordering::Relaxed);
-        }
-        server.up.store(is_up, Ordering::Relaxed);
+        self.servers[place].set_up(is_up, now);
         if let Some(ejector) = &mut *ejector.borrow_mut() {
             ejector.forget(place);
         }
@@ -197,69 +184,10 @@ impl Backend {
     }
 
     fn candidate(&self, place: usize, now: Time) -> Candidate {
-        let server = &self.servers[place];
-        let since = server.up_since.load(Ordering::Relaxed);
-        let since = (since > 0).then(|| Time::from_nanos(since));
-        Candidate {
-            weight: balance::ramped(server.weight, since, server.slowstart, now),
-            usable: server.is_up(),
-            active: server.active.load(Ordering::Relaxed),
-            backup: server.backup,
-        }
+        self.servers[place].candidate(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Choice> {
         self.choice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl Server {
-    fn new(backend: &config::Backend, server: &config::Server) -> Self {
-        let mut peer = HttpPeer::new(server.address, false, String::new());
-        peer.options.connection_timeout = Some(backend.connect_timeout);
-        peer.options.total_connection_timeout = Some(backend.connect_timeout);
-        peer.options.read_timeout = Some(backend.server_timeout);
-        peer.options.write_timeout = Some(backend.server_timeout);
-        peer.options.idle_timeout = Some(SERVER_IDLE_TIMEOUT);
-        Self {
-            weight: server.weight,
-            backup: server.backup,
-            slowstart: server.slowstart,
-            up: AtomicBool::new(true),
-            up_since: AtomicU64::new(0),
-            active: AtomicU32::new(0),
-            requests: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
-            answers: AtomicU64::new(0),
-            peer,
-            checker: OnceLock::new(),
-        }
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
-    }
-
-    /// Its state and how far that is from changing, as HAProxy's `status` column says it.
-    pub(crate) fn status(&self) -> String {
-        self.checker
-            .get()
-            .map_or_else(|| "no check".to_owned(), |checker| checker.snapshot().status.to_string())
-    }
-
-    /// Where it stands, for the verdict on its backend.
-    pub(crate) fn state(&self) -> State {
-        if self.is_up() { State::Up } else { State::Down }
-    }
-
-    /// Real traffic failed on it.
-    pub(crate) fn failed(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        if let Some(checker) = self.checker.get() {
-            checker.observe_failure();
-        }
-    }
-}
-
-/// Shorter than what servers usually allow, so that it is the gateway that closes.
-const SERVER_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

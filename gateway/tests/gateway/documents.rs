@@ -104,7 +104,8 @@ fn with_servers(text: &str) -> String {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let (cert, key) = pair(folder.path(), "public");
-    let both: Vec<u8> = [cert, key].iter().flat_map(read).collect();
+    let both: Vec<u8> = [cert.clone(), key].iter().flat_map(read).collect();
+    std::fs::copy(&cert, folder.path().join("ca.pem")).expect("a file");
     std::fs::create_dir(folder.path().join("tls")).expect("a folder");
     std::fs::write(folder.path().join("tls/public.pem"), both).expect("a file");
     std::fs::create_dir(folder.path().join("errors")).expect("a folder");

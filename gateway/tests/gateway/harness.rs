@@ -60,10 +60,15 @@ impl Gateway {
 
     /// Four workers before one backend of these keys, `server` among them.
     pub(crate) fn of_backend(keys: &str) -> Self {
+        Self::of_backend_before("", keys)
+    }
+
+    /// The same behind a frontend with keys of its own.
+    pub(crate) fn of_backend_before(frontend: &str, keys: &str) -> Self {
         Self::start(&format!(
             "node = \"gw\"\nworkers = 4\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n\
              [log]\nto = \"FOLDER/access.log\"\n\
-             [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n\
+             [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n{frontend}\n\
              [[backend]]\nname = \"be\"\n{keys}\n"
         ))
     }

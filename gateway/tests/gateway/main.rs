@@ -23,5 +23,6 @@ mod reference;
 mod requests;
 mod retries;
 mod rules;
+mod servers;
 mod tcp;
 mod websocket;

@@ -1,7 +1,8 @@
 //! WebSocket over HTTP/1.1 (RFC 6455), with the handshake of its section 1.3.
 
-use crate::harness::{Gateway, Server};
+use crate::harness::{DEADLINE, Gateway, Server};
 use std::io::{Read, Write};
+use std::time::Duration;
 
 #[test]
 fn a_websocket_passes_both_ways_until_it_is_closed() {
@@ -46,4 +47,57 @@ fn a_websocket_passes_both_ways_until_it_is_closed() {
     }
     drop(stream);
     assert!(gateway.log_lines(1)[0].contains(" 101 "), "{:?}", gateway.log_lines(1));
+}
+
+#[test]
+fn a_silent_tunnel_lives_as_long_as_its_own_timeout() {
+    let server = Server::start(|head, stream| {
+        if head.contains("/late") {
+            let _ = stream.read(&mut [0]);
+            return None;
+        }
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            )
+            .ok()?;
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() {
+            stream.write_all(&byte).ok()?;
+        }
+        None
+    });
+    let gateway = Gateway::of_backend_before(
+        "client_timeout = \"200ms\"",
+        &format!(
+            "server_timeout = \"300ms\"\ntunnel_timeout = \"2s\"\nserver = [{{ name = \"s1\", address = \"{}\" }}]",
+            server.address
+        ),
+    );
+    let handshake = |path: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+    };
+    let mut stream = gateway.connect();
+    stream.write_all(handshake("/").as_bytes()).expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the server switches");
+        head.push(byte[0]);
+    }
+    // Twice as long as either side could be silent in a request.
+    stream.set_read_timeout(Some(Duration::from_millis(600))).expect("a timeout");
+    let silence = stream.read(&mut [0]).expect_err("nothing comes, and it stays open");
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);
+    stream.write_all(b"x").expect("sent");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let mut byte = [0];
+    stream.read_exact(&mut byte).expect("it comes back");
+    assert_eq!(byte, *b"x");
+    assert_eq!(stream.read(&mut byte).ok(), Some(0), "in the end it is closed");
+    let late = gateway.raw(handshake("/late").as_bytes());
+    assert!(late.starts_with("HTTP/1.1 504"), "who does not switch in time is late: {late}");
 }

@@ -4,6 +4,7 @@
 
 mod rule;
 mod schema;
+mod server;
 mod validate;
 
 #[cfg(test)]
@@ -11,6 +12,8 @@ mod tests;
 
 use crate::table::{self, DataType, KeyType, Layout, Stored};
 use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
+pub use server::{Server, ServerTls, Sni};
+
 use base_core::diagnose::{Diagnostic, Source};
 use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
@@ -295,25 +298,14 @@ pub struct Backend {
     pub connect_timeout: Duration,
     /// Longest silence of a server.
     pub server_timeout: Duration,
+    /// Longest silence of both sides once a connection is a tunnel; `None`: what holds before.
+    pub tunnel_timeout: Option<Duration>,
+    /// How long a connection to a server is kept that nobody uses.
+    pub pool_purge_delay: Duration,
+    /// Whether connections to servers are used again.
+    pub reuses: bool,
     /// The servers.
     pub servers: Vec<Server>,
-}
-
-/// One server of a backend.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Its name.
-    pub name: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its share of the load, 0 to 256; 0 gets only those who stick to it.
-    pub weight: u32,
-    /// Requests at once on it; `None`: any number.
-    pub maxconn: Option<u32>,
-    /// Whether it only serves when no other can.
-    pub backup: bool,
-    /// How long its share grows after it has come back; zero: not at all.
-    pub slowstart: Duration,
 }
 
 impl Frontend {

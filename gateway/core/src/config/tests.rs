@@ -153,6 +153,11 @@ fn each_mistake_is_shown_at_its_place() {
         ),
         ("weight = 7 }]", "weight = 7 }]\nretry_on = [\"200\"]", "\"200\"", "is nothing to retry on"),
         ("weight = 7 }]", "weight = 7 }]\nretry_budget = 101", "101", "expected 0 to 100"),
+        ("weight = 7", "sni = \"a.example\"", "\"a.example\"", "goes with ssl = true"),
+        ("weight = 7", "ssl = true, sni = \"a b\"", "\"a b\"", "not a host name"),
+        ("weight = 7", "ssl = true, sni = \"a\", verifyhost = \"b\"", "\"b\"", "unlike sni"),
+        ("weight = 7", "ssl = true, verify = \"none\", ca_file = \"x\"", "\"x\"", "nothing is verified"),
+        ("weight = 7", "ssl = true, alpn = [\"h2\"], proto = \"h2\"", "\"h2\"", "both proto and alpn"),
         ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];

@@ -1,10 +1,9 @@
 //! A `[[backend]]` as it is written.
 
-use super::unwritten;
+use super::{Server, unwritten};
 use base_core::units::Span;
 use healthcheck_core::CheckSpec;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use toml::Spanned;
 
 #[derive(Deserialize, Debug)]
@@ -25,6 +24,10 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) connect_timeout: Spanned<Span>,
     #[serde(default = "default_server_timeout")]
     pub(in crate::config) server_timeout: Spanned<Span>,
+    pub(in crate::config) tunnel_timeout: Option<Spanned<Span>>,
+    pub(in crate::config) pool_purge_delay: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(in crate::config) http_reuse: HttpReuse,
     #[serde(default)]
     pub(in crate::config) eject: Eject,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
@@ -54,6 +57,14 @@ impl Default for Eject {
     }
 }
 
+#[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum HttpReuse {
+    Never,
+    #[default]
+    Always,
+}
+
 #[derive(Clone, Copy, Deserialize, Debug, Default)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum HashType {
@@ -61,33 +72,6 @@ pub(in crate::config) enum HashType {
     Modulo,
     Consistent,
     Maglev,
-}
-
-/// A server, or what holds for all that do not say otherwise.
-#[derive(Clone, Deserialize, Debug, Default)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Server {
-    pub(in crate::config) name: Option<Spanned<String>>,
-    pub(in crate::config) address: Option<SocketAddr>,
-    pub(in crate::config) weight: Option<Spanned<u32>>,
-    pub(in crate::config) maxconn: Option<Spanned<u32>>,
-    pub(in crate::config) backup: Option<bool>,
-    pub(in crate::config) slowstart: Option<Spanned<Span>>,
-}
-
-impl Server {
-    /// With what `default` says where it says nothing itself.
-    pub(in crate::config) fn or(self, default: &Self) -> Self {
-        let Self { name, address, weight, maxconn, backup, slowstart } = self;
-        Self {
-            name,
-            address,
-            weight: weight.or_else(|| default.weight.clone()),
-            maxconn: maxconn.or_else(|| default.maxconn.clone()),
-            backup: backup.or(default.backup),
-            slowstart: slowstart.or_else(|| default.slowstart.clone()),
-        }
-    }
 }
 
 fn default_retries() -> Spanned<u32> {

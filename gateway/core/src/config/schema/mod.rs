@@ -5,14 +5,17 @@ mod frontend;
 mod limit;
 mod lists;
 mod log;
+mod server;
 mod table;
 
-pub(super) use backend::{Backend, Eject, HashType, Server};
+pub(super) use backend::{Backend, Eject, HashType, HttpReuse};
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
 pub(super) use limit::{Count, Limit};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
 pub(super) use table::Table;
+
+pub(super) use server::{OnMarkedDown, Proto, Server, VerifyServer};
 
 use base_core::units::Span;
 use serde::Deserialize;

@@ -1,7 +1,8 @@
 //! A `[[backend]]` and its servers: every name resolved, every value in range.
 
 use super::Result;
-use super::values::{duration, in_range, name, resolve, unique};
+use super::server;
+use super::values::{duration, in_range, name, optional, resolve, unique};
 use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
@@ -9,6 +10,7 @@ use crate::eject;
 use crate::retry::Policy;
 use crate::table::{DataType, Stored};
 use base_core::diagnose::Source;
+use std::time::Duration;
 use toml::Spanned;
 
 pub(super) fn all(
@@ -26,7 +28,7 @@ pub(super) fn all(
                 .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
                 .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
         }
-        let servers = servers(source, backend.default_server.as_ref(), &backend.server)?;
+        let servers = server::all(source, backend.default_server.as_ref(), &backend.server)?;
         let (balance, hash_type) = balance(source, &backend)?;
         let stick = match &backend.stick {
             None => None,
@@ -38,9 +40,7 @@ pub(super) fn all(
         let maxconn = self::maxconn(source, backend.maxconn.as_ref())?;
         in_range(source, &backend.max_queue, 0..=MAX_QUEUE, "max_queue")?;
         let connect_timeout = duration(source, &backend.connect_timeout, "connect_timeout")?;
-        let queue_timeout = backend.queue_timeout.as_ref();
-        let queue_timeout =
-            queue_timeout.map(|written| duration(source, written, "queue_timeout")).transpose()?;
+        let queue_timeout = optional(source, backend.queue_timeout.as_ref(), "queue_timeout")?;
         backends.push(Backend {
             name: backend.name.into_inner(),
             balance,
@@ -61,6 +61,10 @@ pub(super) fn all(
             queue_timeout: queue_timeout.unwrap_or(connect_timeout),
             connect_timeout,
             server_timeout: duration(source, &backend.server_timeout, "server_timeout")?,
+            tunnel_timeout: optional(source, backend.tunnel_timeout.as_ref(), "tunnel_timeout")?,
+            pool_purge_delay: optional(source, backend.pool_purge_delay.as_ref(), "pool_purge_delay")?
+                .unwrap_or(DEFAULT_POOL_PURGE_DELAY),
+            reuses: backend.http_reuse == schema::HttpReuse::Always,
             servers,
         });
     }
@@ -108,44 +112,6 @@ fn retry(source: &Source, written: &schema::Backend) -> Result<Policy> {
     Ok(policy)
 }
 
-fn servers(
-    source: &Source,
-    default: Option<&Spanned<schema::Server>>,
-    written: &[Spanned<schema::Server>],
-) -> Result<Vec<Server>> {
-    let nothing = schema::Server::default();
-    if let Some(default) = default
-        && (default.get_ref().name.is_some() || default.get_ref().address.is_some())
-    {
-        return Err(source
-            .at(default.span(), "default_server is no server")
-            .help("it has all keys of a server but its name and its address"));
-    }
-    let default = default.map_or(&nothing, Spanned::get_ref);
-    let mut servers = Vec::<Server>::new();
-    for written in written {
-        let missing = |what: &str| source.at(written.span(), format!("a server without {what}"));
-        let server = written.get_ref().clone().or(default);
-        let name = server.name.as_ref().ok_or_else(|| missing("a name"))?;
-        self::name(source, name)?;
-        unique(source, name, "server", servers.iter().map(|server| &server.name))?;
-        if let Some(weight) = &server.weight {
-            in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
-        }
-        let slowstart = server.slowstart.as_ref();
-        let slowstart = slowstart.map(|written| duration(source, written, "slowstart")).transpose()?;
-        servers.push(Server {
-            name: name.get_ref().clone(),
-            address: server.address.ok_or_else(|| missing("an address"))?,
-            weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
-            maxconn: maxconn(source, server.maxconn.as_ref())?,
-            backup: server.backup.unwrap_or(false),
-            slowstart: slowstart.unwrap_or_default(),
-        });
-    }
-    Ok(servers)
-}
-
 /// A table remembers a server by its number, so backends may share one only if their servers are the
 /// same in the same order.
 fn stick_table(
@@ -186,7 +152,7 @@ fn eject(source: &Source, written: &schema::Eject) -> Result<Option<eject::Silen
     Ok((silence.unanswered > 0).then_some(silence))
 }
 
-fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32>> {
+pub(super) fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32>> {
     let Some(written) = written else { return Ok(None) };
     in_range(source, written, 1..=MAX_MAXCONN, "maxconn")?;
     Ok(Some(*written.get_ref()))
@@ -194,10 +160,8 @@ fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32
 
 /// Servers of a backend.
 const MAX_SERVERS: usize = 1024;
-/// So that there is room on both sides.
-const DEFAULT_WEIGHT: u32 = 100;
-/// HAProxy's range for weights.
-const MAX_WEIGHT: u32 = 256;
+/// Shorter than what servers usually allow, so that it is the gateway that closes.
+const DEFAULT_POOL_PURGE_DELAY: Duration = Duration::from_secs(30);
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
 /// Of a hundred requests: what a backend that is slow for being busy can bear.

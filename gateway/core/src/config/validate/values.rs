@@ -89,6 +89,14 @@ pub(in crate::config) fn duration(source: &Source, span: &Spanned<Span>, what: &
     Err(source.at(span.span(), message).help("expected 1ms to 7d"))
 }
 
+pub(in crate::config) fn optional(
+    source: &Source,
+    span: Option<&Spanned<Span>>,
+    what: &str,
+) -> Result<Option<Duration>> {
+    span.map(|span| duration(source, span, what)).transpose()
+}
+
 /// Longest name, in bytes: what still fits a line of `headgatectl status`.
 const MAX_NAME: usize = 64;
 const MIN_DURATION: Duration = Duration::from_millis(1);

@@ -1,0 +1,77 @@
+//! A `[[backend.server]]` as it is written.
+
+use crate::config::Alpn;
+use base_core::units::Span;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use toml::Spanned;
+
+/// A server, or what holds for all that do not say otherwise.
+#[derive(Clone, Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Server {
+    pub(in crate::config) name: Option<Spanned<String>>,
+    pub(in crate::config) address: Option<SocketAddr>,
+    pub(in crate::config) weight: Option<Spanned<u32>>,
+    pub(in crate::config) maxconn: Option<Spanned<u32>>,
+    pub(in crate::config) backup: Option<bool>,
+    pub(in crate::config) slowstart: Option<Spanned<Span>>,
+    pub(in crate::config) source: Option<IpAddr>,
+    pub(in crate::config) proto: Option<Spanned<Proto>>,
+    pub(in crate::config) on_marked_down: Option<OnMarkedDown>,
+    pub(in crate::config) ssl: Option<bool>,
+    pub(in crate::config) verify: Option<Spanned<VerifyServer>>,
+    pub(in crate::config) ca_file: Option<Spanned<PathBuf>>,
+    pub(in crate::config) sni: Option<Spanned<String>>,
+    pub(in crate::config) verifyhost: Option<Spanned<String>>,
+    pub(in crate::config) crt: Option<Spanned<PathBuf>>,
+    pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
+}
+
+/// What a server speaks without being asked.
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Proto {
+    #[serde(rename = "h1")]
+    H1,
+    #[serde(rename = "h2")]
+    H2,
+}
+
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum VerifyServer {
+    None,
+    Required,
+}
+
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::config) enum OnMarkedDown {
+    None,
+    ShutdownSessions,
+}
+
+impl Server {
+    /// With what `default` says where it says nothing itself.
+    pub(in crate::config) fn or(self, default: &Self) -> Self {
+        Self {
+            name: self.name,
+            address: self.address,
+            weight: self.weight.or_else(|| default.weight.clone()),
+            maxconn: self.maxconn.or_else(|| default.maxconn.clone()),
+            backup: self.backup.or(default.backup),
+            slowstart: self.slowstart.or_else(|| default.slowstart.clone()),
+            source: self.source.or(default.source),
+            proto: self.proto.or_else(|| default.proto.clone()),
+            on_marked_down: self.on_marked_down.or(default.on_marked_down),
+            ssl: self.ssl.or(default.ssl),
+            verify: self.verify.or_else(|| default.verify.clone()),
+            ca_file: self.ca_file.or_else(|| default.ca_file.clone()),
+            sni: self.sni.or_else(|| default.sni.clone()),
+            verifyhost: self.verifyhost.or_else(|| default.verifyhost.clone()),
+            crt: self.crt.or_else(|| default.crt.clone()),
+            alpn: self.alpn.or_else(|| default.alpn.clone()),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! One server of a backend, and how it is spoken with.
+
+use base_core::diagnose::Diagnostic;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One server of a backend.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its share of the load, 0 to 256; 0 gets only those who stick to it.
+    pub weight: u32,
+    /// Requests at once on it; `None`: any number.
+    pub maxconn: Option<u32>,
+    /// Whether it only serves when no other can.
+    pub backup: bool,
+    /// How long its share grows after it has come back; zero: not at all.
+    pub slowstart: Duration,
+    /// The address that connections to it come from, also if this node does not have it.
+    pub source: Option<IpAddr>,
+    /// Whether what runs on it ends when it is marked down.
+    pub shutdown_sessions: bool,
+    /// The oldest and the newest version of HTTP that it may be spoken with: 1 or 2.
+    pub http: (u8, u8),
+    /// TLS, if it speaks it.
+    pub tls: Option<ServerTls>,
+}
+
+/// TLS towards a server.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// Whether its certificate is verified.
+    pub verify: bool,
+    /// Who may have signed it; `None`: whom the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The name that it is asked for, and that its certificate must be for.
+    pub sni: Sni,
+    /// What the gateway shows of itself: a chain and its key.
+    pub crt: Option<PathBuf>,
+    /// What to tell when a file does not load.
+    pub origin: Diagnostic,
+}
+
+/// The name that a server is asked for in the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sni {
+    /// None: its certificate may be for any name.
+    None,
+    /// The one that the request is for.
+    Host,
+    /// This one.
+    Name(String),
+}

@@ -1,0 +1,161 @@
+//! The servers of a backend: what they say, and what all of them say.
+
+use super::Result;
+use super::backend::maxconn;
+use super::values::{in_range, name, optional, unique};
+use crate::config::{Alpn, Backend, BackendId, Frontend, Mode, Server, ServerTls, Sni, schema};
+use crate::route::HostPattern;
+use base_core::diagnose::Source;
+use std::ops::Range;
+use toml::Spanned;
+
+pub(super) fn all(
+    source: &Source,
+    default: Option<&Spanned<schema::Server>>,
+    written: &[Spanned<schema::Server>],
+) -> Result<Vec<Server>> {
+    let nothing = schema::Server::default();
+    if let Some(default) = default
+        && (default.get_ref().name.is_some() || default.get_ref().address.is_some())
+    {
+        return Err(source
+            .at(default.span(), "default_server is no server")
+            .help("it has all keys of a server but its name and its address"));
+    }
+    let default = default.map_or(&nothing, Spanned::get_ref);
+    let mut servers = Vec::<Server>::new();
+    for written in written {
+        let missing = |what: &str| source.at(written.span(), format!("a server without {what}"));
+        let server = written.get_ref().clone().or(default);
+        let name = server.name.as_ref().ok_or_else(|| missing("a name"))?;
+        self::name(source, name)?;
+        unique(source, name, "server", servers.iter().map(|server| &server.name))?;
+        if let Some(weight) = &server.weight {
+            in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
+        }
+        let slowstart = optional(source, server.slowstart.as_ref(), "slowstart")?;
+        servers.push(Server {
+            name: name.get_ref().clone(),
+            address: server.address.ok_or_else(|| missing("an address"))?,
+            weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
+            maxconn: maxconn(source, server.maxconn.as_ref())?,
+            backup: server.backup.unwrap_or(false),
+            slowstart: slowstart.unwrap_or_default(),
+            source: server.source,
+            shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
+            http: http(source, &server)?,
+            tls: tls(source, written, &server)?,
+        });
+    }
+    Ok(servers)
+}
+
+/// The versions of HTTP that it may be spoken with.
+fn http(source: &Source, server: &schema::Server) -> Result<(u8, u8)> {
+    match (&server.proto, &server.alpn) {
+        (Some(proto), Some(_)) => {
+            let error = source.at(proto.span(), "both proto and alpn");
+            Err(error.help("proto says what is spoken, alpn lets the server choose"))
+        }
+        (Some(proto), None) if *proto.get_ref() == schema::Proto::H2 => Ok((2, 2)),
+        (None, Some(alpn)) => {
+            let has = |protocol| alpn.get_ref().contains(&protocol);
+            match (has(Alpn::Http11), has(Alpn::H2)) {
+                (true, true) => Ok((1, 2)),
+                (false, true) => Ok((2, 2)),
+                (true, false) => Ok((1, 1)),
+                (false, false) => {
+                    Err(source.at(alpn.span(), "nothing to offer").help("expected `h2`, `http/1.1` or both"))
+                }
+            }
+        }
+        _ => Ok((1, 1)),
+    }
+}
+
+fn tls(
+    source: &Source,
+    written: &Spanned<schema::Server>,
+    server: &schema::Server,
+) -> Result<Option<ServerTls>> {
+    if server.ssl != Some(true) {
+        let own = written.get_ref();
+        let span = |key: Option<Range<usize>>, name| key.map(|span| (span, name));
+        let keys = [
+            span(own.verify.as_ref().map(Spanned::span), "verify"),
+            span(own.ca_file.as_ref().map(Spanned::span), "ca_file"),
+            span(own.sni.as_ref().map(Spanned::span), "sni"),
+            span(own.verifyhost.as_ref().map(Spanned::span), "verifyhost"),
+            span(own.crt.as_ref().map(Spanned::span), "crt"),
+            span(own.alpn.as_ref().map(Spanned::span), "alpn"),
+        ];
+        return match keys.into_iter().flatten().next() {
+            None => Ok(None),
+            Some((span, key)) => {
+                Err(source.at(span, format!("{key} without TLS")).help(format!("{key} goes with ssl = true")))
+            }
+        };
+    }
+    let verify =
+        server.verify.as_ref().is_none_or(|verify| *verify.get_ref() == schema::VerifyServer::Required);
+    if let (Some(ca_file), false) = (&server.ca_file, verify) {
+        return Err(source
+            .at(ca_file.span(), "a ca_file, but nothing is verified")
+            .help("leave one of them out"));
+    }
+    let system = |path: &Spanned<_>| path.get_ref() == std::path::Path::new(SYSTEM_CA);
+    Ok(Some(ServerTls {
+        verify,
+        ca_file: server.ca_file.as_ref().filter(|path| !system(path)).map(|path| path.get_ref().clone()),
+        sni: sni(source, server)?,
+        crt: server.crt.as_ref().map(|path| path.get_ref().clone()),
+        origin: source.at(written.span(), "TLS of this server"),
+    }))
+}
+
+/// The name that is asked for and the one that is expected are the same.
+fn sni(source: &Source, server: &schema::Server) -> Result<Sni> {
+    let fixed = |text: &Spanned<String>| {
+        let fits = HostPattern::parse(text.get_ref()).is_some() && !text.get_ref().contains(['*', '[']);
+        let error = || source.at(text.span(), format!("`{}` is not a host name", text.get_ref()));
+        if fits {
+            Ok(Sni::Name(text.get_ref().clone()))
+        } else {
+            Err(error().help("expected one like `api.example`"))
+        }
+    };
+    match (&server.sni, &server.verifyhost) {
+        (None, None) => Ok(Sni::None),
+        (None, Some(name)) => fixed(name),
+        (Some(sni), None) if sni.get_ref() == HOST => Ok(Sni::Host),
+        (Some(sni), None) => fixed(sni),
+        (Some(sni), Some(name)) if sni.get_ref() == name.get_ref() => fixed(name),
+        (Some(_), Some(name)) => Err(source
+            .at(name.span(), "verifyhost is unlike sni")
+            .help("a server is asked for the name that it must have")),
+    }
+}
+
+/// Mode tcp passes bytes on as they are: it would speak in the clear with a server that wants TLS.
+pub(super) fn tcp_speaks_no_tls(frontends: &[Frontend], backends: &[Backend]) -> Result<()> {
+    for frontend in frontends.iter().filter(|frontend| frontend.mode == Mode::Tcp) {
+        for BackendId(place) in frontend.backends() {
+            let tls = backends[place].servers.iter().find_map(|server| server.tls.as_ref());
+            if let Some(tls) = tls {
+                let mut error = tls.origin.clone();
+                error.message = format!("frontend `{}` is of mode tcp, which speaks no TLS", frontend.name);
+                return Err(error.help("leave out ssl: TLS of the clients passes through as it is"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// So that there is room on both sides.
+const DEFAULT_WEIGHT: u32 = 100;
+/// HAProxy's range for weights.
+const MAX_WEIGHT: u32 = 256;
+/// HAProxy's word for whom the system trusts.
+const SYSTEM_CA: &str = "@system-ca";
+/// HAProxy's word for the name that a request is for.
+const HOST: &str = "req.hdr(host)";

@@ -1,0 +1,175 @@
+//! One server: what it does now, and how it is reached.
+
+use super::connect::Source;
+use super::sessions::{Session, Sessions};
+use super::tls::Identity;
+use base_core::Time;
+use gateway_core::balance::{self, Candidate};
+use gateway_core::config::{self, Sni};
+use healthcheck::Checker;
+use healthcheck_core::State;
+use pingora::protocols::ALPN;
+use pingora::upstreams::peer::HttpPeer;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A server at work.
+pub(crate) struct Server {
+    weight: u32,
+    backup: bool,
+    slowstart: Duration,
+    up: AtomicBool,
+    /// When it last came up; 0: it was never down.
+    up_since: AtomicU64,
+    pub(crate) active: AtomicU32,
+    pub(crate) requests: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    /// Beginnings of answers.
+    pub(super) answers: AtomicU64,
+    peer: HttpPeer,
+    /// Whether it is asked for the name that a request is for.
+    sni_is_host: bool,
+    pub(crate) source: Option<IpAddr>,
+    /// What runs on it, if that ends when it is marked down.
+    sessions: Option<Arc<Sessions>>,
+    /// `None` without a check; set once, when checks start.
+    pub(super) checker: OnceLock<Checker>,
+}
+
+impl Server {
+    pub(super) fn new(
+        backend: &config::Backend,
+        server: &config::Server,
+        identity: Option<Identity>,
+    ) -> Self {
+        Self {
+            weight: server.weight,
+            backup: server.backup,
+            slowstart: server.slowstart,
+            up: AtomicBool::new(true),
+            up_since: AtomicU64::new(0),
+            active: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            sni_is_host: server.tls.as_ref().is_some_and(|tls| tls.sni == Sni::Host),
+            source: server.source,
+            sessions: server.shutdown_sessions.then(Arc::default),
+            peer: peer(backend, server, identity),
+            checker: OnceLock::new(),
+        }
+    }
+
+    /// What pingora needs in order to connect, for a request to `host`.
+    pub(super) fn peer(&self, host: &str) -> HttpPeer {
+        let mut peer = self.peer.clone();
+        if self.sni_is_host {
+            host_name(host).clone_into(&mut peer.sni);
+        }
+        peer
+    }
+
+    /// Runs on it over the connection `fd` until it is dropped, or until the server is marked down if that
+    /// shall end it.
+    pub(crate) fn runs(&self, fd: RawFd) -> Option<Session> {
+        Sessions::add(self.sessions.as_ref()?, fd)
+    }
+
+    pub(super) fn set_up(&self, is_up: bool, now: Time) {
+        let was_up = self.up.swap(is_up, Ordering::Relaxed);
+        if is_up && !was_up {
+            self.up_since.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        if let Some(sessions) = self.sessions.as_ref().filter(|_| !is_up) {
+            sessions.shut();
+        }
+    }
+
+    pub(super) fn candidate(&self, now: Time) -> Candidate {
+        let since = self.up_since.load(Ordering::Relaxed);
+        let since = (since > 0).then(|| Time::from_nanos(since));
+        Candidate {
+            weight: balance::ramped(self.weight, since, self.slowstart, now),
+            usable: self.is_up(),
+            active: self.active.load(Ordering::Relaxed),
+            backup: self.backup,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Its state and how far that is from changing, as HAProxy's `status` column says it.
+    pub(crate) fn status(&self) -> String {
+        self.checker
+            .get()
+            .map_or_else(|| "no check".to_owned(), |checker| checker.snapshot().status.to_string())
+    }
+
+    /// Where it stands, for the verdict on its backend.
+    pub(crate) fn state(&self) -> State {
+        if self.is_up() { State::Up } else { State::Down }
+    }
+
+    /// Real traffic failed on it.
+    pub(crate) fn failed(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(checker) = self.checker.get() {
+            checker.observe_failure();
+        }
+    }
+}
+
+/// What connections to a server are made by.
+fn peer(backend: &config::Backend, server: &config::Server, identity: Option<Identity>) -> HttpPeer {
+    let mut peer = HttpPeer::new(server.address, server.tls.is_some(), String::new());
+    // Connections are used again only for the server that they were made for.
+    peer.group_key = RandomState::new().hash_one((&backend.name, &server.name));
+    let options = &mut peer.options;
+    options.connection_timeout = Some(backend.connect_timeout);
+    options.total_connection_timeout = Some(backend.connect_timeout);
+    options.read_timeout = Some(backend.server_timeout);
+    options.write_timeout = Some(backend.server_timeout);
+    options.idle_timeout = Some(backend.pool_purge_delay);
+    options.alpn = match server.http {
+        (2, _) => ALPN::H2,
+        (_, 2) => ALPN::H2H1,
+        _ => ALPN::H1,
+    };
+    options.max_h2_streams = H2_STREAMS;
+    options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+    options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
+    if let Some(source) = server.source {
+        options.custom_l4 = Some(Arc::new(Source(source)));
+    }
+    if let (Some(tls), Some(identity)) = (&server.tls, identity) {
+        options.verify_cert = tls.verify;
+        options.verify_hostname = tls.sni != Sni::None;
+        options.ca = identity.ca;
+        peer.client_cert_key = identity.cert_key;
+        // Without a name nothing would be verified; an address is verified, but not asked for.
+        peer.sni = match &tls.sni {
+            Sni::Name(name) => name.clone(),
+            Sni::None | Sni::Host => server.address.ip().to_string(),
+        };
+    }
+    peer
+}
+
+/// A host as a certificate has it: without port, and without the brackets of an IPv6 address.
+fn host_name(host: &str) -> &str {
+    let name = gateway_core::route::without_port(host);
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
+}
+
+/// As many as servers usually allow on a connection.
+const H2_STREAMS: usize = 100;
+/// Of an answer that its client does not take, so much waits here: what 1 Gbit/s brings in 2 ms.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// Enough for sixteen of them at full speed.
+const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
