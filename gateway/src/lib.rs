@@ -13,6 +13,7 @@ mod access_log;
 mod account;
 mod admin;
 mod answer;
+mod answers;
 pub mod certificates;
 pub mod error_pages;
 mod guard;

@@ -2,11 +2,11 @@
 
 use crate::accept::h2;
 use crate::answer::Answer;
-use crate::request::{Link, Request};
+use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
-use crate::{account, guard, pick, rules, tries, tunnel};
+use crate::{account, answers, guard, pick, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -131,6 +131,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
+        answers::check(session, response)?;
         if let Some(lease) = &request.lease {
             lease.answered();
         }
@@ -151,6 +152,7 @@ impl ProxyHttp for Edge {
         if self.gateway.is_draining() {
             session.set_keepalive(None);
         }
+        answers::fit(session, response);
         request.pace =
             request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
         rules::change_answer(session, request, response)
@@ -198,6 +200,9 @@ impl ProxyHttp for Edge {
         let status = match error.etype() {
             ErrorType::HTTPStatus(status) => Some(*status),
             _ => {
+                if let Some(reason) = tries::bad_body(error) {
+                    account::refused(request, Refusal::Word(reason));
+                }
                 let failure = tries::failure(session, request, error);
                 request.termination = failure.termination();
                 failure.status()

@@ -108,8 +108,14 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
             ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout
         ) || timed_out(error)
             || is_late(request),
-        closed: is_closed(error),
+        closed: is_closed(error) && bad_body(error).is_none(),
     }
+}
+
+/// Why the body of a request can't be read on, if it is since there is no one reading of it.
+pub(crate) fn bad_body(error: &Error) -> Option<&'static str> {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.filter(|error| error.kind() == std::io::ErrorKind::InvalidData).map(|_| "bad_chunk")
 }
 
 /// Whether a socket said so: that of a client that takes nothing, or one on which nothing is acknowledged.

@@ -4,6 +4,10 @@
 //! It looks at the raw bytes before any HTTP library does, since that has already decided by the time it
 //! hands over a parsed head: a header may have been dropped, a line folded, a length chosen among two.
 
+pub mod answer;
+pub mod chunks;
+mod host;
+
 /// Largest request head, in bytes. HAProxy takes 15 KiB by default, most clients stay under 8.
 pub const MAX_HEAD: usize = 32 * 1024;
 /// Most header fields of a request, as in HAProxy (tune.http.maxhdr is 101).
@@ -22,6 +26,11 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether its body comes in chunks, once it is whole.
+    pub fn is_chunked(&self) -> bool {
+        self.fields.codings > 0
+    }
+
     /// Goes on with `bytes`, all that has come so far, from the first byte on. `Some` is the length of
     /// the head, from its request line through the empty line that ends it; what follows is its body.
     /// The error is the reason word for log and metric.
@@ -104,6 +113,9 @@ fn check_request_line(line: &[u8]) -> Result<(Version, &[u8]), &'static str> {
         return Err("bad_method");
     }
     check_target(target)?;
+    if !is_whole_or_path(method, target) {
+        return Err("bad_target");
+    }
     match version {
         b"HTTP/1.1" => Ok((Version::Http11, target)),
         b"HTTP/1.0" => Ok((Version::Http10, target)),
@@ -123,6 +135,15 @@ fn authority(target: &[u8]) -> Result<Option<&[u8]>, &'static str> {
     match rest.get(..end) {
         Some(authority) if !authority.is_empty() && !authority.contains(&b'@') => Ok(Some(authority)),
         _ => Err("bad_target"),
+    }
+}
+
+/// The forms of RFC 9112 §3.2 that a gateway serves: a path, a whole `http` or `https` URI, `*` for OPTIONS.
+fn is_whole_or_path(method: &[u8], target: &[u8]) -> bool {
+    match target {
+        [b'/', ..] => method != b"CONNECT",
+        b"*" => method == b"OPTIONS",
+        _ => method != b"CONNECT" && matches!(authority(target), Ok(Some(_))),
     }
 }
 
@@ -170,7 +191,7 @@ impl Fields {
         let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
-            if value.iter().any(|byte| matches!(byte, b',' | b' ' | b'\t' | b'/' | b'@')) {
+            if !host::is_host(value) {
                 return Err("bad_host");
             }
             if self.authority.as_ref().is_some_and(|authority| !authority.eq_ignore_ascii_case(value)) {

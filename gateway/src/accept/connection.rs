@@ -1,5 +1,6 @@
 //! One connection of a client, from its socket to its last request.
 
+use super::chunked::Chunked;
 use super::head::{self, Arrival, Patience};
 use super::stream::Buffered;
 use super::{Shared, h2, proxy_header};
@@ -108,8 +109,8 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
     let mut patience = Patience { first: whole, whole, due: true, h2c: frontend.h2c };
     loop {
         let clock = &shared.gateway.clock;
-        let head = match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
-            Arrival::Head(head) => head,
+        let (head, chunks) = match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
+            Arrival::Head(head, chunks) => (head, chunks),
             Arrival::Preface(preface) => {
                 let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
                 io.unread(preface);
@@ -118,6 +119,9 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
             Arrival::Nothing => return,
             Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
         };
+        if let Some(chunks) = chunks {
+            stream = Chunked::new(stream, chunks);
+        }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
         let keeps = !*shared.shutdown.borrow();
@@ -125,7 +129,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
         session.set_read_timeout(Some(frontend.client_timeout));
         session.set_total_drain_timeout(Some(frontend.client_timeout));
         let Some(reused) = shared.proxy.process_new_http(session, &shared.shutdown).await else { return };
-        (stream, _) = reused.consume();
+        stream = Chunked::unwrap(reused.consume().0);
         patience = Patience { first: frontend.keep_alive_timeout, whole, due: false, h2c: false };
     }
 }

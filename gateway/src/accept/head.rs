@@ -7,7 +7,7 @@ use base::Clock;
 use base_core::Time;
 use bytes::BytesMut;
 use gateway_core::failure::NoRequest;
-use gateway_core::strict;
+use gateway_core::strict::{self, chunks::Chunks};
 use pingora::protocols::Stream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,8 +28,8 @@ pub(super) struct Patience {
 
 /// What came.
 pub(super) enum Arrival {
-    /// A head, and perhaps the start of its body.
-    Head(BytesMut),
+    /// A head, and perhaps the start of its body; how far that is, if it comes in chunks.
+    Head(BytesMut, Option<Chunks>),
     /// The beginning of HTTP/2, and perhaps more.
     Preface(BytesMut),
     /// Not a byte, in time or before the client went: it was only open.
@@ -59,7 +59,7 @@ pub(super) async fn read(
             _ => head.advance(&bytes),
         };
         match told {
-            Ok(Some(_)) => return Arrival::Head(bytes),
+            Ok(Some(length)) => return with_body(bytes, length, head.is_chunked()),
             Ok(None) => {}
             Err(reason) => return Arrival::NoRequest(NoRequest::Refused(reason)),
         }
@@ -70,6 +70,17 @@ pub(super) async fn read(
             Ok(Ok(0) | Err(_)) => return Arrival::NoRequest(NoRequest::Gone),
             Err(_) => return Arrival::NoRequest(NoRequest::TimedOut),
         }
+    }
+}
+
+fn with_body(bytes: BytesMut, length: usize, is_chunked: bool) -> Arrival {
+    if !is_chunked {
+        return Arrival::Head(bytes, None);
+    }
+    let mut chunks = Chunks::default();
+    match chunks.advance(bytes.get(length..).unwrap_or_default()) {
+        Ok(()) => Arrival::Head(bytes, Some(chunks)),
+        Err(reason) => Arrival::NoRequest(NoRequest::Refused(reason)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a socket to a connection that requests come on.
 
 mod bind;
+mod chunked;
 mod connection;
 pub(crate) mod h2;
 mod head;

@@ -22,6 +22,7 @@ mod queue;
 mod reference;
 mod requests;
 mod retries;
+mod robustness;
 mod rules;
 mod servers;
 mod tcp;

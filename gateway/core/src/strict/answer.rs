@@ -1,0 +1,125 @@
+//! Answers of servers, before a client sees them: one reading, or none (RFC 9112 §6.3, §7, RFC 9110 §7.6.1).
+
+/// What there is to know of an answer's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Whether it is of HTTP/1.0.
+    pub http10: bool,
+    /// Whether the request asked for another protocol on its connection.
+    pub upgrade_asked: bool,
+}
+
+/// What is to be mended in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mend {
+    /// The same length is said more than once.
+    pub one_length: bool,
+}
+
+/// Checks the head of an answer. The error is the reason word: it can't be passed on.
+pub fn check<'a>(
+    answer: Answer,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<Mend, &'static str> {
+    if answer.status == 101 && !answer.upgrade_asked {
+        return Err("unasked_upgrade");
+    }
+    if !(100..=599).contains(&answer.status) {
+        return Err("bad_status");
+    }
+    let mut length: Option<&[u8]> = None;
+    let mut mend = Mend::default();
+    let mut codings = 0;
+    for (name, value) in fields {
+        if value.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
+            return Err("bad_field_value");
+        }
+        let value = value.trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+                return Err("bad_content_length");
+            }
+            match length {
+                None => length = Some(value),
+                Some(before) if before == value => mend.one_length = true,
+                Some(_) => return Err("several_content_lengths"),
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            codings += 1;
+            if codings > 1 || answer.http10 || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err("bad_transfer_encoding");
+            }
+        }
+    }
+    Ok(mend)
+}
+
+/// Whether a field belongs to the connection to the server only; `named` are those that `Connection`
+/// names.
+pub fn is_hop_by_hop<'a>(name: &str, mut named: impl Iterator<Item = &'a [u8]>) -> bool {
+    let is = |known: &&str| name.eq_ignore_ascii_case(known);
+    if FRAMING.iter().any(|known| is(&known)) {
+        return false;
+    }
+    HOP_BY_HOP.iter().any(|known| is(&known)) || named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Fields that end with the connection whether it names them or not.
+const HOP_BY_HOP: &[&str] = &["keep-alive", "proxy-connection", "te"];
+/// Fields that are read on the way, and written anew; nobody can name them away.
+const FRAMING: &[&str] = &["connection", "content-length", "date", "transfer-encoding", "upgrade"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: u16, http10: bool, fields: &[(&str, &str)]) -> Result<Mend, &'static str> {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        check(Answer { status, http10, upgrade_asked: false }, fields)
+    }
+
+    #[test]
+    fn an_answer_has_one_length() {
+        let length = |one, other| told(200, false, &[("Content-Length", one), ("content-length", other)]);
+        assert_eq!(length("5", "5"), Ok(Mend { one_length: true }));
+        assert_eq!(length("5", "6"), Err("several_content_lengths"));
+        for wrong in ["", "+5", "5, 5", "0x5", "9223372036854775808"] {
+            assert_eq!(told(200, false, &[("Content-Length", wrong)]), Err("bad_content_length"), "{wrong}");
+        }
+        assert_eq!(told(304, false, &[("Content-Length", "5")]), Ok(Mend::default()));
+    }
+
+    #[test]
+    fn an_answer_has_one_coding_or_none() {
+        let coding = "Transfer-Encoding";
+        assert_eq!(told(200, false, &[(coding, "Chunked")]), Ok(Mend::default()));
+        assert!(told(200, true, &[(coding, "chunked")]).is_err());
+        assert!(told(200, false, &[(coding, "gzip")]).is_err());
+        assert!(told(200, false, &[(coding, "chunked"), (coding, "chunked")]).is_err());
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_passed_on() {
+        assert_eq!(told(101, false, &[]), Err("unasked_upgrade"));
+        let asked = Answer { status: 101, http10: false, upgrade_asked: true };
+        assert_eq!(check(asked, std::iter::empty()), Ok(Mend::default()));
+        assert_eq!((told(99, false, &[]), told(600, false, &[])), (Err("bad_status"), Err("bad_status")));
+        assert_eq!(told(200, false, &[("X", "a\0")]), Err("bad_field_value"));
+    }
+
+    #[test]
+    fn fields_of_one_connection_end_with_it() {
+        let named = || [&b"X-Inner"[..], b"content-length"].into_iter();
+        for (name, ends) in [
+            ("x-inner", true),
+            ("Keep-Alive", true),
+            ("proxy-connection", true),
+            ("content-length", false),
+            ("x-kept", false),
+        ] {
+            assert_eq!(is_hop_by_hop(name, named()), ends, "{name}");
+        }
+    }
+}
