@@ -109,16 +109,17 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
     let mut patience = Patience { first: whole, whole, due: true, h2c: frontend.h2c };
     loop {
         let clock = &shared.gateway.clock;
-        let (head, chunks) = match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
-            Arrival::Head(head, chunks) => (head, chunks),
-            Arrival::Preface(preface) => {
-                let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
-                io.unread(preface);
-                return h2::serve(shared, io, link, frontend).await;
-            }
-            Arrival::Nothing => return,
-            Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
-        };
+        let (head, chunks) =
+            match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
+                Arrival::Head(head, chunks) => (head, chunks),
+                Arrival::Preface(preface) => {
+                    let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
+                    io.unread(preface);
+                    return h2::serve(shared, io, link, frontend).await;
+                }
+                Arrival::Nothing => return,
+                Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
+            };
         if let Some(chunks) = chunks {
             stream = Chunked::new(stream, chunks);
         }

@@ -76,7 +76,9 @@ impl Chunks {
             }
             (State::TrailerName, b':') => Ok(State::TrailerValue),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
-            (State::TrailerValue, byte) if is_text(byte) && self.count(MAX_TRAILERS) => Ok(State::TrailerValue),
+            (State::TrailerValue, byte) if is_text(byte) && self.count(MAX_TRAILERS) => {
+                Ok(State::TrailerValue)
+            }
             (State::TrailerLf, b'\n') => Ok(State::Trailer),
             (State::LastLf, b'\n') => Ok(State::Done),
             _ => Err(BAD),

@@ -6,7 +6,9 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         Some(literal) => {
             let Some(end) = literal.iter().position(|byte| *byte == b']') else { return false };
             let (address, behind) = literal.split_at(end);
-            if address.is_empty() || !address.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
+            if address.is_empty()
+                || !address.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
+            {
                 return false;
             }
             (&b""[..], behind.get(1..).unwrap_or_default())
@@ -27,10 +29,15 @@ mod tests {
 
     #[test]
     fn a_host_has_one_spelling() {
-        for good in ["", "a", "api.example", "api_1.example:8080", "[::1]", "[2001:db8::7]:443", "a:", "10.0.0.1:80"] {
+        for good in
+            ["", "a", "api.example", "api_1.example:8080", "[::1]", "[2001:db8::7]:443", "a:", "10.0.0.1:80"]
+        {
             assert!(is_host(good.as_bytes()), "{good}");
         }
-        for bad in ["a b", "a,b", "a/b", "a\\b", "a?b", "a#b", "u@a", "a:8x", "a:b:c", "::1", "[::1", "[]", "[x]", "[::1]x", "a:123456", "\u{e9}"] {
+        for bad in [
+            "a b", "a,b", "a/b", "a\\b", "a?b", "a#b", "u@a", "a:8x", "a:b:c", "::1", "[::1", "[]", "[x]",
+            "[::1]x", "a:123456", "\u{e9}",
+        ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }

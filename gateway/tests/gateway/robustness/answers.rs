@@ -42,7 +42,8 @@ fn an_answer_without_one_reading_is_502() {
     for bad in BAD {
         let tap = Tap::start(bad, false);
         let gateway = Gateway::before(&[tap.address], "");
-        let (answer, _) = say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
+        let (answer, _) =
+            say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
         if !answer.starts_with("HTTP/1.1 502 ") || answer.matches("HTTP/1.").count() != 1 {
             wrong.push(format!("{:?}: {answer:?}", String::from_utf8_lossy(bad)));
         }
@@ -101,7 +102,10 @@ fn an_old_client_gets_no_chunks() {
 fn equal_lengths_are_one_and_interim_answers_come_first() {
     for (said, ends) in [
         (&b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..], "ok"),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"),
+        (
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "\r\n\r\n"),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", "\r\n\r\n"),
         (b"HTTP/1.0 200 OK\r\n\r\nuntil it closes", "until it closes\r\n0\r\n\r\n"),
@@ -109,7 +113,8 @@ fn equal_lengths_are_one_and_interim_answers_come_first() {
     ] {
         let tap = Tap::start(said, false);
         let gateway = Gateway::before(&[tap.address], "");
-        let (answer, closed) = say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
+        let (answer, closed) =
+            say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
         let told = String::from_utf8_lossy(said);
         assert!(closed && answer.ends_with(ends), "{told:?}: {answer:?}");
     }
@@ -123,7 +128,8 @@ fn bytes_that_a_server_says_unasked_reach_no_other_client() {
     );
     let gateway = Gateway::before(&[tap.address], "");
     for _ in 0..10 {
-        let (answer, _) = say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
+        let (answer, _) =
+            say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
         assert!(!answer.contains("forged"), "{answer}");
     }
 }

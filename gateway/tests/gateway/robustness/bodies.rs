@@ -84,12 +84,15 @@ fn a_body_of_good_chunks_is_passed_on_whole() {
         "5;a=b;c=\"d e\"\r\nhello\r\n0;x\r\n\r\n",
         "2\r\nhe\r\n3\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n",
     ] {
-        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{body}");
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{body}"
+        );
         let (answer, _) = say(gateway.front, request.as_bytes(), DEADLINE);
         assert!(answer.contains("200 OK"), "{body:?}: {answer}");
         crate::harness::wait_until("the server has it all", || tap.seen().contains("0\r\n\r\n"));
         let seen = tap.seen();
-        let data: String = seen.split("\r\n\r\n").nth(1).unwrap_or_default().split("\r\n").skip(1).step_by(2).collect();
+        let data: String =
+            seen.split("\r\n\r\n").nth(1).unwrap_or_default().split("\r\n").skip(1).step_by(2).collect();
         assert_eq!(data, "hello", "{seen:?}");
         tap.forget();
     }

@@ -78,7 +78,10 @@ fn beside_a_neighbour(gateway: &Gateway, attack: impl FnOnce()) {
 }
 
 fn gateway(server: &Server) -> Gateway {
-    Gateway::before(&[server.address], "h2c = true\nclient_timeout = \"2s\"\nhttp_request_timeout = \"2s\"\nkeep_alive_timeout = \"2s\"")
+    Gateway::before(
+        &[server.address],
+        "h2c = true\nclient_timeout = \"2s\"\nhttp_request_timeout = \"2s\"\nkeep_alive_timeout = \"2s\"",
+    )
 }
 
 #[test]
@@ -114,11 +117,16 @@ fn made_you_reset_is_cut_off() {
 fn a_head_in_endless_continuations_is_cut_off() {
     let server = Server::named("s1");
     let gateway = gateway(&server);
-    for (what, payload) in [("empty", Vec::new()), ("full", [b"\x00\x01a\x7f\x00".as_slice(), &[b'x'; 127]].concat())] {
+    for (what, payload) in
+        [("empty", Vec::new()), ("full", [b"\x00\x01a\x7f\x00".as_slice(), &[b'x'; 127]].concat())]
+    {
         beside_a_neighbour(&gateway, || {
             let mut stream = connected(&gateway, &[]);
             stream.write_all(&frame(HEADERS, 0, 1, GET)).expect("sent");
-            assert!(flood(&mut stream, true, 200_000, |_| frame(CONTINUATION, 0, 1, &payload).repeat(10)), "{what}");
+            assert!(
+                flood(&mut stream, true, 200_000, |_| frame(CONTINUATION, 0, 1, &payload).repeat(10)),
+                "{what}"
+            );
         });
     }
     assert!(server.heads().iter().all(|head| head.contains("/neighbour")));
@@ -142,7 +150,9 @@ fn control_frames_without_end_are_cut_off_when_their_answers_are_not_read() {
 fn empty_frames_without_end_cost_nobody_else_anything() {
     let server = Server::named("s1");
     let gateway = gateway(&server);
-    for (kind, payload) in [(DATA, vec![]), (PRIORITY, vec![0, 0, 0, 0, 16]), (WINDOW_UPDATE, vec![0, 0, 0, 1])] {
+    for (kind, payload) in
+        [(DATA, vec![]), (PRIORITY, vec![0, 0, 0, 0, 16]), (WINDOW_UPDATE, vec![0, 0, 0, 1])]
+    {
         beside_a_neighbour(&gateway, || {
             let mut stream = connected(&gateway, &[]);
             stream.write_all(&frame(HEADERS, END_HEADERS, 1, POST)).expect("sent");
@@ -159,7 +169,8 @@ fn a_client_that_takes_nothing_is_cut_off_and_costs_little() {
     let server = Server::start(move |_, _| Some(ok(&body)));
     let gateway = gateway(&server);
     let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).expect("it runs");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number")
     };
@@ -167,7 +178,8 @@ fn a_client_that_takes_nothing_is_cut_off_and_costs_little() {
     let before = resident();
     // A window of nothing for each stream: SETTINGS_INITIAL_WINDOW_SIZE is 0.
     let mut stream = connected(&gateway, &[0, 4, 0, 0, 0, 0]);
-    let requests: Vec<u8> = (0..100).flat_map(|number| frame(HEADERS, END_BOTH, 2 * number + 1, GET)).collect();
+    let requests: Vec<u8> =
+        (0..100).flat_map(|number| frame(HEADERS, END_BOTH, 2 * number + 1, GET)).collect();
     stream.write_all(&requests).expect("sent");
     wait_until("the server has them all", || server.heads().len() >= 101);
     let begun = SystemTime::now();

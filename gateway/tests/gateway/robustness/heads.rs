@@ -175,7 +175,11 @@ fn a_head_is_bounded_in_size_number_of_fields_and_length_of_its_target() {
     }
     assert_eq!(tap.seen(), "");
     let most = head("/", &(0..99).map(field).collect::<String>());
-    assert!(say(gateway.front, most.replace("Host", "Connection: close\r\nHost").as_bytes(), DEADLINE).0.contains("200 OK"));
+    assert!(
+        say(gateway.front, most.replace("Host", "Connection: close\r\nHost").as_bytes(), DEADLINE)
+            .0
+            .contains("200 OK")
+    );
 }
 
 #[test]
@@ -187,9 +191,16 @@ fn what_belongs_to_one_connection_is_not_passed_on() {
           TE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nProxy-Authorization: Basic x\r\nX-Kept: 4\r\n\r\n";
     assert!(say(gateway.front, request, DEADLINE).0.contains("200 OK"));
     let seen = tap.seen().to_ascii_lowercase();
-    for gone in
-        ["x-secret", "x-other", "x-third", "keep-alive:", "proxy-connection", "\r\nte:", "upgrade", "http2-settings"]
-    {
+    for gone in [
+        "x-secret",
+        "x-other",
+        "x-third",
+        "keep-alive:",
+        "proxy-connection",
+        "\r\nte:",
+        "upgrade",
+        "http2-settings",
+    ] {
         assert!(!seen.contains(gone), "{gone} is in {seen}");
     }
     assert!(seen.contains("x-kept: 4\r\n"), "{seen}");
@@ -202,7 +213,10 @@ fn what_belongs_to_one_connection_is_not_passed_on() {
         let (answer, _) = say(gateway.front, request.as_bytes(), DEADLINE);
         let seen = tap.seen().to_ascii_lowercase();
         if answer.contains("200 OK") {
-            assert!(seen.contains("x-forwarded-for: 127.0.0.1\r\n") && seen.contains("\r\nhost: a\r\n"), "{seen}");
+            assert!(
+                seen.contains("x-forwarded-for: 127.0.0.1\r\n") && seen.contains("\r\nhost: a\r\n"),
+                "{seen}"
+            );
             assert!(seen.contains("hi") && seen.contains("x-forwarded-proto: http\r\n"), "{seen}");
         } else {
             assert!(answer.starts_with("HTTP/1.1 400 ") && seen.is_empty(), "{named}: {answer} {seen}");
@@ -228,6 +242,9 @@ fn what_has_one_reading_is_passed_on() {
     ] {
         tap.forget();
         let (answer, closed) = say(gateway.front, request.as_bytes(), DEADLINE);
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok") && closed, "{request}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok") && closed,
+            "{request}: {answer}"
+        );
     }
 }
