@@ -24,7 +24,7 @@ pub(super) struct Chunked {
 
 impl Chunked {
     /// `chunks` has seen already what was read of the body together with its head.
-    pub(super) fn new(io: Stream, chunks: Chunks) -> Stream {
+    pub(super) fn watch(io: Stream, chunks: Chunks) -> Stream {
         Box::new(Self { io, chunks })
     }
 

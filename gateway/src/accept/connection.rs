@@ -121,7 +121,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
                 Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
             };
         if let Some(chunks) = chunks {
-            stream = Chunked::new(stream, chunks);
+            stream = Chunked::watch(stream, chunks);
         }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);

@@ -60,10 +60,10 @@ pub fn check<'a>(
 /// names.
 pub fn is_hop_by_hop<'a>(name: &str, mut named: impl Iterator<Item = &'a [u8]>) -> bool {
     let is = |known: &&str| name.eq_ignore_ascii_case(known);
-    if FRAMING.iter().any(|known| is(&known)) {
+    if FRAMING.iter().any(is) {
         return false;
     }
-    HOP_BY_HOP.iter().any(|known| is(&known))
+    HOP_BY_HOP.iter().any(is)
         || named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
 }
 
