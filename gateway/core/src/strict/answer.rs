@@ -63,8 +63,7 @@ pub fn is_hop_by_hop<'a>(name: &str, mut named: impl Iterator<Item = &'a [u8]>) 
     if FRAMING.iter().any(is) {
         return false;
     }
-    HOP_BY_HOP.iter().any(is)
-        || named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+    HOP_BY_HOP.iter().any(is) || named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Fields that end with the connection whether it names them or not.
