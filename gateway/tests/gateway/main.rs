@@ -12,6 +12,7 @@ mod documents;
 mod drain;
 mod effects;
 mod eject;
+mod from_haproxy;
 mod h2;
 mod harness;
 mod lists;

@@ -51,6 +51,9 @@ pub(super) fn timer(out: &mut String, timer: Option<Duration>) {
 
 /// Digits.
 pub(super) fn number(out: &mut String, mut number: u64) {
+    if number < 10 {
+        return out.push(char::from(b'0' + number as u8));
+    }
     let mut digits = [0; MOST_DIGITS];
     let mut at = MOST_DIGITS;
     loop {
@@ -105,8 +108,9 @@ fn two(out: &mut String, number: u32) {
     out.push(digit(number % 10));
 }
 
-fn digit(digit: u32) -> char {
-    char::from_digit(digit, 10).unwrap_or('?')
+/// `number` is below 10.
+fn digit(number: u32) -> char {
+    char::from(b'0'.wrapping_add(number as u8))
 }
 
 /// What could break a line or fake another is written `#XX`, as HAProxy does.

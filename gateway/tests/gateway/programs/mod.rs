@@ -2,6 +2,7 @@
 
 mod bodies;
 mod curl;
+mod grpc;
 mod h2load;
 mod python;
 mod websocket;
