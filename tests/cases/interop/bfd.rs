@@ -55,6 +55,64 @@ fn wait_kernel(lab: &Interop, router: Router) -> Result<()> {
     tests::wait_until("the kernel's route", SOON, || Ok((!lab.kernel(router, vip)?.is_empty()).then_some(())))
 }
 
+/// `BFD_LOAD_SECONDS` says for how long; ten minutes are what is promised.
+mod long {
+    use super::*;
+
+    #[test]
+    fn with_both_cores_busy_bfd_at_three_times_50_ms_gives_no_false_alarm() {
+        let seconds = std::env::var("BFD_LOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+        interop(with_bfd(50), |lab| {
+            // What is at stake is the speaker; a router that has to wait for its turn raises alarms of its own.
+            lab.prioritize_routers()?;
+            wait_up(lab)?;
+            let before = sessions(lab)?;
+            let busy = Busy::start();
+            tests::pause(Duration::from_secs(seconds));
+            drop(busy);
+            let lost: Vec<_> = before.into_iter().zip(sessions(lab)?).filter(|(a, b)| a != b).collect();
+            told(&format!("{seconds} s with all cores busy: {} of 4 sessions lost: {lost:?}", lost.len()));
+            ensure!(lost.is_empty(), "after {seconds} s: {lost:?}");
+            Ok(())
+        });
+    }
+
+    /// Each session and when its BFD last changed, as the speakers' journals have it.
+    fn sessions(lab: &Interop) -> Result<Vec<(String, usize)>> {
+        let one = |peering: &Peering| {
+            let events = lab.speaker(peering.side).tell(&["events"])?;
+            let downs = |line: &&str| line.contains("bfd") && line.contains(peering.name);
+            Ok((peering.name.to_owned(), events.lines().filter(downs).count()))
+        };
+        lab.peerings().iter().map(one).collect()
+    }
+
+    /// A thread for each core that does nothing but work.
+    struct Busy(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+    impl Busy {
+        fn start() -> Self {
+            let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+            for _ in 0..cores {
+                let stop = std::sync::Arc::clone(&stop);
+                std::thread::spawn(move || {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            Self(stop)
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
 #[test]
 fn a_node_that_falls_silent_is_gone_after_three_times_50_ms() {
     // From the cut, which takes nft some 20 ms to make; FRR takes 60 ms more to change its kernel.

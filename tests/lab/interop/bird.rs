@@ -41,6 +41,10 @@ impl Bird {
         Ok(bird)
     }
 
+    pub(super) const fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
     /// Its answer; one that begins with "not found" is an answer too.
     pub(super) fn ask(&self, command: &str) -> Result<String> {
         let mut birdc = Command::new(crate::system_program("birdc")?);
@@ -129,13 +133,14 @@ filter vips {{
         if let Some((milliseconds, multiplier)) = peering.bfd {
             let _ = write!(more, "bfd {{ interval {milliseconds} ms; multiplier {multiplier}; }}; ");
         }
+        let extended = if peering.extended_next_hop { "extended next hop on; " } else { "" };
         let name = peering.protocol();
         let export = if peering.exports { "where source = RTS_STATIC" } else { "none" };
         let _ = write!(
             text,
             "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    direct; hold time 9;\n    \
              connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;\n    {more}\n    \
-             ipv4 {{ import filter vips; export {export}; }};\n    ipv6 {{ import filter vips; export none; }};\n}}\n",
+             ipv4 {{ {extended}import filter vips; export {export}; }};\n    ipv6 {{ import filter vips; export none; }};\n}}\n",
             peering.address(),
             ROUTER_AS,
             peering.speaker(),

@@ -77,6 +77,12 @@ impl Frr {
         Ok(())
     }
 
+    /// One of [`DAEMONS`].
+    pub(super) fn daemon(&self, name: &str) -> Result<&Daemon> {
+        let found = DAEMONS.iter().zip(&self.daemons).find(|(known, _)| **known == name);
+        found.map(|(_, daemon)| daemon).with_context(|| name.to_owned())
+    }
+
     fn vtysh(&self, arguments: &[&str]) -> Result<String> {
         let mut vtysh = Command::new(crate::system_program("vtysh")?);
         let output = vtysh.arg("--vty_socket").arg(&self.folder).args(arguments).output()?;
@@ -190,6 +196,9 @@ fn bgpd(peerings: &[Peering]) -> String {
                 "{neighbor} bfd\n{neighbor} bfd profile {}\n",
                 profile(milliseconds, multiplier)
             );
+        }
+        if peering.extended_next_hop {
+            let _ = writeln!(text, "{neighbor} capability extended-nexthop");
         }
         for more in peering.frr_more {
             let _ = writeln!(text, "{neighbor} {more}");

@@ -160,6 +160,19 @@ impl Interop {
         namespace.run(&["ip", family, "route", "show", &vip.address().to_string()])
     }
 
+    /// Runs the routers' BFD ahead of everything ordinary, as the speakers' runs.
+    pub fn prioritize_routers(&self) -> Result<()> {
+        for daemon in [self.bird.daemon(), self.frr.daemon("bfdd")?] {
+            let output = std::process::Command::new(crate::system_program("chrt")?)
+                .args(["--all-tasks", "--fifo", "--pid", "50", &daemon.pid()?.to_string()])
+                .output()?;
+            if !output.status.success() {
+                bail!("chrt: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+        Ok(())
+    }
+
     /// Drops all packets between the speakers and a router, as a node that is gone does: no link goes down.
     pub fn cut(&self, router: Router) -> Result<()> {
         let link = router.name();

@@ -61,6 +61,8 @@ pub struct Peering {
     pub plain_open: bool,
     /// Who opens the connection, as the speaker is told: `active`, `passive`, `both`.
     pub mode: &'static str,
+    /// IPv4 routes have an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
     /// More lines of the speaker's table `[[neighbor]]`.
     pub speaker_more: &'static str,
     /// More lines of BIRD's protocol.
@@ -180,6 +182,7 @@ impl Peering {
             ttl_security: false,
             bfd: None,
             plain_open: false,
+            extended_next_hop: false,
             mode: "active",
             speaker_more: "",
             bird_more: "",
@@ -233,10 +236,11 @@ impl Expected {
             Side::Outside => vec![OUTSIDE_AS],
             Side::Inside => vec![],
         };
-        let number = if vip.ipv6 == peering.ipv6 { peering.number } else { 0 };
+        let own = vip.ipv6 == peering.ipv6 || peering.extended_next_hop;
+        let number = if own { peering.number } else { 0 };
         Self {
             as_path: path,
-            next_hop: peering.router.speaker(number, vip.ipv6),
+            next_hop: peering.router.speaker(number, vip.ipv6 || peering.extended_next_hop),
             local_pref: (peering.side == Side::Inside).then_some(100),
         }
     }

@@ -106,12 +106,17 @@ watch = "http://{}/health/watch"
         let hop = if peering.ipv6 { "next_hop4" } else { "next_hop6" };
         let _ = write!(
             text,
-            "\n[[neighbor]]\nname = \"{}\"\naddress = \"{}\"\nsource = \"{}\"\nasn = {}\n{hop} = \"{other}\"\n",
+            "\n[[neighbor]]\nname = \"{}\"\naddress = \"{}\"\nsource = \"{}\"\nasn = {}\n",
             peering.name,
             peering.address(),
             peering.speaker(),
             peering.router_as()
         );
+        if peering.extended_next_hop {
+            text += "extended_next_hop = true\n";
+        } else {
+            let _ = writeln!(text, "{hop} = \"{other}\"");
+        }
         if let Some(password) = peering.passwords[0] {
             let _ = writeln!(text, "password = \"{password}\"");
         }
