@@ -2,6 +2,7 @@
 //! router, on loopback and without privileges. Every wait has a deadline.
 
 mod bird;
+mod conformance;
 mod gateway;
 mod operator;
 mod rig;
@@ -267,4 +268,13 @@ fn an_address_that_is_taken_is_refused_with_its_place() {
     let (status, error) = rig::refuse("run", &text);
     assert_eq!(status.code(), Some(1));
     assert!(error.contains("bgp.toml:5:11") && error.contains("cannot be listened on"), "{error}");
+}
+
+#[test]
+fn a_speaker_whose_neighbors_do_not_connect_listens_nowhere_but_where_it_is_told() {
+    let rig = Rig::start();
+    rig.gateway.say("ready");
+    rig.router.session().expect(announced(100));
+    // The metrics' address is the only one of the configuration.
+    assert_eq!(rig.listens(), 1);
 }

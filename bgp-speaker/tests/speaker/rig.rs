@@ -109,6 +109,24 @@ impl Rig {
         statm.split(' ').nth(1).expect("resident pages").parse::<u64>().expect("a number") * 4096
     }
 
+    /// On how many TCP ports it listens.
+    pub(crate) fn listens(&self) -> usize {
+        let folder = format!("/proc/{}", self.speaker.id());
+        let sockets = std::fs::read_dir(format!("{folder}/fd")).expect("/proc");
+        let sockets: Vec<_> =
+            sockets.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).collect();
+        let tables = ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("{folder}/net/{name}")));
+        let lines = tables.iter().flatten().flat_map(|table| table.lines());
+        // The fourth word is the state, 0A is LISTEN; the tenth is the socket's number (proc(5)).
+        let words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let listens = words.filter(|words| words.get(3) == Some(&"0A"));
+        let ours = |words: &Vec<&str>| {
+            let socket = format!("socket:[{}]", words.get(9).unwrap_or(&""));
+            sockets.iter().any(|open| open.as_os_str() == socket.as_str())
+        };
+        listens.filter(ours).count()
+    }
+
     pub(crate) fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.metrics).expect("the metrics listener");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket");

@@ -142,7 +142,7 @@ fn a_drain_is_the_last_choice_then_gone_in_every_router() {
 }
 
 #[test]
-fn a_wrong_password_says_so_and_disturb_no_other_session() {
+fn a_wrong_password_says_so_and_disturbs_no_other_session() {
     let mut peerings = one_each();
     let wrong = |peering: Peering| Peering { passwords: [Some("ours"), Some("theirs")], ..peering };
     peerings.push(wrong(Peering::new("bird_wrong", Router::Bird, Side::Outside, false, 2)));
