@@ -4,7 +4,7 @@ use crate::account;
 use crate::request::{Refusal, Request};
 use crate::state::Gateway;
 use crate::sys;
-use crate::upstream::{Lease, Place, Waiter};
+use crate::upstream::{Ask, Lease, Place, Waiter};
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use pingora::http::RequestHeader;
@@ -36,7 +36,8 @@ pub(crate) async fn server(
     {
         gateway.backends[backend.0].retry_budget.earn();
     }
-    let place = asked.map(|(backend, client)| Lease::take(gateway, backend, client, key, &request.tried));
+    let asked = asked.map(|(backend, client)| Ask { backend, client, key, wanted: request.wanted });
+    let place = asked.map(|ask| Lease::take(gateway, ask, &request.tried));
     match place {
         Some(Place::Now(lease)) => Ok(lease),
         Some(Place::Later(waiter)) => wait(gateway, request, waiter, gone).await,

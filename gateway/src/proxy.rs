@@ -6,7 +6,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
-use crate::{account, answers, guard, pick, rules, tries, tunnel};
+use crate::{account, answers, cookie, guard, pick, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -14,8 +14,8 @@ use gateway_core::normalize;
 use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
-use http::StatusCode;
 use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, UPGRADE};
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -63,6 +63,7 @@ impl ProxyHttp for Edge {
         request.switch = None;
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
+        request.wanted = cookie::wanted(request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
         let head = session.req_header();
@@ -107,8 +108,15 @@ impl ProxyHttp for Edge {
         request: &mut Request,
     ) -> Result<()> {
         let Some(link) = link(session) else { return Ok(()) };
-        if request.backend.is_some_and(|backend| !self.gateway.config.backends[backend.0].reuses) {
-            upstream.insert_header(CONNECTION, "close")?;
+        if let Some(lease) = &request.lease {
+            let backend = &self.gateway.config.backends[lease.backend.0];
+            if !backend.reuses && upstream.version != Version::HTTP_2 {
+                upstream.insert_header(CONNECTION, "close")?;
+            }
+            if let Some(name) = &backend.http_send_name_header {
+                upstream.insert_header(name.clone(), backend.servers[lease.server].name.as_str())?;
+            }
+            cookie::change_request(request, upstream)?;
         }
         let trusted = request.client.as_ref().is_some_and(|client| client.chain_is_trusted);
         if trusted {
@@ -153,6 +161,9 @@ impl ProxyHttp for Edge {
             session.set_keepalive(None);
         }
         answers::fit(session, response);
+        if !response.status.is_informational() {
+            cookie::change_answer(request, response)?;
+        }
         request.pace =
             request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
         rules::change_answer(session, request, response)

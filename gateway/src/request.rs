@@ -111,6 +111,8 @@ pub(crate) struct Request {
     pub(crate) tracked: Tracked,
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
+    /// The server that its cookie names.
+    pub(crate) wanted: Option<usize>,
     /// What ends it if its server is marked down, where that is asked for.
     pub(crate) session: Option<Session>,
     /// Ends it if its server does not say in time that it becomes a tunnel, where that can be.
@@ -179,6 +181,7 @@ impl Request {
             tracked: Tracked::default(),
             backend: None,
             lease: None,
+            wanted: None,
             session: None,
             switch: None,
             tried: Vec::new(),

@@ -20,6 +20,17 @@ pub(crate) struct Lease {
     pub(crate) server: usize,
 }
 
+/// What is known of a request that asks for a place.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask {
+    pub(crate) backend: BackendId,
+    pub(crate) client: IpAddr,
+    /// What it is hashed by, if it is.
+    pub(crate) key: Option<u64>,
+    /// The server that its cookie names.
+    pub(crate) wanted: Option<usize>,
+}
+
 /// What a request gets that asks for a place.
 pub(crate) enum Place {
     /// One that it has now.
@@ -42,15 +53,10 @@ pub(crate) struct Waiter {
 }
 
 impl Lease {
-    /// Chooses a server for a request of `client`: the one it sticks to, or the one that balancing says (by
-    /// `key`, if it hashes), which it sticks to from then on. `tried` have failed this request already.
-    pub(crate) fn take(
-        gateway: &Arc<Gateway>,
-        id: BackendId,
-        client: IpAddr,
-        key: Option<u64>,
-        tried: &[usize],
-    ) -> Place {
+    /// Chooses a server for a request: the one that its client wants or sticks to, or the one that balancing
+    /// says, which it sticks to from then on. `tried` have failed this request already.
+    pub(crate) fn take(gateway: &Arc<Gateway>, ask: Ask, tried: &[usize]) -> Place {
+        let Ask { backend: id, client, key, wanted } = ask;
         let backend = &gateway.backends[id.0];
         let may_use =
             |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
@@ -58,6 +64,7 @@ impl Lease {
         let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
         let stuck = table
             .and_then(|table| table.update(table.address(client)?, gateway.clock.now(), stored).flatten());
+        let stuck = wanted.filter(|place| may_use(*place)).or(stuck);
         let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
         let now = gateway.clock.now();
         if let Some(server) = stuck

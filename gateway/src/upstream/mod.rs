@@ -9,7 +9,7 @@ mod tls;
 
 pub(crate) use checks::start as start_checks;
 pub(crate) use connect::connect;
-pub(crate) use lease::{Lease, Place, Waiter};
+pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use server::Server;
 pub(crate) use sessions::Session;
 pub(crate) use tls::{Identities, Identity, load as load_tls};

@@ -5,6 +5,7 @@ mod balance;
 mod certificates;
 mod client_certificates;
 mod clients;
+mod cookie;
 mod daemons;
 mod data_path;
 mod databases;

@@ -284,6 +284,10 @@ pub struct Backend {
     pub retry_budget: u32,
     /// The table that remembers which server a client has.
     pub stick: Option<TableId>,
+    /// The cookie that says which server a client has.
+    pub cookie: Option<crate::cookie::Policy>,
+    /// The field that tells a server its own name.
+    pub http_send_name_header: Option<String>,
     /// How servers are probed; `None`: they count as up.
     pub check: Option<CheckSpec>,
     /// When a server is left alone since it does not answer; `None`: never.

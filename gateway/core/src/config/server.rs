@@ -16,6 +16,8 @@ pub struct Server {
     pub weight: u32,
     /// Requests at once on it; `None`: any number.
     pub maxconn: Option<u32>,
+    /// What stands for it in the backend's cookie.
+    pub cookie: Option<String>,
     /// Whether it only serves when no other can.
     pub backup: bool,
     /// How long its share grows after it has come back; zero: not at all.

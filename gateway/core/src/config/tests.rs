@@ -158,6 +158,14 @@ fn each_mistake_is_shown_at_its_place() {
         ("weight = 7", "ssl = true, sni = \"a\", verifyhost = \"b\"", "\"b\"", "unlike sni"),
         ("weight = 7", "ssl = true, verify = \"none\", ca_file = \"x\"", "\"x\"", "nothing is verified"),
         ("weight = 7", "ssl = true, alpn = [\"h2\"], proto = \"h2\"", "\"h2\"", "both proto and alpn"),
+        ("weight = 7 }]", "weight = 7 }]\ncookie = { name = \"S\" }", "{ name", "no server has a cookie"),
+        (
+            "weight = 7 }]",
+            "cookie = \"a\" }]\ncookie = { name = \"a b\" }",
+            "\"a b\"",
+            "can't be a cookie's name",
+        ),
+        ("weight = 7", "cookie = \"a~b\"", "\"a~b\"", "a `~` in a cookie"),
         ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];

@@ -19,6 +19,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) retry_on: Option<Vec<Spanned<String>>>,
     pub(in crate::config) retry_budget: Option<Spanned<u32>>,
     pub(in crate::config) stick: Option<Spanned<String>>,
+    pub(in crate::config) cookie: Option<Spanned<Cookie>>,
+    pub(in crate::config) http_send_name_header: Option<Spanned<String>>,
     pub(in crate::config) check: Option<CheckSpec>,
     #[serde(default = "default_connect_timeout")]
     pub(in crate::config) connect_timeout: Spanned<Span>,
@@ -55,6 +57,33 @@ impl Default for Eject {
             retry: unwritten(DEFAULT_RETRY),
         }
     }
+}
+
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Cookie {
+    pub(in crate::config) name: Spanned<String>,
+    #[serde(default)]
+    pub(in crate::config) mode: CookieMode,
+    #[serde(default)]
+    pub(in crate::config) indirect: bool,
+    #[serde(default)]
+    pub(in crate::config) nocache: bool,
+    #[serde(default)]
+    pub(in crate::config) preserve: bool,
+    #[serde(default)]
+    pub(in crate::config) httponly: bool,
+    #[serde(default)]
+    pub(in crate::config) secure: bool,
+    pub(in crate::config) domain: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum CookieMode {
+    #[default]
+    Insert,
+    Prefix,
 }
 
 #[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! A `[[backend]]` and its servers: every name resolved, every value in range.
 
 use super::Result;
-use super::server;
 use super::values::{duration, in_range, name, optional, resolve, unique};
+use super::{cookie, server};
 use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
@@ -30,6 +30,12 @@ pub(super) fn all(
         }
         let servers = server::all(source, backend.default_server.as_ref(), &backend.server)?;
         let (balance, hash_type) = balance(source, &backend)?;
+        let cookie = backend.cookie.as_ref().map(|written| cookie::policy(source, written, &servers));
+        let cookie = cookie.transpose()?;
+        let http_send_name_header = backend.http_send_name_header.as_ref();
+        let http_send_name_header = http_send_name_header
+            .map(|written| cookie::token(source, written, "a field's name"))
+            .transpose()?;
         let stick = match &backend.stick {
             None => None,
             Some(stick) => Some(stick_table(source, stick, tables, &backends, &servers)?),
@@ -53,6 +59,8 @@ pub(super) fn all(
             retry,
             retry_budget: retry_budget.into_inner(),
             stick,
+            cookie,
+            http_send_name_header,
             check: backend.check,
             eject: eject(source, &backend.eject)?,
             maxconn,

@@ -1,8 +1,8 @@
 //! The servers of a backend: what they say, and what all of them say.
 
-use super::Result;
 use super::backend::maxconn;
 use super::values::{in_range, name, optional, unique};
+use super::{Result, cookie};
 use crate::config::{Alpn, Backend, BackendId, Frontend, Mode, Server, ServerTls, Sni, schema};
 use crate::route::HostPattern;
 use base_core::diagnose::Source;
@@ -16,11 +16,13 @@ pub(super) fn all(
 ) -> Result<Vec<Server>> {
     let nothing = schema::Server::default();
     if let Some(default) = default
-        && (default.get_ref().name.is_some() || default.get_ref().address.is_some())
+        && (default.get_ref().name.is_some()
+            || default.get_ref().address.is_some()
+            || default.get_ref().cookie.is_some())
     {
         return Err(source
             .at(default.span(), "default_server is no server")
-            .help("it has all keys of a server but its name and its address"));
+            .help("it has all keys of a server but its name, its address and its cookie"));
     }
     let default = default.map_or(&nothing, Spanned::get_ref);
     let mut servers = Vec::<Server>::new();
@@ -39,6 +41,7 @@ pub(super) fn all(
             address: server.address.ok_or_else(|| missing("an address"))?,
             weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
             maxconn: maxconn(source, server.maxconn.as_ref())?,
+            cookie: cookie::value(source, server.cookie.as_ref())?,
             backup: server.backup.unwrap_or(false),
             slowstart: slowstart.unwrap_or_default(),
             source: server.source,
