@@ -5,6 +5,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
 use crate::tcp::Traffic;
 use chrono::{DateTime, FixedOffset, Local, Utc};
+use gateway_core::config::BackendId;
 use gateway_core::failure::NoRequest;
 use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
@@ -32,6 +33,19 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
     let metrics = &gateway.metrics.frontends[connection.frontend];
     metrics.answered(status);
     metrics.duration.observe((total - request.head).as_secs_f64());
+    if request.termination != Termination::Normal {
+        gateway.metrics.failed(connection.frontend, request.termination.code());
+    }
+    if let Some(BackendId(backend)) = request.backend {
+        let metrics = &gateway.metrics.backends[backend];
+        metrics.total.observe((total - request.head).as_secs_f64());
+        if let Some(response) = request.response {
+            metrics.response.observe(response.as_secs_f64());
+        }
+        if !request.queued.waited.is_zero() {
+            metrics.queue_time.observe(request.queued.waited.as_secs_f64());
+        }
+    }
 
     let frontend = &gateway.config.frontends[connection.frontend];
     let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);

@@ -5,6 +5,7 @@ use crate::proxy::{Edge, link};
 use crate::request::{Refusal, Request};
 use crate::{account, rules, tarpit};
 use bytes::Bytes;
+use gateway_core::limits::Denial;
 use gateway_core::record::Termination;
 use gateway_core::rules::End;
 use http::HeaderValue;
@@ -20,7 +21,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Why, if it is a refusal.
     pub(crate) refused: Option<Refusal>,
-    pub(crate) retry_after: Option<u64>,
+    /// What the client has had too much of.
+    pub(crate) limited: Option<Denial>,
     pub(crate) location: Option<HeaderValue>,
     /// The rule whose page it is.
     pub(crate) page: Option<usize>,
@@ -119,8 +121,10 @@ impl Edge {
             return Ok(());
         }
         let mut head = ResponseHeader::build(answer.status, Some(3))?;
-        if let Some(seconds) = answer.retry_after {
-            head.insert_header("Retry-After", seconds)?;
+        if let Some(denial) = answer.limited {
+            head.insert_header("Retry-After", denial.retry_after)?;
+            head.insert_header("RateLimit-Policy", denial.policy())?;
+            head.insert_header("RateLimit", denial.state())?;
         }
         if let Some(location) = answer.location {
             head.insert_header(LOCATION, location)?;

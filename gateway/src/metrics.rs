@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     tcp_sessions: IntCounterVec,
     tcp_bytes: IntCounterVec,
     dry_runs: IntCounterVec,
+    failures: IntCounterVec,
     pub(crate) frontends: Vec<FrontendMetrics>,
     pub(crate) backends: Vec<BackendMetrics>,
 }
@@ -33,6 +34,8 @@ pub(crate) struct FrontendMetrics {
     pub(crate) accepted: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) tls_failures: IntCounter,
+    /// Whole ones, and those that went on with a session.
+    handshakes: [IntCounter; 2],
     pub(crate) duration: Histogram,
     /// By the first digit of the status; 0 is no answer.
     classes: [IntCounter; 6],
@@ -42,6 +45,12 @@ pub(crate) struct FrontendMetrics {
 pub(crate) struct BackendMetrics {
     name: String,
     pub(crate) queued: IntCounter,
+    /// Waits in line of those that had to wait.
+    pub(crate) queue_time: Histogram,
+    /// Until the answer began.
+    pub(crate) response: Histogram,
+    /// Until it had ended.
+    pub(crate) total: Histogram,
 }
 
 impl Metrics {
@@ -53,6 +62,11 @@ impl Metrics {
         let accept_errors =
             per_frontend(names::ACCEPT_ERRORS_TOTAL, "Connections that could not be accepted");
         let tls_failures = per_frontend(names::TLS_FAILURES_TOTAL, "TLS handshakes that failed");
+        let handshakes =
+            opts(names::TLS_HANDSHAKES_TOTAL, "TLS handshakes, whole or going on with a session");
+        let handshakes = register(&registry, IntCounterVec::new(handshakes, &["frontend", "kind"]));
+        let failures = opts(names::FAILURES_TOTAL, "Requests that did not end as they should");
+        let failures = register(&registry, IntCounterVec::new(failures, &["frontend", "termination"]));
         let requests = opts(names::REQUESTS_TOTAL, "Requests by class of the answer's status");
         let requests = register(&registry, IntCounterVec::new(requests, &["frontend", "code"]));
         let duration =
@@ -78,14 +92,28 @@ impl Metrics {
             accepted: accepted.with_label_values(&[name]),
             accept_errors: accept_errors.with_label_values(&[name]),
             tls_failures: tls_failures.with_label_values(&[name]),
+            handshakes: ["full", "resumed"].map(|kind| handshakes.with_label_values(&[name.as_str(), kind])),
             duration: duration.with_label_values(&[name]),
             classes: CLASSES.map(|class| requests.with_label_values(&[name.as_str(), class])),
             name: name.clone(),
         };
         let queued = opts(names::QUEUED_TOTAL, "Requests that had to wait for a place on a server");
         let queued = register(&registry, IntCounterVec::new(queued, &["backend"]));
-        let backend =
-            |name: &String| BackendMetrics { name: name.clone(), queued: queued.with_label_values(&[name]) };
+        let per_backend = |name, help| {
+            let opts = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
+            register(&registry, HistogramVec::new(opts, &["backend"]))
+        };
+        let queue_time = per_backend(names::QUEUE_SECONDS, "Waits for a place on a server");
+        let response =
+            per_backend(names::RESPONSE_SECONDS, "From a request to a server until its answer began");
+        let total = per_backend(names::TOTAL_SECONDS, "From a request until its answer had ended");
+        let backend = |name: &String| BackendMetrics {
+            name: name.clone(),
+            queued: queued.with_label_values(&[name]),
+            queue_time: queue_time.with_label_values(&[name]),
+            response: response.with_label_values(&[name]),
+            total: total.with_label_values(&[name]),
+        };
         Self {
             refused,
             retries,
@@ -93,10 +121,16 @@ impl Metrics {
             tcp_sessions,
             tcp_bytes,
             dry_runs,
+            failures,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
             backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
             registry,
         }
+    }
+
+    /// Counts a request that did not end as it should: rare, so it may look up its labels.
+    pub(crate) fn failed(&self, frontend: usize, termination: &str) {
+        self.failures.with_label_values(&[self.frontends[frontend].name.as_str(), termination]).inc();
     }
 
     /// Counts a request that only scanners make.
@@ -129,6 +163,11 @@ impl Metrics {
 }
 
 impl FrontendMetrics {
+    /// Counts a TLS handshake.
+    pub(crate) fn shook_hands(&self, resumed: bool) {
+        self.handshakes[usize::from(resumed)].inc();
+    }
+
     /// Counts an answer, or that there was none.
     pub(crate) fn answered(&self, status: Option<u16>) {
         let class = usize::from(status.unwrap_or(0) / 100);

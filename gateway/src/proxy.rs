@@ -283,10 +283,8 @@ impl Edge {
             return Err(Answer::of(200));
         }
         request.count();
-        guard::admit(request, connection.frontend, address).map_err(|denial| Answer {
-            retry_after: Some(denial.retry_after),
-            ..Answer::refuse(429, denial.reason)
-        })?;
+        guard::admit(request, connection.frontend, address)
+            .map_err(|denial| Answer { limited: Some(denial), ..Answer::refuse(429, denial.reason) })?;
         self.judge(session, request, connection.frontend)
     }
 

@@ -1,10 +1,12 @@
 //! Does to a request, and to its answer, what the rules of its frontend say.
 
-use crate::request::Request;
+use crate::proxy::link;
+use crate::request::{Link, Request};
 use crate::state::Gateway;
+use crate::tls::identity::Handshake;
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::lists::{ListId, Wanted};
-use gateway_core::rules::{Counter, Edit, End, Facts, Format, same_field};
+use gateway_core::rules::{Counter, Edit, End, Facts, Format, Ssl, same_field};
 use gateway_core::table::DataType;
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, PathAndQuery};
@@ -14,6 +16,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// How the rules ended.
 pub(crate) enum Ended<'a> {
@@ -118,6 +121,7 @@ fn facts<'a>(
         gateway: &request.gateway,
         source: request.client.as_ref().map_or(peer, |client| client.address),
         tls: frontend.tls.is_some(),
+        handshake: link(session).and_then(Link::handshake).map(Arc::as_ref),
     }
 }
 
@@ -127,6 +131,7 @@ struct Asked<'a> {
     gateway: &'a Gateway,
     source: IpAddr,
     tls: bool,
+    handshake: Option<&'a Handshake>,
 }
 
 impl Facts for Asked<'_> {
@@ -170,6 +175,22 @@ impl Facts for Asked<'_> {
         };
         let table = &self.gateway.tables[table.0];
         table.address(self.source).and_then(|key| table.peek(key, now, read)).unwrap_or(0)
+    }
+
+    fn ssl(&self, sample: Ssl) -> Option<&str> {
+        let handshake = self.handshake?;
+        let client = handshake.client.as_ref();
+        match sample {
+            Ssl::Sni => handshake.name.as_deref(),
+            Ssl::Protocol => Some(handshake.protocol),
+            Ssl::Cipher => Some(handshake.cipher),
+            Ssl::ClientUsed => Some(if client.is_some() { "1" } else { "0" }),
+            Ssl::ClientSubject => client.map(|client| client.subject.as_str()),
+            Ssl::ClientCommonName => client.map(|client| client.common_name.as_str()),
+            Ssl::ClientIssuer => client.map(|client| client.issuer.as_str()),
+            Ssl::ClientSerial => client.map(|client| client.serial.as_str()),
+            Ssl::ClientSha1 => client.map(|client| client.sha1.as_str()),
+        }
     }
 
     fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {

@@ -14,6 +14,17 @@ pub const TLS_FAILURES_TOTAL: &str = "headgate_tls_failures_total";
 /// `headgate_tls_certificates_broken{frontend}`: certificates whose files do not load, are expired or not
 /// valid yet, so that the one before is shown.
 pub const TLS_CERTIFICATES_BROKEN: &str = "headgate_tls_certificates_broken";
+/// `headgate_tls_handshakes_total{frontend,kind}`: TLS handshakes, `full`, or `resumed` from a session.
+pub const TLS_HANDSHAKES_TOTAL: &str = "headgate_tls_handshakes_total";
+/// `headgate_failures_total{frontend,termination}`: requests that did not end as they should, by the
+/// termination state of the log.
+pub const FAILURES_TOTAL: &str = "headgate_failures_total";
+/// `headgate_queue_seconds{backend}`: how long requests waited for a place on a server, of those that had to.
+pub const QUEUE_SECONDS: &str = "headgate_queue_seconds";
+/// `headgate_response_seconds{backend}`: from a request to a server until its answer began.
+pub const RESPONSE_SECONDS: &str = "headgate_response_seconds";
+/// `headgate_total_seconds{backend}`: from the end of a request's head until its answer had ended.
+pub const TOTAL_SECONDS: &str = "headgate_total_seconds";
 /// `headgate_requests_total{frontend,code}`: requests by class of the answer's status, `1xx` to `5xx`,
 /// or `none` where the client got no answer.
 pub const REQUESTS_TOTAL: &str = "headgate_requests_total";

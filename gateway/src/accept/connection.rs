@@ -52,6 +52,7 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
         None => Box::new(io),
         Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
             Some((stream, handshake)) => {
+                shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
                 link.shook_hands(handshake);
                 Box::new(stream)
             }
@@ -79,7 +80,10 @@ async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, front
             (Box::new(io), name)
         }
         Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
-            Some((stream, handshake)) => (Box::new(stream), handshake.name),
+            Some((stream, handshake)) => {
+                shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
+                (Box::new(stream), handshake.name)
+            }
             None => {
                 session.fails();
                 return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();

@@ -9,7 +9,7 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,6 +53,12 @@ impl Acceptor {
         let first = client_auth.and(chain).and_then(<[_]>::first);
         Some(Handshake {
             name: session.server_name().map(str::to_owned),
+            protocol: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or(""),
+            resumed: goes_on,
             client: match first {
                 None => None,
                 // Whom nobody could name is nobody.

@@ -10,6 +10,12 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate, X509Name};
 pub(crate) struct Handshake {
     /// The name that the client asked for.
     pub(crate) name: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) protocol: &'static str,
+    /// The cipher suite, by the name that rustls has for it.
+    pub(crate) cipher: &'static str,
+    /// Whether it goes on with a session of before.
+    pub(crate) resumed: bool,
     /// The certificate that it has shown, where it was asked for one.
     pub(crate) client: Option<Identity>,
 }

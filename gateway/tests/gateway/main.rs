@@ -18,6 +18,7 @@ mod h2;
 mod harness;
 mod lists;
 mod log;
+mod metrics;
 mod programs;
 mod proxy_protocol;
 mod queue;

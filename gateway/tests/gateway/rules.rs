@@ -225,3 +225,37 @@ fn a_tarpit_holds_few_not_for_long_and_not_those_who_have_left() {
     assert_eq!(server.heads(), Vec::<String>::new());
     assert_eq!(gateway.metric("headgate_refused_total{frontend=\"fe\",reason=\"tarpit\"}"), 4.0);
 }
+
+#[test]
+fn a_rule_asks_what_the_handshake_has_shown() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = crate::harness::pair(folder.path(), "api.example");
+    let gateway = Gateway::before(
+        &[server.address],
+        &format!(
+            "tls = {{ cert = \"{}\", key = \"{}\" }}\n\
+             [[frontend.rule]]\nset_response_header = {{ X-Tls = \"%[ssl_fc_protocol] %[ssl_fc_sni] %[ssl_c_used]\" }}\n\
+             [[frontend.rule]]\nif = {{ ssl = {{ ssl_fc_protocol = \"TLSv1.2\" }} }}\ndeny = 426\n\
+             [[frontend.rule]]\nif = {{ ssl = {{ ssl_fc_sni = {{ found = false }} }} }}\ndeny = 421",
+            cert.display(),
+            key.display()
+        ),
+    );
+    let resolve = format!("api.example:{}:127.0.0.1", gateway.front.port());
+    let by_name = format!("https://api.example:{}/", gateway.front.port());
+    let by_address = format!("https://{}/", gateway.front);
+    let curl = |arguments: &[&str]| {
+        let output = std::process::Command::new("curl")
+            .args(["-sSki", "--max-time", "20", "--http1.1", "--resolve", &resolve])
+            .args(arguments)
+            .output()
+            .expect("curl runs");
+        String::from_utf8_lossy(&output.stdout).to_ascii_lowercase()
+    };
+    let served = curl(&[&by_name]);
+    assert!(served.contains(" 200 ok") && served.contains("x-tls: tlsv1.3 api.example 0\r\n"), "{served}");
+    let old = curl(&["--tls-max", "1.2", &by_name]);
+    assert!(old.contains(" 426 ") && old.contains("x-tls: tlsv1.2 api.example 0\r\n"), "{old}");
+    assert!(curl(&[&by_address]).contains(" 421 "));
+}

@@ -28,7 +28,10 @@ impl Tracker {
                 continue;
             }
             let retry_after = limit.retry_after(entry, sum, others, now);
-            verdict.denial = Some(Denial { reason: limit.data.name(), retry_after });
+            let stored = entry.layout().get(limit.data);
+            let period = stored.map_or(0, |stored| stored.period.as_millis().div_ceil(1000) as u64);
+            verdict.denial =
+                Some(Denial { reason: limit.data.name(), retry_after, most: limit.most(others), period });
             return verdict;
         }
         if self.count == Count::Admitted {

@@ -114,6 +114,24 @@ pub struct Denial {
     pub reason: &'static str,
     /// Whole seconds for the `Retry-After` field, at least 1.
     pub retry_after: u64,
+    /// How much the client may have.
+    pub most: u32,
+    /// In how many whole seconds; 0: at once.
+    pub period: u64,
+}
+
+impl Denial {
+    /// The value of the `RateLimit-Policy` field (draft-ietf-httpapi-ratelimit-headers).
+    pub fn policy(&self) -> String {
+        let Self { reason, most, period, .. } = self;
+        let window = if *period == 0 { String::new() } else { format!(";w={period}") };
+        format!("\"{reason}\";q={most}{window}")
+    }
+
+    /// The value of the `RateLimit` field: nothing is left, and when there will be something again.
+    pub fn state(&self) -> String {
+        format!("\"{}\";r=0;t={}", self.reason, self.retry_after)
+    }
 }
 
 /// What a request was when it had ended.

@@ -1,5 +1,6 @@
 //! When a rule matches.
 
+use super::ssl::Ssl;
 use super::text::Text;
 use crate::config::TableId;
 use crate::lists::{ListId, Wanted};
@@ -25,6 +26,10 @@ pub trait Facts {
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
     /// What a stick table has counted of the client.
     fn counter(&self, table: TableId, counter: Counter) -> u32;
+    /// What the TLS handshake has shown; none if there was none, or it did not show that.
+    fn ssl(&self, _: Ssl) -> Option<&str> {
+        None
+    }
     /// Looks something up in a list or map, and hands what stands behind it to `then`.
     fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R>;
 }
@@ -58,6 +63,8 @@ pub enum Condition {
     Cookie(String, Text),
     /// It came over TLS, or not.
     Tls(bool),
+    /// What the TLS handshake has shown is like this.
+    Ssl(Ssl, Text),
     /// What the table counts of its client compares so.
     Counter(TableId, Counter, Comparison, u32),
 }
@@ -118,6 +125,7 @@ impl Condition {
             Self::Header(name, text) => text.fits(facts, facts.header(name).map(<[u8]>::trim_ascii)),
             Self::Query(name, text) => text.fits(facts, parameters(facts.query(), name)),
             Self::Cookie(name, text) => text.fits(facts, cookies(facts, name)),
+            Self::Ssl(sample, text) => text.fits(facts, facts.ssl(*sample).map(str::as_bytes).into_iter()),
             Self::Tls(tls) => facts.tls() == *tls,
             Self::Counter(table, counter, comparison, value) => {
                 comparison.holds(facts.counter(*table, *counter), *value)

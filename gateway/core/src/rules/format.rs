@@ -2,6 +2,7 @@
 //! percent sign (HAProxy manual, "Custom log format").
 
 use super::condition::{Facts, cookies, parameters};
+use super::ssl::Ssl;
 use crate::lists::{ListId, Wanted};
 use crate::route::without_port;
 use std::io::Write;
@@ -22,6 +23,7 @@ enum Piece {
     Header(String),
     Cookie(String),
     Parameter(String),
+    Ssl(Ssl),
     Converted(Box<Self>, Converter),
 }
 
@@ -116,6 +118,7 @@ impl Piece {
             Self::Parameter(name) => {
                 out.extend_from_slice(parameters(facts.query(), name).next().unwrap_or_default());
             }
+            Self::Ssl(sample) => out.extend_from_slice(facts.ssl(*sample).unwrap_or_default().as_bytes()),
             Self::Converted(piece, converter) => {
                 let start = out.len();
                 piece.append(facts, out);
@@ -151,7 +154,9 @@ impl Piece {
             _ => {
                 let header = || argument("req.hdr").or_else(|| argument("hdr")).map(Self::Header);
                 let cookie = || argument("req.cook").map(Self::Cookie);
-                header().or_else(cookie).or_else(|| argument("url_param").map(Self::Parameter))?
+                let parameter = || argument("url_param").map(Self::Parameter);
+                let ssl = || Ssl::parse(expression).map(Self::Ssl);
+                ssl().or_else(header).or_else(cookie).or_else(parameter)?
             }
         })
     }
@@ -207,7 +212,7 @@ fn split(expression: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-const EXPRESSIONS: [&str; 9] = [
+const EXPRESSIONS: [&str; 10] = [
     "src",
     "ssl_fc",
     "method",
@@ -217,4 +222,5 @@ const EXPRESSIONS: [&str; 9] = [
     "req.hdr(name)",
     "req.cook(name)",
     "url_param(name)",
+    "ssl_fc_sni and its like",
 ];

@@ -9,6 +9,7 @@
 mod condition;
 mod effects;
 mod format;
+mod ssl;
 mod text;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 pub use condition::{Comparison, Condition, Counter, Facts};
 pub use effects::{Effects, Pace};
 pub use format::Format;
+pub use ssl::Ssl;
 pub use text::{Case, Regex, Test, Text};
 
 use crate::config::BackendId;

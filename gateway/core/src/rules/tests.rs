@@ -63,6 +63,9 @@ impl Facts for Asked {
     fn counter(&self, _: TableId, _: Counter) -> u32 {
         self.counted
     }
+    fn ssl(&self, sample: Ssl) -> Option<&str> {
+        (sample == Ssl::Sni).then_some("db.example")
+    }
     fn lookup<R>(&self, _: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
         matches!(wanted, Wanted::Text(b"text/html")).then(|| then(b"found"))
     }
@@ -97,6 +100,8 @@ fn each_condition_looks_at_its_part_of_the_request() {
         (host("*.example"), true),
         (host("*.api.example"), false),
         (Condition::Tls(false), true),
+        (Condition::Ssl(Ssl::Sni, is("db.example")), true),
+        (Condition::Ssl(Ssl::ClientCommonName, Text::Missing), true),
         (Condition::Path(is("/v2/servers")), true),
         (Condition::Path(is("/v2")), false),
         (Condition::Header("Accept".to_owned(), is("text/html")), true),
@@ -164,6 +169,7 @@ fn a_format_takes_parts_of_the_request() {
     assert_eq!(mapped("%[req.hdr(accept),map(m)]!").as_deref(), Ok(&b"found!"[..]));
     assert_eq!(mapped("%[path,map(m,a b),upper]%[path,map(m)]").as_deref(), Ok(&b"A B"[..]));
     assert!(mapped("%[path,map(x)]").is_err() && mapped("%[path,lower(]").is_err());
+    assert_eq!(fill("%[ssl_fc_sni,upper]%[ssl_c_s_dn(cn)]").as_deref(), Ok("DB.EXAMPLE"));
     assert!(fill("%[what]").is_err_and(|error| error.contains("expected one of src")));
     assert!(fill("50%").is_err() && fill("%[src").is_err() && fill("%[hdr()]").is_err());
 }

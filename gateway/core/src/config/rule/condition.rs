@@ -4,7 +4,7 @@ use super::{Context, Result, schema};
 use crate::config::{TableId, validate::values};
 use crate::lists::{ListId, Matching};
 use crate::route::HostPattern;
-use crate::rules::{Case, Comparison, Condition, Counter, Regex, Test, Text};
+use crate::rules::{Case, Comparison, Condition, Counter, Regex, Ssl, Test, Text};
 use crate::table::DataType;
 use ipnet::IpNet;
 use schema::{Count, TextTable, Words};
@@ -23,6 +23,13 @@ pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Cond
     }
     if let Some(tls) = written.tls {
         all.push(Condition::Tls(tls));
+    }
+    for (name, written) in &written.ssl {
+        let sample = Ssl::parse(name).ok_or_else(|| {
+            let help = format!("expected one of {}", Ssl::names().collect::<Vec<_>>().join(", "));
+            context.error(written.span(), format!("`{name}` is not known of a handshake"), help)
+        })?;
+        all.push(Condition::Ssl(sample, text(context, written.span(), &written.get_ref().0)?));
     }
     if let Some(host) = &written.host {
         all.push(self::host(context, host)?);

@@ -56,6 +56,8 @@ pub(in crate::config) struct Condition {
     #[serde(default)]
     pub(super) cookie: Named<Text>,
     pub(super) tls: Option<bool>,
+    #[serde(default)]
+    pub(super) ssl: Named<Text>,
     pub(super) conn_cur: Option<Spanned<Count>>,
     pub(super) http_req_rate: Option<Spanned<Count>>,
     pub(super) all: Option<Vec<Self>>,

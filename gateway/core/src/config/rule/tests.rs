@@ -25,6 +25,7 @@ fn every_key_of_a_rule_is_understood() {
         "if = { src = \"10.0.0.0/8\" }",
         "if = { src = [\"10.0.0.1\", \"2001:db8::/32\"], method = \"GET\" }",
         "if = { src = { acl = \"nets\" }, host = { acl = \"hosts\" }, path = { acl = \"hosts\", beg = \"/\" } }",
+        "if = { ssl = { ssl_fc_sni = \"db.example\", \"ssl_c_s_dn(cn)\" = { end = \".example\" }, ssl_c_used = \"1\" } }",
         "unless = { host = [\"api.example\", \"*.infra.example\"], path = \"/\" }",
         "if = { host = { end = \".example\" } }",
         "if = { path = { beg = [\"/a\", \"/b\"], end = \".php\", ignore_case = true } }",
@@ -108,6 +109,7 @@ fn each_mistake_is_shown_at_its_place() {
         ("bandwidth_limit = \"1kb\"", "\"1kb\"", "a number of bytes"),
         ("set_timeout = { server = \"0s\" }", "\"0s\"", "out of range"),
         ("set_timeout = { servers = \"1s\" }", "servers", "unknown field"),
+        ("deny = 403\nif = { ssl = { ssl_x = \"1\" } }", "\"1\"", "expected one of ssl_fc_sni"),
         ("deny = 403\nif = { any = [] }", "[]", "none ever holds"),
         ("deny = 403\nif = { conn_cur = { table = \"idle\" } }", "{ table", "add eq, gt"),
         (
