@@ -22,7 +22,7 @@ pub(crate) struct Answer {
     /// Why, if it is a refusal.
     pub(crate) refused: Option<Refusal>,
     /// What the client has had too much of.
-    pub(crate) limited: Option<Denial>,
+    pub(crate) limited: Option<Box<Denial>>,
     pub(crate) location: Option<HeaderValue>,
     /// The rule whose page it is.
     pub(crate) page: Option<usize>,

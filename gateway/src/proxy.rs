@@ -284,7 +284,7 @@ impl Edge {
         }
         request.count();
         guard::admit(request, connection.frontend, address)
-            .map_err(|denial| Answer { limited: Some(denial), ..Answer::refuse(429, denial.reason) })?;
+            .map_err(|denial| Answer { limited: Some(Box::new(denial)), ..Answer::refuse(429, denial.reason) })?;
         self.judge(session, request, connection.frontend)
     }
 
