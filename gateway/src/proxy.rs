@@ -283,8 +283,10 @@ impl Edge {
             return Err(Answer::of(200));
         }
         request.count();
-        guard::admit(request, connection.frontend, address)
-            .map_err(|denial| Answer { limited: Some(Box::new(denial)), ..Answer::refuse(429, denial.reason) })?;
+        guard::admit(request, connection.frontend, address).map_err(|denial| Answer {
+            limited: Some(Box::new(denial)),
+            ..Answer::refuse(429, denial.reason)
+        })?;
         self.judge(session, request, connection.frontend)
     }
 
