@@ -234,6 +234,7 @@ fn servers(gateway: &Gateway, registry: &Registry) {
     const LABELS: &[&str] = &["backend", "server"];
     let up = gauge(registry, names::SERVER_UP, "1 while the server may get work", LABELS);
     let silent = gauge(registry, names::SERVER_SILENT, "1 while left alone, as only others answer", LABELS);
+    let broken = gauge(registry, names::SERVER_BREAKER_OPEN, "1 while its breaker is not closed", LABELS);
     let now = gateway.clock.now();
     let queue = gauge(registry, names::QUEUE, "Requests that wait for a place on a server", &["backend"]);
     let server_queue =
@@ -250,6 +251,7 @@ fn servers(gateway: &Gateway, registry: &Registry) {
             let labels = &[config.name.as_str(), server_config.name.as_str()];
             server_queue.with_label_values(labels).set(signed(line.servers[place] as u64));
             silent.with_label_values(labels).set(i64::from(backend.is_silent(place, now)));
+            broken.with_label_values(labels).set(i64::from(backend.is_open(place)));
             up.with_label_values(labels).set(i64::from(server.is_up()));
             active.with_label_values(labels).set(i64::from(server.active.load(Ordering::Relaxed)));
             requests.with_label_values(labels).inc_by(server.requests.load(Ordering::Relaxed));

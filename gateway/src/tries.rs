@@ -11,6 +11,11 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 /// The server has begun to answer. An error if the request shall be sent again instead.
 pub(crate) fn answered(session: &Session, request: &mut Request, status: StatusCode) -> Result<()> {
+    if !status.is_informational()
+        && let Some(lease) = &request.lease
+    {
+        lease.observed(Some(status.as_u16()), true);
+    }
     if status.is_informational() || !again(session, request, Failure::Status(status.as_u16())) {
         return Ok(());
     }
@@ -57,6 +62,10 @@ pub(crate) fn failed(
     if let Some(lease) = &request.lease {
         if failure != Failure::StaleConnection {
             lease.server().failed();
+            // What breaks off later has been heard of as an answer.
+            if request.response.is_none() {
+                lease.observed(None, failure != Failure::NotConnected);
+            }
         }
         request.tried.push(lease.server);
     }

@@ -3,11 +3,12 @@
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
-//! of it?) → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`eject`] and [`queue`], which
+//! of it?) → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`eject`] and [`queue`], which
 //! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
 //! (what is told about it).
 
 pub mod balance;
+pub mod breaker;
 pub mod certificates;
 pub mod client;
 pub mod client_hello;

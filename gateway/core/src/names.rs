@@ -56,6 +56,9 @@ pub const SERVER_UP: &str = "headgate_server_up";
 /// `headgate_server_silent{backend,server}`: 1 while the server is left alone, since it answers nothing while
 /// others do.
 pub const SERVER_SILENT: &str = "headgate_server_silent";
+/// `headgate_server_breaker_open{backend,server}`: 1 while the server gets nothing, or one request at a time, since it
+/// failed.
+pub const SERVER_BREAKER_OPEN: &str = "headgate_server_breaker_open";
 /// `headgate_server_active{backend,server}`: requests that run on the server now.
 pub const SERVER_ACTIVE: &str = "headgate_server_active";
 /// `headgate_server_requests_total{backend,server}`: tries sent to the server.

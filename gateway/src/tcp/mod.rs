@@ -112,6 +112,7 @@ impl Session {
                 Ok(Ok(server)) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
+                    lease.observed(Some(200), true);
                     request.connect = Some(gateway.clock.now() - picked);
                     request.session = lease.server().runs(server.as_raw_fd());
                     return Ok(server);
@@ -120,6 +121,7 @@ impl Session {
                 Err(_) => io::ErrorKind::TimedOut,
             };
             lease.server().failed();
+            lease.observed(None, false);
             request.tried.push(lease.server);
             if !tries::reconnects(request) {
                 let timed_out = error == io::ErrorKind::TimedOut;

@@ -70,18 +70,20 @@ impl Lease {
         if let Some(server) = stuck
             && !backend.is_limited
             && !backend.ejects
+            && backend.breaker.is_none()
         {
             backend.count(server);
             return Place::Now(lease(server));
         }
         let mut turn = None;
         let mut guard = backend.lock();
-        let Choice { dispatcher, ejector } = &mut *guard;
-        let avoid = |place| backend.avoids(ejector, place, now);
+        let Choice { dispatcher, watch } = &mut *guard;
+        let stuck = stuck.filter(|place| backend.lets(watch, *place, now));
+        let avoid = |place| backend.avoids(watch, place, now);
         let call = Call { key, stuck, tried, avoid: &avoid };
         let decision = dispatcher.ask(
             call,
-            |place| backend.candidate(place, now),
+            |place| backend.candidate(watch, place, now),
             || {
                 let (sender, receiver) = oneshot::channel();
                 turn = Some(receiver);
@@ -89,7 +91,7 @@ impl Lease {
             },
         );
         if let Decision::Go(server) = decision {
-            backend.enter(ejector, server, now);
+            backend.enter(watch, server, now);
         }
         drop(guard);
         match (decision, turn) {
@@ -116,6 +118,20 @@ impl Lease {
     /// The server has begun to answer.
     pub(crate) fn answered(&self) {
         self.gateway.backends[self.backend.0].answered(self.server);
+    }
+
+    /// Its breaker hears what became of a request: the status of its answer, or `None` if there was none. `connected`:
+    /// it was sent.
+    pub(crate) fn observed(&self, status: Option<u16>, connected: bool) {
+        let backend = &self.gateway.backends[self.backend.0];
+        let Some(policy) = backend.breaker else { return };
+        let failed = match status {
+            Some(status) => policy.is_failure(status),
+            None => policy.answers || !connected,
+        };
+        if status.is_some() || failed {
+            backend.observed(self.server, !failed, self.gateway.clock.now());
+        }
     }
 
     pub(crate) fn server(&self) -> &Server {

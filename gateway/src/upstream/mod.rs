@@ -17,6 +17,7 @@ pub(crate) use tls::{Identities, Identity, load as load_tls};
 use base::Clock;
 use base_core::Time;
 use gateway_core::balance::{self, Balancer, Candidate, Member};
+use gateway_core::breaker::{self, Breaker};
 use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
@@ -35,6 +36,8 @@ pub(crate) struct Backend {
     is_limited: bool,
     /// Whether servers that do not answer are left alone.
     ejects: bool,
+    /// When servers that fail are.
+    breaker: Option<breaker::Policy>,
     /// Answers of all its servers.
     answers: AtomicU64,
     pub(crate) retry_budget: Budget,
@@ -47,7 +50,13 @@ pub(crate) struct Backend {
 struct Choice {
     dispatcher: Dispatcher<oneshot::Sender<usize>>,
     /// Asked and told while the dispatcher decides.
-    ejector: RefCell<Option<Ejector>>,
+    watch: RefCell<Watch>,
+}
+
+/// What is known of servers from the requests that they get.
+struct Watch {
+    ejector: Option<Ejector>,
+    breaker: Option<Breaker>,
 }
 
 /// How many wait in a backend's lines.
@@ -71,11 +80,13 @@ impl Backend {
         let seed = RandomState::new().hash_one(&backend.name);
         let balancer = Balancer::new(&backend.balance, backend.hash_type, &members, seed);
         let dispatcher = Dispatcher::new(balancer, limits, backend.backups);
+        let breaker = backend.breaker.map(|policy| Breaker::new(policy, backend.servers.len()));
         let ejector = backend.eject.map(|silence| Ejector::new(silence, backend.servers.len()));
         Self {
             is_limited: dispatcher.is_limited(),
             ejects: ejector.is_some(),
-            choice: Mutex::new(Choice { dispatcher, ejector: RefCell::new(ejector) }),
+            breaker: backend.breaker,
+            choice: Mutex::new(Choice { dispatcher, watch: RefCell::new(Watch { ejector, breaker }) }),
             answers: AtomicU64::new(0),
             retry_budget: Budget::new(backend.retry_budget),
             servers: backend
@@ -98,27 +109,35 @@ impl Backend {
     /// Whether the server at `place` is left alone, since it answers nothing while others do.
     pub(crate) fn is_silent(&self, place: usize, now: Time) -> bool {
         let choice = self.lock();
-        let ejector = choice.ejector.borrow();
-        ejector.as_ref().is_some_and(|ejector| ejector.is_silent(place, self.answers(place), now))
+        let watch = choice.watch.borrow();
+        watch.ejector.as_ref().is_some_and(|ejector| ejector.is_silent(place, self.answers(place), now))
     }
 
     /// The check says how the server at `place` is; who waits is told.
     fn set_up(&self, place: usize, is_up: bool, now: Time) {
-        let Choice { dispatcher, ejector } = &mut *self.lock();
+        let Choice { dispatcher, watch } = &mut *self.lock();
         self.servers[place].set_up(is_up, now);
-        if let Some(ejector) = &mut *ejector.borrow_mut() {
+        let mut known = watch.borrow_mut();
+        if let Some(ejector) = &mut known.ejector {
             ejector.forget(place);
         }
-        let candidate = |place| self.candidate(place, now);
-        let avoid = |place| self.avoids(ejector, place, now);
-        dispatcher
-            .changed(place, is_up, candidate, avoid, |turn, place| self.call(ejector, turn, place, now));
+        if let Some(breaker) = &mut known.breaker {
+            breaker.forget(place);
+        }
+        drop(known);
+        let candidate = |place| self.candidate(watch, place, now);
+        let avoid = |place| self.avoids(watch, place, now);
+        dispatcher.changed(place, is_up, candidate, avoid, |turn, place| self.call(watch, turn, place, now));
     }
 
     /// A request runs on the server at `place` from now on.
-    fn enter(&self, ejector: &RefCell<Option<Ejector>>, place: usize, now: Time) {
-        if let Some(ejector) = &mut *ejector.borrow_mut() {
+    fn enter(&self, watch: &RefCell<Watch>, place: usize, now: Time) {
+        let mut known = watch.borrow_mut();
+        if let Some(ejector) = &mut known.ejector {
             ejector.sent(place, self.answers(place), now);
+        }
+        if let Some(breaker) = &mut known.breaker {
+            breaker.sent(place, now);
         }
         self.count(place);
     }
@@ -131,9 +150,9 @@ impl Backend {
     }
 
     /// Whether the server at `place` is better left alone, where there is another.
-    fn avoids(&self, ejector: &RefCell<Option<Ejector>>, place: usize, now: Time) -> bool {
-        let ejector = ejector.borrow();
-        ejector.as_ref().is_some_and(|ejector| ejector.avoids(place, self.answers(place), now))
+    fn avoids(&self, watch: &RefCell<Watch>, place: usize, now: Time) -> bool {
+        let watch = watch.borrow();
+        watch.ejector.as_ref().is_some_and(|ejector| ejector.avoids(place, self.answers(place), now))
     }
 
     /// A request does not run on the server at `place` any more.
@@ -147,24 +166,18 @@ impl Backend {
         if !self.is_limited {
             return self.exit(place);
         }
-        let Choice { dispatcher, ejector } = &mut *self.lock();
+        let Choice { dispatcher, watch } = &mut *self.lock();
         self.exit(place);
         let now = clock.now();
-        let candidate = |place| self.candidate(place, now);
-        let avoid = |place| self.avoids(ejector, place, now);
-        dispatcher.release(place, candidate, avoid, |turn, place| self.call(ejector, turn, place, now));
+        let candidate = |place| self.candidate(watch, place, now);
+        let avoid = |place| self.avoids(watch, place, now);
+        dispatcher.release(place, candidate, avoid, |turn, place| self.call(watch, turn, place, now));
     }
 
     /// Gives a place to who waited for it. Under the same lock as giving up is: so a waiter that goes away
     /// either is not called or finds what it has to give back.
-    fn call(
-        &self,
-        ejector: &RefCell<Option<Ejector>>,
-        turn: oneshot::Sender<usize>,
-        place: usize,
-        now: Time,
-    ) {
-        self.enter(ejector, place, now);
+    fn call(&self, watch: &RefCell<Watch>, turn: oneshot::Sender<usize>, place: usize, now: Time) {
+        self.enter(watch, place, now);
         let _ = turn.send(place);
     }
 
@@ -183,8 +196,39 @@ impl Backend {
         }
     }
 
-    fn candidate(&self, place: usize, now: Time) -> Candidate {
-        self.servers[place].candidate(now)
+    fn candidate(&self, watch: &RefCell<Watch>, place: usize, now: Time) -> Candidate {
+        let candidate = self.servers[place].candidate(now);
+        Candidate { usable: candidate.usable && self.lets(watch, place, now), ..candidate }
+    }
+
+    /// Whether the breaker of the server at `place` lets a request through.
+    fn lets(&self, watch: &RefCell<Watch>, place: usize, now: Time) -> bool {
+        watch.borrow().breaker.as_ref().is_none_or(|breaker| breaker.lets(place, now))
+    }
+
+    /// Whether the breaker of the server at `place` is not closed.
+    pub(crate) fn is_open(&self, place: usize) -> bool {
+        let choice = self.lock();
+        let watch = choice.watch.borrow();
+        watch.breaker.as_ref().is_some_and(|breaker| breaker.is_open(place))
+    }
+
+    /// A request to the server at `place` has succeeded or failed.
+    fn observed(&self, place: usize, succeeded: bool, now: Time) {
+        // One that has not failed lately has nothing to close.
+        let failing = &self.servers[place].failing;
+        if succeeded && !failing.load(Ordering::Relaxed) {
+            return;
+        }
+        let choice = self.lock();
+        let mut watch = choice.watch.borrow_mut();
+        let Some(breaker) = &mut watch.breaker else { return };
+        if succeeded {
+            breaker.succeeded(place);
+        } else {
+            breaker.failed(place, now);
+        }
+        failing.store(!succeeded || breaker.is_open(place), Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Choice> {

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) errors: AtomicU64,
     /// Beginnings of answers.
     pub(super) answers: AtomicU64,
+    /// Whether its last request failed, where that is watched.
+    pub(super) failing: AtomicBool,
     peer: HttpPeer,
     /// Whether it is asked for the name that a request is for.
     sni_is_host: bool,
@@ -59,6 +61,7 @@ impl Server {
             sni_is_host: server.tls.as_ref().is_some_and(|tls| tls.sni == Sni::Host),
             source: server.source,
             sessions: server.shutdown_sessions.then(Arc::default),
+            failing: AtomicBool::new(false),
             peer: peer(backend, server, identity),
             checker: OnceLock::new(),
         }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod balance;
+mod breaker;
 mod certificates;
 mod client_certificates;
 mod clients;

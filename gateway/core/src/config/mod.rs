@@ -290,6 +290,8 @@ pub struct Backend {
     pub http_send_name_header: Option<String>,
     /// How servers are probed; `None`: they count as up.
     pub check: Option<CheckSpec>,
+    /// When a server that fails gets nothing for a while; `None`: never.
+    pub breaker: Option<crate::breaker::Policy>,
     /// When a server is left alone since it does not answer; `None`: never.
     pub eject: Option<eject::Silence>,
     /// Requests at once on all its servers; `None`: any number.

@@ -166,6 +166,7 @@ fn each_mistake_is_shown_at_its_place() {
             "can't be a cookie's name",
         ),
         ("weight = 7", "cookie = \"a~b\"", "\"a~b\"", "a `~` in a cookie"),
+        ("weight = 7 }]", "weight = 7 }]\nbreaker = { error_limit = 0 }", "0", "expected 1 to 10000"),
         ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];

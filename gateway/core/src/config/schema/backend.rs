@@ -30,6 +30,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) pool_purge_delay: Option<Spanned<Span>>,
     #[serde(default)]
     pub(in crate::config) http_reuse: HttpReuse,
+    pub(in crate::config) breaker: Option<Breaker>,
     #[serde(default)]
     pub(in crate::config) eject: Eject,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
@@ -57,6 +58,23 @@ impl Default for Eject {
             retry: unwritten(DEFAULT_RETRY),
         }
     }
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Breaker {
+    #[serde(default)]
+    pub(in crate::config) observe: Observe,
+    pub(in crate::config) error_limit: Option<Spanned<u32>>,
+    pub(in crate::config) open: Option<Spanned<Span>>,
+}
+
+#[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Observe {
+    Layer4,
+    #[default]
+    Layer7,
 }
 
 #[derive(Clone, Deserialize, Debug)]

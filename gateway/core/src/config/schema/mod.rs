@@ -8,7 +8,7 @@ mod log;
 mod server;
 mod table;
 
-pub(super) use backend::{Backend, Cookie, CookieMode, Eject, HashType, HttpReuse};
+pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
 pub(super) use limit::{Count, Limit};
 pub(super) use lists::{List, Match};

@@ -6,9 +6,9 @@ use super::{cookie, server};
 use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
-use crate::eject;
 use crate::retry::Policy;
 use crate::table::{DataType, Stored};
+use crate::{breaker, eject};
 use base_core::diagnose::Source;
 use std::time::Duration;
 use toml::Spanned;
@@ -62,6 +62,7 @@ pub(super) fn all(
             cookie,
             http_send_name_header,
             check: backend.check,
+            breaker: backend.breaker.as_ref().map(|written| breaker(source, written)).transpose()?,
             eject: eject(source, &backend.eject)?,
             maxconn,
             max_queue: backend.max_queue.into_inner(),
@@ -150,6 +151,17 @@ fn stick_table(
     }
 }
 
+fn breaker(source: &Source, written: &schema::Breaker) -> Result<breaker::Policy> {
+    if let Some(limit) = &written.error_limit {
+        in_range(source, limit, 1..=MAX_UNANSWERED, "error_limit")?;
+    }
+    Ok(breaker::Policy {
+        error_limit: written.error_limit.as_ref().map_or(DEFAULT_ERROR_LIMIT, |limit| *limit.get_ref()),
+        open: optional(source, written.open.as_ref(), "open")?.unwrap_or(DEFAULT_OPEN),
+        answers: written.observe == schema::Observe::Layer7,
+    })
+}
+
 fn eject(source: &Source, written: &schema::Eject) -> Result<Option<eject::Silence>> {
     in_range(source, &written.unanswered, 0..=MAX_UNANSWERED, "unanswered")?;
     let silence = eject::Silence {
@@ -172,6 +184,10 @@ const MAX_SERVERS: usize = 1024;
 const DEFAULT_POOL_PURGE_DELAY: Duration = Duration::from_secs(30);
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
+/// HAProxy's default.
+const DEFAULT_ERROR_LIMIT: u32 = 10;
+/// Long enough for a process to start again, short enough that nobody waits for it.
+const DEFAULT_OPEN: Duration = Duration::from_secs(5);
 /// Of a hundred requests: what a backend that is slow for being busy can bear.
 const DEFAULT_RETRY_BUDGET: u32 = 20;
 /// Requests without an answer.
