@@ -26,43 +26,52 @@ use tokio::time::timeout;
 /// Serves it until one side ends it.
 pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
     let _open = Open::new(&shared.gateway, shared.frontend);
+    let frontend = &shared.gateway.config.frontends[shared.frontend];
+    // In boxes, for what is done should not weigh on what waits for its next request.
+    let Some((stream, link)) = Box::pin(begin(&shared, socket, peer, frontend)).await else { return };
+    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+        return Box::pin(h2::serve(&shared, stream, &link, frontend)).await;
+    }
+    requests(&shared, stream, &link, frontend).await;
+}
+
+/// All that comes before the first request. In mode tcp, where none comes, all that there is.
+async fn begin(
+    shared: &Shared,
+    socket: TcpStream,
+    peer: SocketAddr,
+    frontend: &Frontend,
+) -> Option<(Stream, Arc<Link>)> {
     // Answers go out as they are written.
     let _ = socket.set_nodelay(true);
     let descriptor = socket.as_raw_fd();
     let socket_digest = SocketDigest::from_raw_fd(descriptor);
-    let frontend = &shared.gateway.config.frontends[shared.frontend];
     let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);
     let peer = match client(&mut io, peer, frontend).await {
         Ok(peer) => peer,
-        Err(reason) => return shared.gateway.metrics.refused(shared.frontend, reason),
+        Err(reason) => {
+            shared.gateway.metrics.refused(shared.frontend, reason);
+            return None;
+        }
     };
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
+    let connection = Connection { frontend: shared.frontend, peer, socket: descriptor };
     if frontend.mode == Mode::Tcp {
-        let connection = Connection { frontend: shared.frontend, peer, socket: descriptor };
-        return tunnel(&shared, io, connection, frontend).await;
+        tunnel(shared, io, connection, frontend).await;
+        return None;
     }
-    let Ok(no_head) = ResponseHeader::build(200, None) else { return };
-    let link = Arc::new(Link::new(
-        Connection { frontend: shared.frontend, peer, socket: descriptor },
-        io.vanished(),
-    ));
+    let no_head = ResponseHeader::build(200, None).ok()?;
+    let link = Arc::new(Link::new(connection, io.vanished()));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
-    let stream: Stream = match &shared.tls {
-        None => Box::new(io),
-        Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
-            Some((stream, handshake)) => {
-                shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
-                link.shook_hands(handshake);
-                Box::new(stream)
-            }
-            None => return shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc(),
-        },
+    let Some(acceptor) = &shared.tls else { return Some((Box::new(io), link)) };
+    let Some((stream, handshake)) = acceptor.handshake(io, frontend.handshake_timeout).await else {
+        shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();
+        return None;
     };
-    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-        return h2::serve(&shared, stream, &link, frontend).await;
-    }
-    requests(&shared, stream, &link, frontend).await;
+    shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
+    link.shook_hands(handshake);
+    Some((Box::new(stream), link))
 }
 
 /// Mode tcp: bytes both ways, with TLS towards the client where the frontend has it.
@@ -119,10 +128,10 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
                 Arrival::Preface(preface) => {
                     let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
                     io.unread(preface);
-                    return h2::serve(shared, io, link, frontend).await;
+                    return Box::pin(h2::serve(shared, io, link, frontend)).await;
                 }
                 Arrival::Nothing => return,
-                Arrival::NoRequest(why) => return no_request(shared, stream, link, why).await,
+                Arrival::NoRequest(why) => return Box::pin(no_request(shared, stream, link, why)).await,
             };
         if let Some(chunks) = chunks {
             stream = Chunked::watch(stream, chunks);

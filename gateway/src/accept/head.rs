@@ -9,8 +9,13 @@ use bytes::BytesMut;
 use gateway_core::failure::NoRequest;
 use gateway_core::strict::{self, chunks::Chunks};
 use pingora::protocols::Stream;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 /// How long a client may take.
@@ -46,11 +51,11 @@ pub(super) async fn read(
     began: impl FnOnce(Time),
 ) -> Arrival {
     let mut deadline = patience.due.then(|| clock.now() + patience.whole);
-    let mut bytes = BytesMut::with_capacity(BUFFER);
-    match timeout(patience.first, stream.read_buf(&mut bytes)).await {
-        Ok(Ok(1..)) => began(clock.now()),
-        Ok(Ok(0) | Err(_)) | Err(_) => return Arrival::Nothing,
-    }
+    let mut bytes = match timeout(patience.first, first(stream)).await {
+        Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
+        Ok(Ok(_) | Err(_)) | Err(_) => return Arrival::Nothing,
+    };
+    began(clock.now());
     let mut head = strict::Head::default();
     loop {
         let told = match h2::is_preface(&bytes) {
@@ -65,12 +70,28 @@ pub(super) async fn read(
         }
         // Most heads come in one piece and need no deadline.
         let deadline = *deadline.get_or_insert_with(|| clock.now() + patience.whole);
+        bytes.reserve(BUFFER);
         match timeout(deadline - clock.now(), stream.read_buf(&mut bytes)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) => return Arrival::NoRequest(NoRequest::Gone),
             Err(_) => return Arrival::NoRequest(NoRequest::TimedOut),
         }
     }
+}
+
+/// Waits for bytes in a buffer that all connections of a worker share: one that rests holds none.
+async fn first(stream: &mut Stream) -> io::Result<BytesMut> {
+    thread_local! {
+        static SHARED: RefCell<[u8; BUFFER]> = const { RefCell::new([0; BUFFER]) };
+    }
+    poll_fn(|cx| {
+        SHARED.with_borrow_mut(|shared| {
+            let mut buffer = ReadBuf::new(shared);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            Poll::Ready(read.map(|()| BytesMut::from(buffer.filled())))
+        })
+    })
+    .await
 }
 
 fn with_body(bytes: BytesMut, length: usize, is_chunked: bool) -> Arrival {
