@@ -32,6 +32,57 @@ enum Command {
     },
     /// Put this node back into service.
     Undrain,
+    /// Show stick tables and peers, as HAProxy's runtime API does.
+    #[command(subcommand)]
+    Show(Show),
+    /// Take entries out.
+    #[command(subcommand)]
+    Clear(Clear),
+}
+
+#[derive(Subcommand)]
+enum Show {
+    /// The stick tables, or the entries of one.
+    Table {
+        /// Its name.
+        table: Option<String>,
+        /// Only the entry of this key.
+        #[arg(long, requires = "table")]
+        key: Option<String>,
+    },
+    /// The other nodes, and what they have counted.
+    Peers,
+}
+
+#[derive(Subcommand)]
+enum Clear {
+    /// An entry of a stick table.
+    Table {
+        /// The table's name.
+        table: String,
+        /// Its key.
+        #[arg(long)]
+        key: String,
+    },
+}
+
+impl Command {
+    /// The line that asks for it.
+    fn line(&self, json: bool) -> String {
+        match self {
+            Self::Status if json => "status json".to_owned(),
+            Self::Status => "status".to_owned(),
+            Self::Drain { .. } => "drain".to_owned(),
+            Self::Undrain => "undrain".to_owned(),
+            Self::Show(Show::Table { table: None, .. }) => "show table".to_owned(),
+            Self::Show(Show::Table { table: Some(table), key: None }) => format!("show table {table}"),
+            Self::Show(Show::Table { table: Some(table), key: Some(key) }) => {
+                format!("show table {table} key {key}")
+            }
+            Self::Show(Show::Peers) => "show peers".to_owned(),
+            Self::Clear(Clear::Table { table, key }) => format!("clear table {table} key {key}"),
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -51,20 +102,17 @@ async fn main() -> ExitCode {
 }
 
 async fn ask(cli: &Cli) -> Result<String, String> {
-    let line = match (&cli.command, cli.json) {
-        (Command::Status, false) => "status",
-        (Command::Status, true) => "status json",
-        (Command::Drain { .. }, _) => "drain",
-        (Command::Undrain, _) => "undrain",
-    };
-    let answer = command(cli, line).await?;
+    let line = cli.command.line(cli.json);
+    let answer = command(cli, &line).await?;
     if let Command::Drain { wait: Some(seconds) } = cli.command {
         let idle = tokio::time::timeout(Duration::from_secs(seconds), until_idle(cli)).await;
         idle.map_err(|_| format!("draining, but requests still run after {seconds} s"))??;
     }
     match (&cli.command, cli.json) {
-        (Command::Status, _) | (_, false) => Ok(answer),
-        (_, true) => Ok(serde_json::json!({ "lifecycle": answer }).to_string()),
+        (Command::Drain { .. } | Command::Undrain, true) => {
+            Ok(serde_json::json!({ "lifecycle": answer }).to_string())
+        }
+        _ => Ok(answer),
     }
 }
 

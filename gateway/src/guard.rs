@@ -14,7 +14,10 @@ pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> R
     for tracker in &gateway.config.frontends[frontend].limits {
         let table = &gateway.tables[tracker.table.0];
         let Some(key) = table.address(client) else { continue };
-        let others = Others::NONE;
+        let others = match &gateway.peers {
+            Some(peers) if tracker.is_for_cluster() => peers.others(tracker, key.as_ref(), now),
+            _ => Others::NONE,
+        };
         let tracked = table.track(key, now, |entry| {
             let verdict = tracker.admit(entry, client, &others, now);
             (verdict, verdict.holds)

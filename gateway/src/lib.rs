@@ -22,6 +22,7 @@ mod health;
 pub mod lists;
 pub mod load;
 mod metrics;
+pub mod peers;
 mod pick;
 mod proxy;
 mod request;

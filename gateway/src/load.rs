@@ -2,6 +2,7 @@
 
 use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
+use crate::peers::{self, PeersTls};
 use crate::tls::TlsSide;
 use crate::upstream::{self, Identities};
 use base_core::diagnose::{Diagnostic, Source};
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
     pub lists: Vec<LiveList>,
+    /// TLS among peers, if they speak it.
+    pub peers_tls: Option<PeersTls>,
 }
 
 /// Why the gateway does not start.
@@ -79,5 +82,7 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
-    Ok(Loaded { config, tls, server_tls, error_pages, lists })
+    let peers_tls = config.peers.as_ref().and_then(|peers| peers.tls.as_ref());
+    let peers_tls = peers_tls.map(peers::load_tls).transpose().map_err(Box::new)?;
+    Ok(Loaded { config, tls, server_tls, error_pages, lists, peers_tls })
 }

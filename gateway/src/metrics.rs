@@ -195,6 +195,7 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         tarpits.with_label_values(&[&frontend.name]).set(signed(frontend.tarpits.load(Ordering::Relaxed)));
     }
     servers(gateway, &now);
+    peers(gateway, &now);
     let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);
     let evicted = opts(names::TABLE_EVICTED_TOTAL, "Entries that went before their time");
     let evicted = register(&now, IntCounterVec::new(evicted, &["table"]));
@@ -227,6 +228,30 @@ fn lists(gateway: &Gateway, registry: &Registry) {
         lines.with_label_values(&[&file.name]).set(signed(list.lines()));
         broken.with_label_values(&[&file.name]).set(i64::from(list.is_broken()));
         reloads.with_label_values(&[&file.name]).inc_by(list.reloads());
+    }
+}
+
+fn peers(gateway: &Gateway, registry: &Registry) {
+    let Some((config, peers)) = gateway.config.peers.as_ref().zip(gateway.peers.as_ref()) else { return };
+    let heard = gauge(registry, names::CLUSTER_NODES_HEARD, "Nodes that are heard, with this one", &[]);
+    heard.with_label_values::<&str>(&[]).set(peers.cluster.nodes().0.into());
+    let up = gauge(registry, names::PEER_UP, "1 while the session with the peer stands", &["peer"]);
+    let counter = |name, help| register(registry, IntCounterVec::new(opts(name, help), &["peer"]));
+    let sessions = counter(names::PEER_SESSIONS_TOTAL, "Sessions with the peer");
+    let faults = counter(names::PEER_FAULTS_TOTAL, "Sessions that the peer's silence or faults have ended");
+    let updates = counter(names::PEER_UPDATES_TOTAL, "Entries taken from the peer");
+    let sent = counter(names::PEER_SENT_BYTES_TOTAL, "Bytes sent to the peer");
+    for (peer, state) in config.peers.iter().zip(&peers.states) {
+        up.with_label_values(&[&peer.name]).set(i64::from(state.live.load(Ordering::Relaxed)));
+        let counts = [
+            (&sessions, &state.sessions),
+            (&faults, &state.faults),
+            (&updates, &state.received),
+            (&sent, &state.sent),
+        ];
+        for (metric, count) in counts {
+            metric.with_label_values(&[&peer.name]).inc_by(count.load(Ordering::Relaxed));
+        }
     }
 }
 

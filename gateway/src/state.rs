@@ -6,14 +6,16 @@ use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::tls::TlsSide;
 use crate::upstream::Backend;
 use base::Clock;
 use base_core::Time;
-use gateway_core::Config;
 use gateway_core::table::StickTable;
+use gateway_core::{Config, sticky};
 use std::hash::RandomState;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The running gateway.
@@ -28,7 +30,9 @@ pub(crate) struct Gateway {
     pub(crate) node: String,
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
-    pub(crate) tables: Vec<StickTable>,
+    pub(crate) tables: Vec<Arc<StickTable>>,
+    /// The other nodes of the cluster.
+    pub(crate) peers: Option<Peers>,
     /// In the order of `config.backends`.
     pub(crate) backends: Vec<Backend>,
     /// Whom all servers with TLS are trusted by, where that is one file.
@@ -61,13 +65,22 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, server_tls, error_pages, lists } = loaded;
+        let Loaded { config, tls, server_tls, error_pages, lists, peers_tls } = loaded;
         let metrics = Metrics::new(&config);
-        let table =
-            |table: &gateway_core::config::Table| StickTable::new(table.options(), &RandomState::new());
+        let table = |table: &gateway_core::config::Table| {
+            Arc::new(StickTable::new(table.options(), &RandomState::new()))
+        };
+        let tables: Vec<_> = config.tables.iter().map(table).collect();
+        for backend in &config.backends {
+            if let Some(table) = backend.stick {
+                let names = backend.servers.iter().map(|server| server.name.as_str());
+                sticky::intern(&tables[table.0], names);
+            }
+        }
         let now = clock.now().as_nanos();
         Self {
-            tables: config.tables.iter().map(table).collect(),
+            peers: Peers::new(&config, &tables, peers_tls),
+            tables,
             backends: config
                 .backends
                 .iter()

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod lists;
 pub mod names;
 pub mod normalize;
+pub mod peers;
 pub mod proxy_protocol;
 pub mod queue;
 pub mod record;

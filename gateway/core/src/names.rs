@@ -77,5 +77,18 @@ pub const LIST_ENTRIES: &str = "headgate_list_entries";
 pub const LIST_BROKEN: &str = "headgate_list_broken";
 /// `headgate_list_reloads_total{list}`: times its file was read again.
 pub const LIST_RELOADS_TOTAL: &str = "headgate_list_reloads_total";
+/// `headgate_peer_up{peer}`: 1 while the session with the peer stands.
+pub const PEER_UP: &str = "headgate_peer_up";
+/// `headgate_peer_sessions_total{peer}`: sessions with the peer.
+pub const PEER_SESSIONS_TOTAL: &str = "headgate_peer_sessions_total";
+/// `headgate_peer_faults_total{peer}`: sessions that ended since the peer was silent or broke the protocol.
+pub const PEER_FAULTS_TOTAL: &str = "headgate_peer_faults_total";
+/// `headgate_peer_updates_total{peer}`: entries taken from the peer.
+pub const PEER_UPDATES_TOTAL: &str = "headgate_peer_updates_total";
+/// `headgate_peer_sent_bytes_total{peer}`: bytes sent to the peer.
+pub const PEER_SENT_BYTES_TOTAL: &str = "headgate_peer_sent_bytes_total";
+/// `headgate_cluster_nodes_heard`: nodes whose numbers limits for the cluster go by, with this one. With fewer
+/// than there are, each side of a cut keeps its own bound.
+pub const CLUSTER_NODES_HEARD: &str = "headgate_cluster_nodes_heard";
 /// `headgate_log_dropped_total`: access log lines dropped, as the log was too slow.
 pub const LOG_DROPPED_TOTAL: &str = "headgate_log_dropped_total";

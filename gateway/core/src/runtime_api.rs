@@ -1,11 +1,13 @@
 //! What operators ask over the control socket, and how it is answered.
 
+pub mod table;
+
 use crate::drain::State;
 use serde::Serialize;
 use std::fmt;
 
 /// A command line, understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `status`: how this node is, for people.
     Status,
@@ -15,6 +17,12 @@ pub enum Command {
     Drain,
     /// `undrain`: put it back.
     Undrain,
+    /// `show table`: the stick tables, or the entries of one, or its entry of one key.
+    ShowTable(Option<(String, Option<String>)>),
+    /// `clear table <table> key <key>`: takes an entry out.
+    ClearTable(String, String),
+    /// `show peers`: the other nodes.
+    ShowPeers,
 }
 
 /// How a node is.
@@ -89,6 +97,15 @@ pub fn parse(line: &str) -> Result<Command, String> {
         ["status", "json"] => Ok(Command::StatusJson),
         ["drain"] => Ok(Command::Drain),
         ["undrain"] => Ok(Command::Undrain),
+        ["show", "table"] => Ok(Command::ShowTable(None)),
+        ["show", "table", table] => Ok(Command::ShowTable(Some(((*table).to_owned(), None)))),
+        ["show", "table", table, "key", key] => {
+            Ok(Command::ShowTable(Some(((*table).to_owned(), Some((*key).to_owned())))))
+        }
+        ["clear", "table", table, "key", key] => {
+            Ok(Command::ClearTable((*table).to_owned(), (*key).to_owned()))
+        }
+        ["show", "peers"] => Ok(Command::ShowPeers),
         _ => Err(format!("unknown command: '{line}'; there are: {COMMANDS}")),
     }
 }
@@ -137,7 +154,8 @@ impl fmt::Display for Status {
     }
 }
 
-const COMMANDS: &str = "status, status json, drain, undrain";
+const COMMANDS: &str = "status, status json, drain, undrain, show table [<table> [key <key>]], \
+                        clear table <table> key <key>, show peers";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Answers the control socket.
 
+use super::tables;
 use crate::state::Gateway;
 use gateway_core::drain::{Event, State};
 use gateway_core::runtime_api::{
@@ -28,6 +29,9 @@ impl Control {
             Ok(Command::Status) => self.status().to_string(),
             Ok(Command::StatusJson) => serde_json::to_string(&self.status()).unwrap_or_default(),
             Ok(Command::Drain) => self.change(Event::Drain, State::Draining).await,
+            Ok(Command::ShowTable(which)) => tables::show(&self.gateway, which),
+            Ok(Command::ClearTable(table, key)) => tables::clear(&self.gateway, &table, &key),
+            Ok(Command::ShowPeers) => tables::peers(&self.gateway),
             Ok(Command::Undrain) => self.change(Event::Undrain, State::Serving).await,
         }
     }

@@ -3,3 +3,4 @@
 
 pub(crate) mod control;
 pub(crate) mod http;
+mod tables;

@@ -170,10 +170,8 @@ impl Drop for Waiter {
 fn stick(gateway: &Gateway, backend: BackendId, client: IpAddr, server: usize) {
     if let Some(table) = gateway.config.backends[backend.0].stick {
         let (table, now) = (&gateway.tables[table.0], gateway.clock.now());
-        let name = &gateway.config.backends[backend.0].servers[server].name;
-        let name = table.intern(name.as_bytes());
         if let Some(client) = table.address(client) {
-            table.update(client, now, |entry| sticky::store(entry, server, name));
+            table.update(client, now, |entry| sticky::store(entry, server));
         }
     }
 }

@@ -20,6 +20,7 @@ mod harness;
 mod lists;
 mod log;
 mod metrics;
+mod peers;
 mod programs;
 mod proxy_protocol;
 mod queue;

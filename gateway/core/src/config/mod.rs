@@ -49,6 +49,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Stick tables.
     pub tables: Vec<Table>,
+    /// Whom they are shared with.
+    pub peers: Option<Peers>,
     /// Lists and maps in files.
     pub lists: Vec<lists::ListFile>,
     /// Listeners and their rules.
@@ -102,6 +104,49 @@ pub struct Table {
     pub expire: Duration,
     /// A full table takes nobody new, instead of dropping the oldest.
     pub nopurge: bool,
+    /// The name by which peers know it, if they do.
+    pub peers_name: Option<String>,
+    /// Peers tell what each has counted, to be summed, instead of writing over each other's entries.
+    pub sums: bool,
+}
+
+/// This node and the others of its cluster (HAProxy manual, "peers").
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// The section's name.
+    pub name: String,
+    /// This node's name among its peers.
+    pub local: String,
+    /// Where the others reach it.
+    pub bind: Bind,
+    /// At most this often an entry is sent to a peer.
+    pub update_interval: Duration,
+    /// TLS, with a certificate on both sides.
+    pub tls: Option<PeersTls>,
+    /// The others.
+    pub peers: Vec<Peer>,
+}
+
+/// TLS among peers.
+#[derive(Clone, Debug)]
+pub struct PeersTls {
+    /// PEM file with this node's certificate chain.
+    pub cert: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+    /// PEM file with who must have signed the others' certificates.
+    pub ca: PathBuf,
+    /// What to tell when they do not load.
+    pub origin: Diagnostic,
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Where it listens for peers.
+    pub address: SocketAddr,
 }
 
 /// An address to listen on, with its place in the file for errors that come up later.
@@ -341,7 +386,7 @@ impl Table {
             size: self.size,
             expire: self.expire,
             nopurge: self.nopurge,
-            shared: false,
+            shared: self.peers_name.is_some(),
         }
     }
 }

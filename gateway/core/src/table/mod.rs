@@ -283,7 +283,7 @@ impl StickTable {
 
     /// Where a reader stands that wants to see only what changes from now on.
     pub fn end(&self) -> Cursor {
-        Cursor { next: self.shards.iter().map(|shard| lock(shard).next_change()).collect() }
+        Cursor { next: self.shards.iter().map(|shard| lock(shard).read_all()).collect() }
     }
 
     /// Reads entries that have changed since `cursor`, at most `most`, each as it is now. True if there may
@@ -368,6 +368,13 @@ pub struct Walk {
     shard: usize,
     slot: u32,
     key: Vec<u8>,
+}
+
+impl Walk {
+    /// Whether it has not begun.
+    pub fn is_at_start(&self) -> bool {
+        (self.shard, self.slot) == (0, 0)
+    }
 }
 
 /// A panic elsewhere leaves a shard as it was between two whole changes; it can be used on.

@@ -218,9 +218,10 @@ impl Shard {
         }
     }
 
-    /// The number that the next change will have.
-    pub(super) fn next_change(&self) -> u32 {
-        self.changes.next()
+    /// Takes all changes for read, and returns the number that the next one will have.
+    pub(super) fn read_all(&mut self) -> u32 {
+        self.changes.read = self.changes.next();
+        self.changes.read
     }
 
     /// The next change that is not before `from`: its number, and its slot if it still counts.

@@ -25,6 +25,8 @@ pub(in crate::config) struct Limit {
     gpc1: Option<Spanned<u32>>,
     pub(in crate::config) period: Option<Spanned<Span>>,
     pub(in crate::config) count: Option<Spanned<Count>>,
+    pub(in crate::config) scope: Option<Spanned<Scope>>,
+    pub(in crate::config) fallback: Option<Spanned<Fallback>>,
     #[serde(default)]
     pub(in crate::config) dry_run: bool,
     #[serde(default)]
@@ -36,6 +38,20 @@ pub(in crate::config) struct Limit {
 pub(in crate::config) enum Count {
     Admitted,
     All,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Scope {
+    Node,
+    Cluster,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Fallback {
+    Own,
+    Share,
 }
 
 impl Limit {

@@ -5,14 +5,16 @@ mod frontend;
 mod limit;
 mod lists;
 mod log;
+mod peers;
 mod server;
 mod table;
 
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
-pub(super) use limit::{Count, Limit};
+pub(super) use limit::{Count, Fallback, Limit, Scope};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
+pub(super) use peers::Peers;
 pub(super) use table::Table;
 
 pub(super) use server::{OnMarkedDown, Proto, Server, VerifyServer};
@@ -34,6 +36,7 @@ pub(super) struct File {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) drain: Drain,
+    pub(super) peers: Option<Peers>,
     #[serde(default)]
     pub(super) stick_table: Vec<Table>,
     #[serde(default)]

@@ -19,6 +19,8 @@ pub(in crate::config) struct Table {
     pub(in crate::config) nopurge: bool,
     #[serde(default)]
     pub(in crate::config) store: Vec<Spanned<String>>,
+    pub(in crate::config) peers: Option<Spanned<String>>,
+    pub(in crate::config) peers_name: Option<Spanned<String>>,
 }
 
 fn default_size() -> Spanned<usize> {

@@ -3,7 +3,7 @@
 use super::Result;
 use super::values::{duration, in_range, resolve};
 use crate::config::{Table, TableId, schema};
-use crate::limits::{Count, Limit, MAX_LIMITS, Scope, Tracker, Unit};
+use crate::limits::{Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit};
 use crate::table::{DataType, KeyType, Kind, Stored};
 use base_core::diagnose::Source;
 use toml::Spanned;
@@ -58,6 +58,7 @@ fn limits(source: &Source, written: &Spanned<schema::Limit>, table: &mut Table) 
         let error = source.at(limit.table.span(), "its keys are no addresses");
         return Err(error.help("a limit counts clients by address: type ip or ipv6"));
     }
+    let scope = scope(source, limit, table)?;
     let mut limits = Vec::new();
     let mut has_rate = false;
     for (data, most) in limit.values() {
@@ -65,13 +66,7 @@ fn limits(source: &Source, written: &Spanned<schema::Limit>, table: &mut Table) 
         has_rate |= data.kind() == Kind::Rate;
         store(source, limit, data, most, table)?;
         let exempt = limit.exempt.clone();
-        limits.push(Limit {
-            data,
-            most: *most.get_ref(),
-            scope: Scope::Node,
-            dry_run: limit.dry_run,
-            exempt,
-        });
+        limits.push(Limit { data, most: *most.get_ref(), scope, dry_run: limit.dry_run, exempt });
     }
     if limits.is_empty() {
         let error = source.at(written.span(), "this limits nothing");
@@ -115,6 +110,33 @@ fn store(
         table.stored.push(stored);
     }
     Ok(())
+}
+
+fn scope(source: &Source, limit: &schema::Limit, table: &mut Table) -> Result<Scope> {
+    let fallback = limit.fallback.as_ref();
+    let Some(written) = limit.scope.as_ref().filter(|scope| *scope.get_ref() == schema::Scope::Cluster)
+    else {
+        return match fallback {
+            Some(written) => {
+                let error = source.at(written.span(), "there is nothing to fall back from");
+                Err(error.help("add scope = \"cluster\""))
+            }
+            None => Ok(Scope::Node),
+        };
+    };
+    if table.peers_name.is_none() {
+        let message = format!("no peer sees table `{}`", table.name);
+        return Err(source.at(written.span(), message).help("add peers to its [[stick_table]]"));
+    }
+    if table.stored.iter().any(|stored| matches!(stored.data, DataType::ServerId | DataType::ServerKey)) {
+        let message = format!("table `{}` also remembers servers, which all nodes write", table.name);
+        return Err(source.at(written.span(), message).help("use a second table"));
+    }
+    table.sums = true;
+    Ok(Scope::Cluster(match fallback.map(Spanned::get_ref) {
+        Some(schema::Fallback::Share) => Fallback::Share,
+        Some(schema::Fallback::Own) | None => Fallback::Own,
+    }))
 }
 
 /// Tables that count one request: a dozen.

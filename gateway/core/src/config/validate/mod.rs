@@ -6,6 +6,7 @@ mod frontend;
 mod limit;
 mod lists;
 mod log;
+mod peers;
 mod server;
 mod table;
 mod tcp;
@@ -26,7 +27,9 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     if let Some(workers) = &file.workers {
         in_range(source, workers, MIN_WORKERS..=MAX_WORKERS, "workers")?;
     }
-    let mut tables = table::all(source, &file.stick_table)?;
+    let node = file.node.as_ref().map(Spanned::get_ref);
+    let peers = file.peers.map(|peers| self::peers::peers(source, peers, node)).transpose()?;
+    let mut tables = table::all(source, &file.stick_table, peers.as_ref())?;
     let backends = backend::all(source, file.backend, &mut tables)?;
     let lists = lists::all(source, file.acl, file.map)?;
     let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
@@ -37,7 +40,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             .at(0..0, "there is no frontend")
             .help("add a [[frontend]] with a name and a bind"));
     }
-    binds_are_distinct(&frontends, admin.bind.iter())?;
+    let others = admin.bind.iter().chain(peers.as_ref().map(|peers| &peers.bind));
+    binds_are_distinct(&frontends, others)?;
     Ok(Config {
         node: file.node.map(Spanned::into_inner),
         workers: file.workers.map(Spanned::into_inner),
@@ -54,6 +58,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         },
         drain_timeout: file.drain.timeout.0,
         tables,
+        peers,
         lists,
         frontends,
         backends,

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::values::{duration, in_range, name, unique};
-use crate::config::{Table, schema};
+use crate::config::{Peers, Table, schema};
 use crate::table::{DataType, KeyType, Kind, Stored};
 use base_core::diagnose::Source;
 use base_core::units::Span;
@@ -12,7 +12,7 @@ use serde::de::value::{Error, StrDeserializer};
 use std::time::Duration;
 use toml::Spanned;
 
-pub(super) fn all(source: &Source, written: &[schema::Table]) -> Result<Vec<Table>> {
+pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Peers>) -> Result<Vec<Table>> {
     let mut tables = Vec::<Table>::new();
     for table in written {
         name(source, &table.name)?;
@@ -25,6 +25,8 @@ pub(super) fn all(source: &Source, written: &[schema::Table]) -> Result<Vec<Tabl
             size: *table.size.get_ref(),
             expire: duration(source, &table.expire, "expire")?,
             nopurge: table.nopurge,
+            peers_name: peers_name(source, table, peers)?,
+            sums: false,
         };
         for data in &table.store {
             made.stored.push(stored(source, data, &made)?);
@@ -32,6 +34,33 @@ pub(super) fn all(source: &Source, written: &[schema::Table]) -> Result<Vec<Tabl
         tables.push(made);
     }
     Ok(tables)
+}
+
+/// The name by which peers know a table, if it is theirs too.
+fn peers_name(source: &Source, table: &schema::Table, peers: Option<&Peers>) -> Result<Option<String>> {
+    let Some(section) = &table.peers else {
+        return match &table.peers_name {
+            Some(written) => Err(source.at(written.span(), "no peer sees this table").help("add peers")),
+            None => Ok(None),
+        };
+    };
+    match peers {
+        Some(peers) if peers.name == *section.get_ref() => {}
+        Some(peers) => {
+            let error = source.at(section.span(), format!("there are no peers `{}`", section.get_ref()));
+            return Err(error.help(format!("expected `{}`", peers.name)));
+        }
+        None => return Err(source.at(section.span(), "there are no peers").help("add a [peers] section")),
+    }
+    Ok(Some(match &table.peers_name {
+        None => table.name.get_ref().clone(),
+        Some(written) => {
+            let text = written.get_ref();
+            let plain = text.strip_prefix('/').unwrap_or(text);
+            name(source, &Spanned::new(written.span(), plain.to_owned()))?;
+            text.clone()
+        }
+    }))
 }
 
 fn key(source: &Source, written: Option<&Spanned<String>>) -> Result<KeyType> {

@@ -1,0 +1,27 @@
+//! Peers: tables that a cluster has in common, over HAProxy's peers protocol 2.1, so that a node of either kind
+//! can join the other's cluster (HAProxy manual, "peers"; `doc/peers-v2.0.txt`).
+//!
+//! ```text
+//!  hello ─► link (who dials, who lives, who teaches) ─► exchange (what is sent and taken) ─► cluster (whose it is)
+//!                                                        frame, definition, varint (bytes)
+//! ```
+//! Nothing that a peer sends is trusted further than its name: lengths, numbers and types are checked, what is
+//! unknown is skipped, what is broken ends the session.
+
+mod cluster;
+mod definition;
+mod exchange;
+pub mod frame;
+mod hello;
+mod link;
+mod varint;
+
+#[cfg(test)]
+mod tests;
+
+pub use cluster::{Cluster, Mirror, Shared};
+pub use definition::{Definition, Texts};
+pub use exchange::{Incoming, Outgoing, Progress};
+pub use frame::{Control, Fault, Frame};
+pub use hello::{Hello, Status};
+pub use link::{Action, Event, Link, Reason};

@@ -1,0 +1,166 @@
+//! A limit for the cluster is one limit, however a client spreads over its nodes.
+
+use super::{Node, addresses};
+use crate::harness::{Gateway, Server, connect, ok, read_answer, wait_until};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+const NAMES: [&str; 3] = ["gw1", "gw2", "gw3"];
+
+fn start(place: usize, binds: &[SocketAddr; 3], server: SocketAddr, limit: &str) -> Gateway {
+    let peers = [0, 1, 2].map(|place| (NAMES[place], binds[place]));
+    let node = Node {
+        local: NAMES[place],
+        bind: binds[place],
+        // The same list on all nodes: who is oneself is left out.
+        peers: &peers,
+        section: "update_interval = \"5ms\"",
+        frontend: limit,
+        tables: "[[stick_table]]\nname = \"clients\"\npeers = \"lab\"\n",
+        stick: "",
+    };
+    node.start(&[server])
+}
+
+fn all_hear_each_other(gateways: &[Gateway; 3]) {
+    wait_until("all nodes hear each other", || {
+        gateways.iter().all(|gateway| gateway.metric("headgate_cluster_nodes_heard") == 3.0)
+    });
+}
+
+/// A connection on which requests follow each other.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(gateway: &Gateway) -> Self {
+        Self(BufReader::new(connect(gateway.front)))
+    }
+
+    fn goes_through(&mut self) -> bool {
+        self.0.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is open");
+        read_answer(&mut self.0).is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a client that keeps a pace")]
+fn pause_until(start: SystemTime, at: Duration) {
+    let passed = start.elapsed().unwrap_or_default();
+    std::thread::sleep(at.saturating_sub(passed));
+}
+
+/// 100 requests a second for 20 s, `at_once` of them at the same instant in turn over the nodes. How many
+/// went through in each 10 s.
+fn through(gateways: &[Gateway; 3], at_once: usize) -> [usize; 2] {
+    let mut clients: Vec<_> = gateways.iter().map(Client::new).collect();
+    let mut counts = [0; 2];
+    let start = SystemTime::now();
+    for step in 0..2000 / at_once {
+        let at = Duration::from_millis((step * at_once * 10) as u64);
+        pause_until(start, at);
+        let late = start.elapsed().unwrap_or_default();
+        let through = std::thread::scope(|scope| {
+            let mut running = Vec::new();
+            for (place, client) in clients.iter_mut().enumerate() {
+                let mine = (0..at_once).filter(|number| (step * at_once + number) % 3 == place).count();
+                running.push(scope.spawn(move || (0..mine).filter(|_| client.goes_through()).count()));
+            }
+            running.into_iter().map(|thread| thread.join().expect("no panic")).sum::<usize>()
+        });
+        // Windows as they pass here, not as they were planned: a busy machine is late.
+        counts[usize::from(late >= Duration::from_secs(10))] += through;
+    }
+    counts
+}
+
+fn a_limit_of_200_in_10_s_lets_200_through(at_once: usize) {
+    let server = Server::named("s1");
+    let binds = addresses();
+    let limit =
+        "limit = [{ table = \"clients\", http_req_rate = 200, period = \"10s\", scope = \"cluster\" }]";
+    let gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, limit));
+    all_hear_each_other(&gateways);
+    let counts = through(&gateways, at_once);
+    assert!(counts.iter().all(|count| (190..=210).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_client_that_takes_nodes_in_turn_gets_the_limit_once() {
+    a_limit_of_200_in_10_s_lets_200_through(1);
+}
+
+#[test]
+fn a_client_that_asks_all_nodes_at_the_same_instant_gets_the_limit_once() {
+    a_limit_of_200_in_10_s_lets_200_through(3);
+}
+
+#[test]
+fn a_client_that_comes_in_bursts_gets_the_limit_once() {
+    a_limit_of_200_in_10_s_lets_200_through(20);
+}
+
+#[test]
+fn what_runs_at_once_is_counted_over_all_nodes_and_forgotten_with_the_node_it_ran_on() {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    #[expect(clippy::disallowed_methods, reason = "a server that is slow")]
+    let server = Server::start(|_, _| {
+        let now = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+        MOST.fetch_max(now, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(2));
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+        Some(ok("slow"))
+    });
+    let binds = addresses();
+    let limit = "limit = [{ table = \"clients\", conn_cur = 30, scope = \"cluster\" }]";
+    let mut gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, limit));
+    all_hear_each_other(&gateways);
+    let fronts = gateways.each_ref().map(|gateway| gateway.front);
+    let start_of_all = SystemTime::now();
+    let open = |number: usize| {
+        let mut stream = connect(fronts[number % 3]);
+        std::thread::spawn(move || {
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let answer = read_answer(&mut BufReader::new(stream));
+            answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        })
+    };
+    let mut threads = Vec::new();
+    for number in 0..100 {
+        pause_until(start_of_all, Duration::from_millis(number as u64 * 10));
+        threads.push(open(number));
+    }
+    let through = threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|ok| *ok).count();
+    let most = MOST.load(Ordering::SeqCst);
+    assert!((30..=33).contains(&most) && (30..=33).contains(&through), "{most} at once, {through} through");
+
+    // Ten run on the first node when it dies; what it ran counts for nobody any more.
+    let held: Vec<_> = (0..10).map(|number| open(number * 3)).collect();
+    wait_until("they run", || {
+        gateways[1].ctl(&["show", "peers"]).contains("live=1") && RUNNING.load(Ordering::SeqCst) >= 10
+    });
+    let _ = gateways[0].process.kill();
+    let _ = gateways[0].process.wait();
+    gateways[0] = start(0, &binds, server.address, limit);
+    wait_until("its first life is over for the others", || {
+        let peers = gateways[1].ctl(&["show", "peers"]);
+        peers.lines().filter(|line| line.starts_with("clients.gw1.") && line.contains("live=1")).count() <= 1
+            && gateways[1].metric("headgate_cluster_nodes_heard") == 3.0
+    });
+    let through: Vec<_> = (0..30).map(|_| open(1)).collect();
+    let through = through.into_iter().filter_map(|thread| thread.join().ok()).filter(|ok| *ok).count();
+    assert_eq!(through, 30, "nothing of the dead process is left");
+    drop(held);
+}
+
+#[test]
+fn alone_a_node_falls_back_to_its_share_where_told_so() {
+    let server = Server::named("s1");
+    let binds = addresses();
+    let limit = "limit = [{ table = \"clients\", http_req_rate = 9, period = \"60s\", scope = \"cluster\", fallback = \"share\" }]";
+    let alone = start(0, &binds, server.address, limit);
+    assert_eq!(alone.metric("headgate_cluster_nodes_heard"), 1.0);
+    let mut client = Client::new(&alone);
+    assert_eq!((0..6).filter(|_| client.goes_through()).count(), 3);
+}
