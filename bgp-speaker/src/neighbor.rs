@@ -259,6 +259,10 @@ impl Task {
         if let Some(event) = self.flush(way) {
             self.feed(event);
         }
+        // A router that never stops sending must not keep our own KEEPALIVEs from their turn.
+        if self.machine.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.feed(Neighbor::tick());
+        }
     }
 
     /// Reads once and handles what came; says whether there may be more.

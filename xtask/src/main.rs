@@ -75,6 +75,8 @@ enum Part {
     Stages,
     /// The gateway beside HAProxy and nginx, and the guard on its instructions
     Compare,
+    /// The speaker: a full table, withdraws at many neighbors, memory
+    Speaker,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +105,9 @@ fn try_main() -> Result<ExitCode> {
             Ok(exit_code(lint::run()?))
         }
         Task::Bench { part, rest } => {
+            if part == Some(Part::Speaker) {
+                return speaker(&rest);
+            }
             if part != Some(Part::Compare) {
                 setup::build_tools()?;
                 run::checked(cargo().args(["bench", "--package", "bench", "--"]).args(&rest))?;
@@ -168,6 +173,17 @@ fn compare(rest: &[String]) -> Result<ExitCode> {
     let mut compare = Command::new(folder.join("compare"));
     compare.arg("--headgate").arg(folder.join("headgate")).args(rest);
     run::pass_on(compare)
+}
+
+/// The speaker as it is released.
+fn speaker(rest: &[String]) -> Result<ExitCode> {
+    setup::build_tools()?;
+    let packages = ["build", "--release", "--package", "bgp-speaker", "--package", "bench", "--bins"];
+    run::checked(cargo().args(packages))?;
+    let folder = run::target_dir().join("release");
+    let mut bench = Command::new(folder.join("bench-speaker"));
+    bench.arg("--headgate-bgp").arg(folder.join("headgate-bgp")).args(rest);
+    run::pass_on(bench)
 }
 
 /// Builds all programs. `--examples`, of which there are none, makes cargo choose the features that it
