@@ -25,6 +25,7 @@ mod metrics;
 pub mod peers;
 mod pick;
 mod proxy;
+mod proxy_out;
 mod request;
 mod rules;
 pub mod run;

@@ -6,7 +6,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
-use crate::{account, answers, cookie, guard, pick, rules, tries, tunnel};
+use crate::{account, answers, cookie, guard, pick, proxy_out, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -68,6 +68,12 @@ impl ProxyHttp for Edge {
         request.picked = Some(self.gateway.clock.now());
         let head = session.req_header();
         let mut peer = lease.peer(rules::host(head));
+        if let Some(link) = link(session) {
+            let handshake = link.handshake().map(Arc::as_ref);
+            lease.announce(&mut peer, |version| {
+                proxy_out::header(version, link.connection(), handshake, None)
+            });
+        }
         if let Some(timeout) = request.effects.server_timeout {
             peer.options.read_timeout = Some(timeout);
             peer.options.write_timeout = Some(timeout);

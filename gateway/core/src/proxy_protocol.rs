@@ -5,6 +5,10 @@
 //! can leave it out to pass for the proxy itself. What is no header, is too long or contradicts itself
 //! is refused, and so is its connection.
 
+mod encode;
+
+pub use encode::{Passed, PassedTls, Version, encode};
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A header that is whole.

@@ -91,7 +91,9 @@ async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, front
         Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {
             Some((stream, handshake)) => {
                 shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
-                (Box::new(stream), handshake.name)
+                let name = handshake.name.clone();
+                session.shook_hands(handshake);
+                (Box::new(stream), name)
             }
             None => {
                 session.fails();

@@ -59,6 +59,7 @@ impl Acceptor {
             },
             cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or(""),
             resumed: goes_on,
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
             client: match first {
                 None => None,
                 // Whom nobody could name is nobody.

@@ -14,7 +14,8 @@ pub(crate) use inspect::server_name;
 
 use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
-use crate::{account, guard, pick, tries, upstream};
+use crate::tls::identity::Handshake;
+use crate::{account, guard, pick, proxy_out, tries, upstream};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::Frontend;
@@ -33,6 +34,7 @@ pub(crate) struct Session {
     worker: usize,
     request: Request,
     traffic: Traffic,
+    handshake: Option<Handshake>,
 }
 
 /// Bytes that have arrived where they were to go.
@@ -51,7 +53,7 @@ impl Session {
         request.client = Some(Client { address, chain_is_trusted: false });
         request.termination = Termination::Killed;
         request.count();
-        Self { worker, request, traffic: Traffic::default() }
+        Self { worker, request, traffic: Traffic::default(), handshake: None }
     }
 
     /// Asks the limits; if they refuse it, it has ended.
@@ -63,6 +65,11 @@ impl Session {
             self.request.termination = self.refuse(denial.reason);
         }
         admitted.is_ok()
+    }
+
+    /// Says what the TLS handshake has shown.
+    pub(crate) fn shook_hands(&mut self, handshake: Handshake) {
+        self.handshake = Some(handshake);
     }
 
     /// There was no handshake.
@@ -83,7 +90,7 @@ impl Session {
             return self.refuse("no_route");
         };
         self.request.backend = Some(backend);
-        let mut server = match self.connect(&gateway).await {
+        let mut server = match self.connect(&gateway, name).await {
             Ok(server) => server,
             Err(termination) => return termination,
         };
@@ -93,7 +100,11 @@ impl Session {
     }
 
     /// A connection to a server, if need be to another than the first.
-    async fn connect(&mut self, gateway: &Arc<Gateway>) -> Result<TcpStream, Termination> {
+    async fn connect(
+        &mut self,
+        gateway: &Arc<Gateway>,
+        name: Option<&str>,
+    ) -> Result<TcpStream, Termination> {
         let request = &mut self.request;
         let key = key(gateway, request);
         loop {
@@ -108,7 +119,12 @@ impl Session {
             request.picked = Some(picked);
             request.lease = Some(lease);
             let Some(lease) = &request.lease else { return Err(Termination::Internal) };
-            let error = match timeout(config.connect_timeout, open(address, lease.server().source)).await {
+            let header = lease.server().send_proxy.zip(request.connection).map(|(version, connection)| {
+                proxy_out::header(version, connection, self.handshake.as_ref(), name)
+            });
+            let header = header.as_deref().unwrap_or_default();
+            let opened = upstream::announce(address, lease.server().source, header);
+            let error = match timeout(config.connect_timeout, opened).await {
                 Ok(Ok(server)) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
@@ -153,13 +169,6 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
     let balance = &gateway.config.backends[request.backend?.0].balance;
     let client = request.client.as_ref()?.address;
     if *balance == Algorithm::Source { balance.key(client, "", |_| None) } else { None }
-}
-
-async fn open(address: std::net::SocketAddr, source: Option<std::net::IpAddr>) -> io::Result<TcpStream> {
-    let server = upstream::connect(address, source).await?;
-    // What comes from one side goes on to the other at once.
-    server.set_nodelay(true)?;
-    Ok(server)
 }
 
 /// Who may be silent for how long: both, for the shorter of the two times, as what goes through counts for

@@ -14,6 +14,7 @@ pub(crate) struct Handshake {
     pub(crate) protocol: &'static str,
     /// The cipher suite, by the name that rustls has for it.
     pub(crate) cipher: &'static str,
+    pub(crate) alpn: Option<Vec<u8>>,
     /// Whether it goes on with a session of before.
     pub(crate) resumed: bool,
     /// The certificate that it has shown, where it was asked for one.

@@ -10,29 +10,57 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::{Error, ErrorType, OkOrErr, Result};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Where connections to a server come from.
 #[derive(Debug)]
 pub(super) struct Source(pub(super) IpAddr);
 
+/// A connection that begins with a PROXY header.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) source: Option<IpAddr>,
+    pub(super) header: Vec<u8>,
+}
+
 #[async_trait]
 impl L4Connect for Source {
     async fn connect(&self, address: &AnyAddress) -> Result<Stream> {
         let address = address.as_inet().or_err(ErrorType::ConnectError, "not an IP address")?;
-        match connect(*address, Some(self.0)).await {
-            Ok(stream) => Ok(stream.into()),
-            Err(error) => {
-                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let kind = if refused { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
-                Err(Error::because(kind, format!("from {}", self.0), error))
-            }
-        }
+        connect(*address, Some(self.0)).await.map(Stream::from).map_err(failed)
     }
 }
 
+#[async_trait]
+impl L4Connect for Announced {
+    async fn connect(&self, address: &AnyAddress) -> Result<Stream> {
+        let address = address.as_inet().or_err(ErrorType::ConnectError, "not an IP address")?;
+        announce(*address, self.source, &self.header).await.map(Stream::from).map_err(failed)
+    }
+}
+
+fn failed(error: io::Error) -> Box<Error> {
+    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    let kind = if refused { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
+    Error::because(kind, "in a way of our own", error)
+}
+
+/// A connection that begins with `header`, which may be empty.
+pub(crate) async fn announce(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    header: &[u8],
+) -> io::Result<TcpStream> {
+    let mut server = connect(address, source).await?;
+    // Or the first bytes would wait until the header is acknowledged.
+    server.set_nodelay(true)?;
+    server.write_all(header).await?;
+    Ok(server)
+}
+
 /// A connection to `address`, from `source` if there is one.
-pub(crate) async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(address).await };
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let options = socket2::SockRef::from(&socket);

@@ -5,6 +5,7 @@ use super::{Choice, Server};
 use crate::state::Gateway;
 use gateway_core::config::BackendId;
 use gateway_core::dispatch::{Call, Decision};
+use gateway_core::proxy_protocol::Version;
 use gateway_core::queue::{Ticket, Wish};
 use gateway_core::sticky;
 use gateway_core::table::Entry;
@@ -113,6 +114,13 @@ impl Lease {
     /// What pingora needs in order to connect.
     pub(crate) fn peer(&self, host: &str) -> Box<HttpPeer> {
         Box::new(self.server().peer(host))
+    }
+
+    /// Has the connection begin with the PROXY header that the server wants.
+    pub(crate) fn announce(&self, peer: &mut HttpPeer, header: impl FnOnce(Version) -> Vec<u8>) {
+        if let Some(version) = self.server().send_proxy {
+            self.server().announce(peer, header(version));
+        }
     }
 
     /// The server has begun to answer.

@@ -8,7 +8,7 @@ mod sessions;
 mod tls;
 
 pub(crate) use checks::start as start_checks;
-pub(crate) use connect::connect;
+pub(crate) use connect::announce;
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use server::Server;
 pub(crate) use sessions::Session;

@@ -1,16 +1,17 @@
 //! One server: what it does now, and how it is reached.
 
-use super::connect::Source;
+use super::connect::{Announced, Source};
 use super::sessions::{Session, Sessions};
 use super::tls::Identity;
 use base_core::Time;
 use gateway_core::balance::{self, Candidate};
 use gateway_core::config::{self, Sni};
+use gateway_core::proxy_protocol::Version;
 use healthcheck::Checker;
 use healthcheck_core::State;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -36,6 +37,8 @@ pub(crate) struct Server {
     /// Whether it is asked for the name that a request is for.
     sni_is_host: bool,
     pub(crate) source: Option<IpAddr>,
+    /// The form of the PROXY header that it gets.
+    pub(crate) send_proxy: Option<Version>,
     /// What runs on it, if that ends when it is marked down.
     sessions: Option<Arc<Sessions>>,
     /// `None` without a check; set once, when checks start.
@@ -60,6 +63,7 @@ impl Server {
             answers: AtomicU64::new(0),
             sni_is_host: server.tls.as_ref().is_some_and(|tls| tls.sni == Sni::Host),
             source: server.source,
+            send_proxy: server.send_proxy,
             sessions: server.shutdown_sessions.then(Arc::default),
             failing: AtomicBool::new(false),
             peer: peer(backend, server, identity),
@@ -74,6 +78,14 @@ impl Server {
             host_name(host).clone_into(&mut peer.sni);
         }
         peer
+    }
+
+    /// Has a connection begin with `header`. It is used again only for whoever would bring the same.
+    pub(super) fn announce(&self, peer: &mut HttpPeer, header: Vec<u8>) {
+        let mut hasher = DefaultHasher::new();
+        (peer.group_key, &header).hash(&mut hasher);
+        peer.group_key = hasher.finish();
+        peer.options.custom_l4 = Some(Arc::new(Announced { source: self.source, header }));
     }
 
     /// Runs on it over the connection `fd` until it is dropped, or until the server is marked down if that

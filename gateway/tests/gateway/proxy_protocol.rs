@@ -1,5 +1,6 @@
 //! The PROXY protocol in, from a real HAProxy and byte by byte.
 
+use crate::daemons::{Running, program};
 use crate::harness::{Gateway, Server, free_address, pair, wait_until, write};
 use std::net::SocketAddr;
 use std::process::{Child, Command};
@@ -103,4 +104,85 @@ fn a_source_that_must_send_a_header_gets_nowhere_without() {
     let refused = |reason| format!("headgate_refused_total{{frontend=\"fe\",reason=\"{reason}\"}}");
     assert_eq!(gateway.metric(&refused("no_proxy_header")), 1.0);
     assert_eq!(gateway.metric(&refused("proxy_header_timeout")), 1.0);
+}
+
+/// A backend whose servers get a PROXY header.
+fn sending(mode: &str, to: SocketAddr, version: &str, more: &str) -> Gateway {
+    Gateway::start(&format!(
+        "workers = 1\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\nto = \"FOLDER/access.log\"\n\
+         [[frontend]]\nname = \"fe\"\nmode = \"{mode}\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n{more}\n\
+         [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"{to}\", send_proxy = \"{version}\" }}]\n"
+    ))
+}
+
+/// nginx that takes PROXY headers and says whom they name, for each request how many it is on its
+/// connection.
+fn nginx(program: &std::path::Path, folder: &std::path::Path) -> (Running, SocketAddr) {
+    let address = free_address();
+    let config = format!(
+        "daemon off; master_process off; pid {0}/nginx.pid; error_log stderr;\nevents {{}}\n\
+         http {{ access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
+         uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
+         server {{ listen {address} proxy_protocol;\n\
+         return 200 \"$proxy_protocol_addr:$proxy_protocol_port $proxy_protocol_server_port $connection_requests\\n\"; }} }}\n",
+        folder.display()
+    );
+    let file = write(folder, "nginx.conf", &config);
+    let running = Running::start(Command::new(program).arg("-c").arg(file).arg("-p").arg(folder));
+    wait_until("nginx listens", || std::net::TcpStream::connect(address).is_ok());
+    (running, address)
+}
+
+#[test]
+fn nginx_learns_whose_connection_it_gets_and_no_connection_serves_two() {
+    let Some(program) = program("nginx") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_nginx, address) = nginx(&program, folder.path());
+    for (mode, version) in [("http", "v1"), ("http", "v2"), ("tcp", "v1"), ("tcp", "v2")] {
+        let gateway = sending(mode, address, version, "");
+        let front = gateway.front;
+        for client in ["127.0.0.7", "127.0.0.8", "127.0.0.7"] {
+            let said = curl_from(client, &format!("http://{front}/"));
+            assert!(said.starts_with(&format!("{client}:")), "{mode} {version}: {said}");
+            assert!(said.ends_with(&format!(" {} 1\n", front.port())), "{mode} {version}: {said}");
+        }
+        let (one, two) = (format!("http://{front}/1"), format!("http://{front}/2"));
+        let said = curl_from("127.0.0.9", &one);
+        assert!(said.ends_with(" 1\n"));
+        let output = Command::new("curl").args(["-sS", "--interface", "127.0.0.9", &one, &two]).output();
+        let said = String::from_utf8_lossy(&output.expect("curl runs").stdout).into_owned();
+        let ports: Vec<_> = said.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(ports.len() == 2 && ports[0] == ports[1], "{said}");
+        assert!(said.ends_with(" 2\n"), "the same client's is used again: {said}");
+    }
+}
+
+#[test]
+fn haproxy_learns_the_name_the_protocol_and_the_certificate() {
+    let Some(program) = program("haproxy") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let address = free_address();
+    let config = format!(
+        "defaults\n mode http\n timeout client 20s\n timeout server 20s\n timeout connect 5s\n\
+         frontend f\n bind {address} accept-proxy\n\
+         http-request return status 200 content-type text/plain lf-string \"%[src] %[fc_pp_authority]\\n\"\n"
+    );
+    let file = write(path, "haproxy.cfg", &config);
+    let _haproxy = Running::start(Command::new(program).args(["-db", "-f"]).arg(file));
+    wait_until("haproxy listens", || std::net::TcpStream::connect(address).is_ok());
+    let (cert, key) = pair(path, "api.example");
+    let tls = format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display());
+    for mode in ["http", "tcp"] {
+        let gateway = sending(mode, address, "v2", &tls);
+        let port = gateway.front.port();
+        let resolve = format!("api.example:{port}:127.0.0.1");
+        let said = Command::new("curl")
+            .args(["-sSk", "--interface", "127.0.0.7", "--resolve", &resolve, "--http1.1"])
+            .arg(format!("https://api.example:{port}/"))
+            .output()
+            .expect("curl runs");
+        let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        assert_eq!(said, "127.0.0.7 api.example\n", "{mode}");
+    }
 }

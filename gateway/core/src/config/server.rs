@@ -1,5 +1,6 @@
 //! One server of a backend, and how it is spoken with.
 
+use crate::proxy_protocol::Version;
 use base_core::diagnose::Diagnostic;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Server {
     pub slowstart: Duration,
     /// The address that connections to it come from, also if this node does not have it.
     pub source: Option<IpAddr>,
+    /// The form of the PROXY header that each connection to it begins with.
+    pub send_proxy: Option<Version>,
     /// Whether what runs on it ends when it is marked down.
     pub shutdown_sessions: bool,
     /// The oldest and the newest version of HTTP that it may be spoken with: 1 or 2.

@@ -17,7 +17,7 @@ pub(super) use log::{Log, LogFormat, Syslog};
 pub(super) use peers::Peers;
 pub(super) use table::Table;
 
-pub(super) use server::{OnMarkedDown, Proto, Server, VerifyServer};
+pub(super) use server::{OnMarkedDown, Proto, SendProxy, Server, VerifyServer};
 
 use base_core::units::Span;
 use serde::Deserialize;

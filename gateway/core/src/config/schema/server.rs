@@ -19,6 +19,7 @@ pub(in crate::config) struct Server {
     pub(in crate::config) backup: Option<bool>,
     pub(in crate::config) slowstart: Option<Spanned<Span>>,
     pub(in crate::config) source: Option<IpAddr>,
+    pub(in crate::config) send_proxy: Option<SendProxy>,
     pub(in crate::config) proto: Option<Spanned<Proto>>,
     pub(in crate::config) on_marked_down: Option<OnMarkedDown>,
     pub(in crate::config) ssl: Option<bool>,
@@ -28,6 +29,14 @@ pub(in crate::config) struct Server {
     pub(in crate::config) verifyhost: Option<Spanned<String>>,
     pub(in crate::config) crt: Option<Spanned<PathBuf>>,
     pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
+}
+
+/// The form of the PROXY header that a server gets.
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum SendProxy {
+    V1,
+    V2,
 }
 
 /// What a server speaks without being asked.
@@ -65,6 +74,7 @@ impl Server {
             backup: self.backup.or(default.backup),
             slowstart: self.slowstart.or_else(|| default.slowstart.clone()),
             source: self.source.or(default.source),
+            send_proxy: self.send_proxy.or(default.send_proxy),
             proto: self.proto.or_else(|| default.proto.clone()),
             on_marked_down: self.on_marked_down.or(default.on_marked_down),
             ssl: self.ssl.or(default.ssl),

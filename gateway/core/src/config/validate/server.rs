@@ -4,6 +4,7 @@ use super::backend::maxconn;
 use super::values::{in_range, name, optional, unique};
 use super::{Result, cookie};
 use crate::config::{Alpn, Backend, BackendId, Frontend, Mode, Server, ServerTls, Sni, schema};
+use crate::proxy_protocol::Version;
 use crate::route::HostPattern;
 use base_core::diagnose::Source;
 use std::ops::Range;
@@ -45,6 +46,10 @@ pub(super) fn all(
             backup: server.backup.unwrap_or(false),
             slowstart: slowstart.unwrap_or_default(),
             source: server.source,
+            send_proxy: server.send_proxy.map(|version| match version {
+                schema::SendProxy::V1 => Version::V1,
+                schema::SendProxy::V2 => Version::V2,
+            }),
             shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
             http: http(source, &server)?,
             tls: tls(source, written, &server)?,
