@@ -17,6 +17,14 @@ impl Clock {
         Self { origin: Instant::now() }
     }
 
+    /// Goes on where another process's clock is at `now`, so that its [`Time`]s mean the same here.
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    pub fn resume(now: Time) -> Self {
+        let present = Instant::now();
+        // Both count from the start of the machine: the origin is after it.
+        Self { origin: present.checked_sub(now - Time::ZERO).unwrap_or(present) }
+    }
+
     /// The present moment.
     pub fn now(&self) -> Time {
         Time::ZERO + self.origin.elapsed()

@@ -10,7 +10,7 @@ use bgp_core::gate::{Event, order};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What is needed to answer.
 pub(crate) struct Control {
@@ -19,6 +19,19 @@ pub(crate) struct Control {
     pub(crate) clock: Clock,
     pub(crate) gate: mpsc::Sender<Event>,
     pub(crate) journal: Journal,
+    /// Who can put another configuration, or another process, in the place of this one.
+    pub(crate) renew: mpsc::Sender<Renew>,
+}
+
+/// Another configuration, or another process.
+pub(crate) struct Renew {
+    /// Only say what would happen.
+    pub(crate) plan: bool,
+    /// Sessions may begin anew where they must.
+    pub(crate) reset: bool,
+    /// Also where nothing changes: there is another program on the disk.
+    pub(crate) upgrade: bool,
+    pub(crate) answer: oneshot::Sender<String>,
 }
 
 impl Control {
@@ -41,9 +54,23 @@ impl Control {
             ["neighbors", "json"] => status::neighbors_json(config, board, clock).to_string(),
             ["rib"] => status::rib_text(&self.rib().await),
             ["rib", "json"] => status::rib_json(&self.rib().await).to_string(),
+            [verb @ ("reload" | "upgrade"), ref rest @ ..] => self.renew(verb == "upgrade", rest).await,
             ["events", ref rest @ ..] => self.events(rest).await,
             _ => format!("error: unknown command; there are: {COMMANDS}"),
         }
+    }
+
+    async fn renew(&self, upgrade: bool, words: &[&str]) -> String {
+        if words.iter().any(|word| !matches!(*word, "plan" | "reset")) {
+            return "error: reload [plan] [reset], upgrade [plan] [reset]".to_owned();
+        }
+        let (plan, reset) = (words.contains(&"plan"), words.contains(&"reset"));
+        let (answer, answered) = oneshot::channel();
+        let busy = "error: another reload or upgrade is under way, or the speaker ends".to_owned();
+        if self.renew.try_send(Renew { plan, reset, upgrade, answer }).is_err() {
+            return busy;
+        }
+        answered.await.unwrap_or(busy)
     }
 
     async fn order(&self, command: order::Command) -> String {
@@ -94,4 +121,4 @@ impl Control {
 }
 
 const COMMANDS: &str = "status, vips, neighbors, rib [json]; events [json] [NUMBER [follow]]; \
-    drain, pin, force TIME VIPS REASON; undrain VIPS";
+    reload, upgrade [plan] [reset]; drain, pin, force TIME VIPS REASON; undrain VIPS";

@@ -1,6 +1,7 @@
 //! The gate's task: health streams and probes in, decisions out to all neighbors at once.
 
 use crate::board::{Decisions, Orders};
+use crate::handover::{Freeze, SavedGate};
 use crate::journal::{Entry, Journal};
 use crate::metrics::GateMetrics;
 use crate::probe::Probe;
@@ -29,6 +30,16 @@ pub(crate) struct Task {
     orders: watch::Sender<Orders>,
     journal: Journal,
     metrics: GateMetrics,
+    freezes: mpsc::Receiver<Freeze<SavedGate>>,
+}
+
+/// What it says to everybody, and who wants another process to go on.
+pub(crate) type Wires = (watch::Sender<Decisions>, watch::Sender<Orders>, mpsc::Receiver<Freeze<SavedGate>>);
+
+/// What woke the task.
+enum Wake {
+    Event(Event),
+    Freeze(Freeze<SavedGate>),
 }
 
 impl Task {
@@ -37,7 +48,7 @@ impl Task {
         machine: Gate,
         watch: Url,
         vips: &[Vip],
-        (decisions, orders): (watch::Sender<Decisions>, watch::Sender<Orders>),
+        (decisions, orders, freezes): Wires,
         journal: Journal,
         metrics: GateMetrics,
     ) -> Self {
@@ -58,12 +69,23 @@ impl Task {
             orders,
             journal,
             metrics,
+            freezes,
         }
     }
 
     /// Where others report: probes, and the keeper of the loopback interface.
     pub(crate) fn inbox(&self) -> mpsc::Sender<Event> {
         self.sender.clone()
+    }
+
+    /// Goes on with what another process decided: the neighbors hold that already.
+    pub(crate) fn adopt(&mut self, standings: Standings) {
+        for (vip, decision) in &standings {
+            self.metrics.decided(*vip, decision.standing);
+        }
+        self.orders.send_replace(Arc::new(self.machine.orders()));
+        self.decisions.send_replace(Some(Arc::new(standings.clone())));
+        self.standings = standings;
     }
 
     /// Runs for ever. `present` says which VIPs are on the loopback interface, `disabled` whether the disable file
@@ -75,13 +97,21 @@ impl Task {
         }
         self.feed(Event::Start).await;
         loop {
-            let event = self.next().await;
-            self.feed(event).await;
+            match self.next().await {
+                Wake::Event(event) => self.feed(event).await,
+                Wake::Freeze(freeze) => {
+                    let standings = self.decisions.borrow().as_deref().cloned();
+                    let _ = freeze.reply.send(SavedGate { machine: self.machine.save(), standings });
+                    if freeze.fate.await.is_ok() {
+                        return;
+                    }
+                }
+            }
             self.streams.complain();
         }
     }
 
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> Wake {
         let (clock, deadline) = (self.clock, self.machine.next_deadline());
         let passed = async {
             match deadline {
@@ -94,9 +124,10 @@ impl Task {
         };
         tokio::select! {
             biased;
-            event = self.streams.next() => event,
-            Some(event) = self.inbox.recv() => event,
-            () = passed => Event::Tick,
+            event = self.streams.next() => Wake::Event(event),
+            Some(event) = self.inbox.recv() => Wake::Event(event),
+            Some(freeze) = self.freezes.recv() => Wake::Freeze(freeze),
+            () = passed => Wake::Event(Event::Tick),
         }
     }
 

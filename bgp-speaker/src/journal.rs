@@ -20,10 +20,14 @@ pub(crate) enum Entry {
     Vip { vip: IpAddr, standing: Standing, reason: Reason },
     /// A neighbor was told, so long after it was seen.
     Told { neighbor: Arc<str>, vip: IpAddr, standing: Standing, reason: Reason, after: Duration },
+    /// A neighbor was told of many at once.
+    ToldMany { neighbor: Arc<str>, vips: usize, standing: Standing, reason: Reason, after: Duration },
     /// A session changed.
     Session { neighbor: Arc<str>, from: &'static str, to: &'static str, why: String, error: Option<String> },
     /// BFD towards a neighbor changed.
     Bfd { neighbor: Arc<str>, from: &'static str, to: &'static str, why: &'static str },
+    /// It happened in another process, from which this one took over.
+    Past(Value),
     /// An operator ordered something; `None`: nothing is ordered any more.
     Order { vip: IpAddr, order: Option<(Order, Duration)> },
 }
@@ -43,8 +47,22 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
-        Self { records: Arc::default(), last: watch::Sender::new(0) }
+    /// Goes on with the events of another process, if there are some.
+    pub(crate) fn resume(events: Vec<Value>) -> Self {
+        let one = |event: Value| {
+            let number = event["number"].as_u64().unwrap_or_default();
+            Record { number, at: SystemTime::UNIX_EPOCH, entry: Entry::Past(event) }
+        };
+        let skip = events.len().saturating_sub(CAPACITY);
+        let records: VecDeque<Record> = events.into_iter().skip(skip).map(one).collect();
+        let last = records.back().map_or(0, |record| record.number);
+        Self { records: Arc::new(Mutex::new(records)), last: watch::Sender::new(last) }
+    }
+
+    /// All events, for another process.
+    pub(crate) fn save(&self) -> Vec<Value> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().map(Record::json).collect()
     }
 
     pub(crate) fn record(&self, entry: Entry) {
@@ -80,11 +98,16 @@ impl Record {
     fn json(&self) -> Value {
         let time = DateTime::<Utc>::from(self.at).to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut event = match &self.entry {
+            Entry::Past(event) => return event.clone(),
             Entry::Vip { vip, standing, reason } => {
                 json!({"event": "vip", "vip": vip, "state": standing.name(), "reason": reason.name()})
             }
             Entry::Told { neighbor, vip, standing, reason, after } => json!({
                 "event": "told", "neighbor": **neighbor, "vip": vip, "state": standing.name(), "reason": reason.name(),
+                "micros": u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+            }),
+            Entry::ToldMany { neighbor, vips, standing, reason, after } => json!({
+                "event": "told", "neighbor": **neighbor, "vips": vips, "state": standing.name(), "reason": reason.name(),
                 "micros": u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
             }),
             Entry::Session { neighbor, from, to, why, error } => json!({
@@ -130,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_and_the_numbers_show_it() {
-        let journal = Journal::new();
+        let journal = Journal::resume(Vec::new());
         let vip = IpAddr::from([203, 0, 113, 1]);
         for _ in 0..CAPACITY + 10 {
             journal.record(Entry::Vip { vip, standing: Standing::Withdrawn, reason: Reason::Closed });

@@ -6,6 +6,7 @@
 use bgp_core::wire::{self, MAX_MESSAGE, Notification};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
@@ -37,6 +38,31 @@ pub(crate) enum Flushed {
 impl Link {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self { stream, input: Box::new([0; INPUT]), start: 0, filled: 0, output: Vec::new(), blocked: false }
+    }
+
+    /// A connection that another process had, with what it had read and not yet written.
+    pub(crate) fn resume(socket: OwnedFd, read: &[u8], output: Vec<u8>) -> io::Result<Self> {
+        let stream = std::net::TcpStream::from(socket);
+        stream.set_nonblocking(true)?;
+        let mut link = Self::new(TcpStream::from_std(stream)?);
+        let room = link.input.get_mut(..read.len());
+        room.ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(read);
+        link.filled = read.len();
+        link.blocked = !output.is_empty();
+        link.output = output;
+        Ok(link)
+    }
+
+    /// What another process goes on with: the connection, what was read of it and is no whole message, and what is still to
+    /// be written.
+    pub(crate) fn save(&self) -> io::Result<(OwnedFd, Vec<u8>, Vec<u8>)> {
+        let read = self.input.get(self.start..self.filled).unwrap_or_default().to_vec();
+        Ok((self.stream.as_fd().try_clone_to_owned()?, read, self.output.clone()))
+    }
+
+    /// Does the kernel refuse bytes for now?
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Our address in the connection.

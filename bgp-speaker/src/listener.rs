@@ -8,6 +8,7 @@ use bgp_core::config::{Config, DEFAULT_PORT, Neighbor};
 use nix::net::if_::if_indextoname;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -65,9 +66,13 @@ pub(crate) fn places(config: &Config) -> Vec<(SocketAddr, std::ops::Range<usize>
 }
 
 /// Opens a listener for those of `config` that may come to `at`.
-pub(crate) fn open(at: SocketAddr, config: &Config) -> io::Result<TcpListener> {
+pub(crate) fn open(
+    at: SocketAddr,
+    config: &Config,
+    inherited: Option<OwnedFd>,
+) -> io::Result<std::net::TcpListener> {
     let may = |neighbor: &&Neighbor| neighbor.mode.accepts() && neighbor.address.is_ipv4() == at.is_ipv4();
-    socket::listen(at, config.neighbors.iter().filter(may))
+    socket::listen(at, config.neighbors.iter().filter(may), inherited)
 }
 
 /// Accepts for ever.

@@ -29,7 +29,14 @@ enum Command {
         /// The configuration.
         #[arg(default_value = "/etc/headgate/bgp.toml")]
         file: PathBuf,
+        /// Takes over from the process at the other end of the standard input.
+        #[arg(long, hide = true)]
+        take_over: bool,
     },
+    /// Reads the configuration again; no session is touched that need not be.
+    Reload(Renew),
+    /// Puts the program that is on the disk now in the place of the running one; no session notices.
+    Upgrade(Renew),
     /// Says whether a configuration is right, without starting.
     Check {
         /// The files of all nodes: do they fit together?
@@ -66,6 +73,17 @@ enum Command {
     },
 }
 
+/// How far to go.
+#[derive(Debug, clap::Args)]
+struct Renew {
+    /// Only say what would happen.
+    #[arg(long)]
+    plan: bool,
+    /// Let sessions begin anew whose connection or OPEN has to change.
+    #[arg(long)]
+    reset: bool,
+}
+
 /// For which VIPs, how long, and why.
 #[derive(Debug, clap::Args)]
 struct Order {
@@ -84,7 +102,9 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Check { plan: false, files } => files.iter().map(|file| check(file)).collect(),
         Command::Check { plan: true, files } => check_plan(files),
-        Command::Run { file } => run(file),
+        Command::Run { file, take_over } => run(file, *take_over),
+        Command::Reload(how) => renew("reload", how, &arguments),
+        Command::Upgrade(how) => renew("upgrade", how, &arguments),
         Command::Status => question("status", &arguments),
         Command::Vips => question("vips", &arguments),
         Command::Neighbors => question("neighbors", &arguments),
@@ -134,12 +154,16 @@ fn check_plan(files: &[PathBuf]) -> Result<String, String> {
     Ok(config::plan::order(&files).into_iter().map(line).collect())
 }
 
-fn run(file: &std::path::Path) -> Result<String, String> {
-    let (source, config) = load(file)?;
+fn renew(verb: &str, how: &Renew, arguments: &Arguments) -> Result<String, String> {
+    let word = |set, word| if set { word } else { "" };
+    ask(&format!("{verb}{}{}", word(how.plan, " plan"), word(how.reset, " reset")), arguments)
+}
+
+fn run(file: &std::path::Path, take_over: bool) -> Result<String, String> {
     base::logging::start("info,netlink_proto=warn");
     abort_on_panic();
     let runtime = runtime()?;
-    runtime.block_on(bgp_speaker::run::run(config, &source)).map_err(|error| error.to_string())?;
+    runtime.block_on(bgp_speaker::run::run(file, take_over)).map_err(|error| error.to_string())?;
     Ok(String::new())
 }
 

@@ -1,9 +1,13 @@
 //! The task of one neighbor: drives its machine with what the connection, the gate and the clock say.
 //!
-//! A decision of the gate goes before everything else, and its bytes are written before anything is
+//! A decision of the gate goes before everything else, and its bytes are written, to every neighbor, before anything is
 //! logged or counted.
 
+mod keep;
+mod tell;
+
 use crate::board::{Decisions, NeighborView, Routes};
+use crate::handover::{Fate, Freeze, FrozenNeighbor};
 use crate::journal::{Entry, Journal};
 use crate::link::{Flushed, Link};
 use crate::metrics::NeighborMetrics;
@@ -13,18 +17,17 @@ use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::config::Neighbor as Config;
-use bgp_core::fsm::{self, CONNECT_TIMED_OUT, Received, State, Way, Why};
+use bgp_core::fsm::{self, Received, Way};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
 use bgp_core::wire::notification;
 use bgp_core::wire::validate::Summary;
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use tell::{Complaints, hex};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -52,8 +55,11 @@ pub(crate) struct Task {
     arrived: Option<Link>,
     /// Where connections of the neighbor come in, if it may connect.
     arrivals: Option<mpsc::Receiver<TcpStream>>,
+    freezes: mpsc::Receiver<Freeze<FrozenNeighbor>>,
     /// What to tell once all bytes are written.
     told: Vec<(IpAddr, Decision)>,
+    /// When they were; it is told when nobody waits for anything.
+    written: Option<Time>,
     closing: JoinSet<()>,
     last_error: Option<String>,
     /// It was told that there is no session; cleared when there is.
@@ -76,22 +82,8 @@ pub(crate) struct Wires {
     pub(crate) arrivals: Option<mpsc::Receiver<TcpStream>>,
     /// What the text API has for the neighbor, if it is used.
     pub(crate) injected: Option<Feed>,
-}
-
-/// A neighbor that sends nonsense does not fill the log (RFC 7606 section 8 wants it told).
-#[derive(Default)]
-struct Complaints {
-    next: Time,
-}
-
-impl Complaints {
-    fn allow(&mut self, now: Time) -> bool {
-        let allowed = now >= self.next;
-        if allowed {
-            self.next = now + COMPLAIN_EVERY;
-        }
-        allowed
-    }
+    /// Who wants another process to go on.
+    pub(crate) freezes: mpsc::Receiver<Freeze<FrozenNeighbor>>,
 }
 
 /// What woke the task.
@@ -105,6 +97,8 @@ enum Wake {
     Link(Way, io::Result<()>),
     Nothing,
     Deadline,
+    Tell,
+    Freeze(Freeze<FrozenNeighbor>),
     Asked(oneshot::Sender<Routes>),
 }
 
@@ -118,7 +112,7 @@ impl Task {
         metrics: NeighborMetrics,
         wires: Wires,
     ) -> Self {
-        let Wires { path, journal, asked, arrivals, injected } = wires;
+        let Wires { path, journal, asked, arrivals, injected, freezes } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             name: config.name.as_str().into(),
@@ -135,7 +129,9 @@ impl Task {
             links: [None, None],
             arrived: None,
             arrivals,
+            freezes,
             told: Vec::new(),
+            written: None,
             closing: JoinSet::new(),
             last_error: None,
             failing: false,
@@ -151,8 +147,9 @@ impl Task {
         mut decisions: watch::Receiver<Decisions>,
         mut stop: watch::Receiver<Option<String>>,
     ) {
+        let mut code = notification::ADMINISTRATIVE_SHUTDOWN;
         decisions.mark_changed();
-        self.feed(Event::Session(fsm::Event::Start));
+        self.begin();
         loop {
             match self.wake(&mut decisions, &mut stop).await {
                 Wake::Decided => {
@@ -171,7 +168,16 @@ impl Task {
                 Wake::Connected(outcome) => self.connected(outcome),
                 Wake::Arrived(stream) => self.arrived(stream),
                 Wake::Link(way, outcome) => self.link_ready(way, outcome),
+                Wake::Tell => self.tell(),
                 Wake::Nothing => {}
+                Wake::Freeze(freeze) => match self.freeze(freeze).await {
+                    None => {}
+                    Some(Fate::Gone) => return,
+                    Some(Fate::End(ended)) => {
+                        code = ended;
+                        break;
+                    }
+                },
                 Wake::Asked(answer) => {
                     let held = self.machine.routes();
                     let _ = answer.send(held.map(|(vip, route)| (vip, route.clone())).collect());
@@ -185,8 +191,8 @@ impl Task {
             }
         }
         let text = stop.borrow().clone().unwrap_or_default();
-        let code = notification::ADMINISTRATIVE_SHUTDOWN;
         self.feed(Event::Session(fsm::Event::Stop { code, text }));
+        self.tell();
         while self.closing.join_next().await.is_some() {}
     }
 
@@ -212,6 +218,8 @@ impl Task {
             outcome = or_never(inward.map(Link::ready)) => Wake::Link(Way::In, outcome),
             Some(stream) = or_never(arrivals.map(mpsc::Receiver::recv)) => Wake::Arrived(stream),
             () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
+            () = or_never(self.written.map(|_| tokio::task::yield_now())) => Wake::Tell,
+            Some(freeze) = self.freezes.recv() => Wake::Freeze(freeze),
             Some(answer) = self.asked.recv() => Wake::Asked(answer),
             Some(_) = self.closing.join_next() => Wake::Nothing,
         }
@@ -364,8 +372,8 @@ impl Task {
     fn flush(&mut self, way: Way) -> Option<Event> {
         let flushed = self.links[way.index()].as_mut()?.flush();
         let counts = way == self.machine.session().way();
-        if counts && matches!(flushed, Ok(Flushed::All | Flushed::Unblocked)) {
-            self.tell();
+        if counts && matches!(flushed, Ok(Flushed::All | Flushed::Unblocked)) && !self.told.is_empty() {
+            self.written.get_or_insert_with(|| self.clock.now());
         }
         let session = match flushed {
             Ok(Flushed::All | Flushed::StillBlocked) => return None,
@@ -378,69 +386,6 @@ impl Task {
         };
         Some(Event::Session(session))
     }
-
-    fn tell(&mut self) {
-        let now = self.clock.now();
-        for (vip, decision) in std::mem::take(&mut self.told) {
-            let Decision { standing, reason, since } = decision;
-            let micros = now.since(since).as_micros();
-            tracing::info!(neighbor = %self.config.name, %vip, state = standing.name(), reason = reason.name(),
-                micros, "neighbor told");
-            self.metrics.told(now.since(since));
-            let neighbor = Arc::clone(&self.name);
-            self.journal.record(Entry::Told { neighbor, vip, standing, reason, after: now.since(since) });
-        }
-    }
-
-    fn changed(&mut self, change: &fsm::Change) {
-        if change.from == State::Established {
-            self.told.clear();
-        }
-        self.metrics.state(change.to);
-        match &change.why {
-            Why::Sent(_) | Why::Got(_) => self.last_error = Some(change.why.to_string()),
-            Why::Word(CONNECT_TIMED_OUT) => {
-                self.last_error =
-                    Some("connect: no answer (to a wrong password there is none, too)".to_owned());
-            }
-            Why::Word(_) => {}
-        }
-        let (from, to) = (change.from.name(), change.to.name());
-        let ended = matches!(change.to, State::Idle | State::Active);
-        let error = self.last_error.as_deref().filter(|_| ended);
-        let name = &self.config.name;
-        // The first failure is news; its repetitions would push everything else out of the journal.
-        if change.to == State::Established || ended && !self.failing {
-            self.journal.record(Entry::Session {
-                neighbor: Arc::clone(&self.name),
-                from,
-                to,
-                why: change.why.to_string(),
-                error: error.map(ToOwned::to_owned),
-            });
-        }
-        // The first failure is news; that it goes on failing is for the status.
-        if change.to == State::Established || ended && !self.failing {
-            tracing::info!(neighbor = %name, from, to, why = %change.why, error, "session");
-        } else {
-            tracing::debug!(neighbor = %name, from, to, why = %change.why, error, "session");
-        }
-        self.failing = if change.to == State::Established { false } else { self.failing || ended };
-    }
-
-    fn publish(&mut self) {
-        let session = self.machine.session();
-        let (state, since, held) = (session.state(), session.since(), self.machine.held());
-        let (last_error, bfd) = (&self.last_error, self.path_state);
-        self.metrics.held(held);
-        self.view.send_if_modified(|view| {
-            let same = view.state == state && view.since == since && view.held == held && view.bfd == bfd;
-            if !same {
-                *view = NeighborView { state, since, held, last_error: last_error.clone(), bfd };
-            }
-            !same
-        });
-    }
 }
 
 async fn or_never<F: Future>(future: Option<F>) -> F::Output {
@@ -449,13 +394,3 @@ async fn or_never<F: Future>(future: Option<F>) -> F::Output {
         None => pending().await,
     }
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// At most one bad UPDATE of a neighbor is logged in this time; all are counted.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -1,39 +1,39 @@
-//! Starts everything in the order that is safe, and ends it in the order that is.
+//! Starts everything in the order that is safe, and ends it in the order that is; or goes on where another process was, and
+//! lets another go on.
 //!
 //! Start: sockets of our own, VIPs on `lo`, then gate and neighbors. End: withdraws and a goodbye to every
 //! neighbor, then BFD, then the VIPs off `lo`.
 
 use crate::bfd::{self, Bfd};
-use crate::board::{self, Board, NeighborView};
-use crate::control::Control;
+use crate::control::{Control, Renew};
+use crate::handover::Paths;
+use crate::handover::take::{Inherited, Taking};
 use crate::journal::Journal;
-use crate::listener::{self, Door};
+use crate::listener::Door;
 use crate::loopback::Loopback;
-use crate::metrics::{self, Metrics};
-use crate::{disable, gate, neighbor, socket, sys, text_api};
-use base::{Clock, control};
+use crate::metrics::Metrics;
+use crate::renew::Renewed;
+use crate::sockets::Sockets;
+use crate::tasks::{Freezers, Left, Shared, Tasks};
+use crate::{disable, notify, socket, sys, text_api};
+use base::Clock;
 use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
-use bgp_core::fsm::negotiate::{Local, Offer};
-use bgp_core::fsm::{self};
-use bgp_core::gate::Gate;
-use bgp_core::neighbor::Neighbor;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use toml::Spanned;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Why the speaker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A value of the configuration cannot be used on this machine.
+    /// A value of the configuration cannot be used, or not on this machine.
     #[error("{0}")]
     Config(Box<Diagnostic>),
     /// The system refuses what every process needs.
@@ -46,182 +46,285 @@ pub enum StartError {
     },
 }
 
-/// Runs until SIGTERM or SIGINT, then says goodbye to everybody. `source` is where `config` was read from.
-pub async fn run(mut config: Config, source: &Source) -> Result<(), StartError> {
-    let system = |what| move |source| StartError::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
-    let control = open_socket(&config.bgp.socket, source)?;
-    let text_socket =
-        config.text_api.socket.as_ref().map(|socket| open_socket(socket, source)).transpose()?;
-    try_keys(&config, source)?;
-    let listeners = open_listeners(&config, source)?;
-    let metrics = Metrics::new().map_err(|error| system("metrics")(io::Error::other(error)))?;
-    if let Some(listener) = open_metrics(&config, source).await? {
-        tokio::spawn(metrics::serve(listener, metrics.clone()));
+/// Runs until SIGTERM or SIGINT, then says goodbye to everybody; or until another process has taken over. `take_over`:
+/// this process takes over from the one at the other end of the standard input.
+pub async fn run(file: &Path, take_over: bool) -> Result<(), StartError> {
+    if !take_over {
+        let text = std::fs::read_to_string(file).map_err(system("the configuration"))?;
+        let (speaker, built) = Speaker::start(file, text, &mut Inherited::default(), None).await?;
+        let running = speaker.go(built)?;
+        notify::ready();
+        return speaker.run(running).await;
     }
-    if let Err(error) = sys::set_priority(PRIORITY) {
-        tracing::info!(%error, "runs at ordinary priority");
-    }
-    config.node.get_or_insert_with(host_name);
-    let config = Arc::new(config);
-    let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address);
-    let clock = Clock::start();
-    let (bfd, paths) = Bfd::start(&config, clock, &metrics.bfd).map_err(system("BFD"))?;
-    let loopback = Loopback::add(wanted).await.map_err(system("netlink"))?;
-
-    let disabled = match config.disable.clone() {
-        Some(path) => disable::present(path).await,
-        None => false,
-    };
-    let journal = Journal::new();
-    let (stop, stopped) = watch::channel(None);
-    let (feeds, mut processes) = text_api::start(&config, text_socket, metrics.text_api(), clock, &stopped);
-    let shared = Shared { clock, metrics: &metrics, journal: &journal, stopped: &stopped };
-    let (board, mut neighbors, gate) =
-        start(&config, &shared, listeners, (paths, feeds), loopback.present(), disabled);
-    let (end, ended) = oneshot::channel();
-    if let Some(path) = config.disable.clone() {
-        tokio::spawn(disable::watch(path, disabled, gate.clone()));
-    }
-    let loopback = tokio::spawn(loopback.keep(gate.clone(), ended));
-    serve_control(control, Control { config: Arc::clone(&config), board, clock, gate, journal });
-    tracing::info!(
-        asn = config.bgp.asn,
-        neighbors = config.neighbors.len(),
-        vips = config.vips.len(),
-        "started"
-    );
-
-    let why = ended_by(&mut terminate, &mut interrupt).await;
-    tracing::info!(why, "ends: withdraws everything");
-    stop.send_replace(Some(format!("{} ends: {why}", config.node.as_deref().unwrap_or_default())));
-    let farewell = async {
-        while neighbors.join_next().await.is_some() {}
-        while processes.join_next().await.is_some() {}
-        if let Some(bfd) = bfd {
-            bfd.stop().await;
+    let (taking, hello, mut inherited) = Taking::begin().map_err(system("taking over"))?;
+    let (speaker, built) = match Speaker::start(file, hello.config, &mut inherited, Some(&taking)).await {
+        Ok(started) => started,
+        Err(error) => {
+            taking.refuse(&error.to_string());
+            return Err(error);
         }
-        drop(end);
-        let _ = loopback.await;
     };
-    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        tracing::warn!("not everybody took part in the goodbye");
-    }
-    let _ = std::fs::remove_file(config.bgp.socket.get_ref());
-    if let Some(socket) = &config.text_api.socket {
-        let _ = std::fs::remove_file(socket.get_ref());
-    }
-    Ok(())
+    taking.go().map_err(system("taking over"))?;
+    let running = speaker.go(built)?;
+    tracing::info!(process = std::process::id(), "took over");
+    speaker.run(running).await
 }
 
-/// What every task gets.
-struct Shared<'a> {
-    clock: Clock,
-    metrics: &'a Metrics,
-    journal: &'a Journal,
-    stopped: &'a watch::Receiver<Option<String>>,
+/// What a speaker is made of.
+pub(crate) struct Speaker {
+    pub(crate) file: PathBuf,
+    pub(crate) program: PathBuf,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) journal: Journal,
+    pub(crate) sockets: Sockets,
+    pub(crate) freezers: Freezers,
+    /// The keeper of the text API's table, if that is used.
+    pub(crate) asker: Option<text_api::Asker>,
+    pub(crate) added: watch::Receiver<BTreeSet<IpAddr>>,
+    metrics: Metrics,
+    doors: Arc<[Door]>,
+    control: Arc<Control>,
+    renewals: mpsc::Receiver<Renew>,
+    signals: Signals,
 }
 
-fn start(
-    config: &Arc<Config>,
-    shared: &Shared<'_>,
-    listeners: Vec<TcpListener>,
-    (paths, feeds): (bfd::Paths, Vec<Option<text_api::Feed>>),
-    present: Vec<std::net::IpAddr>,
+/// What does not run yet.
+struct Built {
+    tasks: Tasks,
+    text_api: text_api::TextApi,
+    bfd: bfd::Prepared,
+    loopback: Loopback,
     disabled: bool,
-) -> (Board, JoinSet<()>, mpsc::Sender<bgp_core::gate::Event>) {
-    let Shared { clock, metrics, journal, stopped } = *shared;
-    let seed = RandomState::new().build_hasher().finish();
-    let vips: Arc<[config::Vip]> = config.vips.clone().into();
-    let (decide, decisions) = watch::channel(None);
-    let (obey, orders) = watch::channel(board::Orders::default());
-    let mut tasks = JoinSet::new();
-    let (mut views, mut ribs, mut doors) = (Vec::new(), Vec::new(), Vec::new());
-    for (((number, neighbor), path), injected) in (1_u64..).zip(&config.neighbors).zip(paths).zip(feeds) {
-        let settings = fsm::Settings {
-            local: Local {
-                asn: config.bgp.asn,
-                identifier: config.bgp.router_id,
-                hold_time: config.bgp.hold_time,
-                neighbor_asn: neighbor.asn,
-                offer: Offer {
-                    extended_next_hop: neighbor.extended_next_hop,
-                    graceful_restart: neighbor.graceful_restart,
-                },
-            },
-            mode: neighbor.mode,
-            retry_max: config.bgp.retry_max,
-            max_prefixes: neighbor.max_prefixes,
-            seed: seed.wrapping_add(number),
+}
+
+/// What runs.
+pub(crate) struct Running {
+    pub(crate) neighbors: JoinSet<()>,
+    pub(crate) bfd: Option<Bfd>,
+    processes: text_api::Processes,
+    servers: JoinSet<()>,
+    stop: watch::Sender<Option<String>>,
+    end: oneshot::Sender<()>,
+    loopback: JoinHandle<()>,
+}
+
+/// What the operator's system says.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    upgrade: Signal,
+}
+
+/// What ends the wait.
+enum Word {
+    End(&'static str),
+    Renew(Renew),
+}
+
+impl Speaker {
+    /// Builds everything, and runs nothing yet.
+    async fn start(
+        file: &Path,
+        text: String,
+        inherited: &mut Inherited,
+        taking: Option<&Taking>,
+    ) -> Result<(Self, Built), StartError> {
+        let source = Source::new(file.display().to_string(), text);
+        let config = read(&source).map_err(|error| StartError::Config(Box::new(error)))?;
+        let signals = Signals::new().map_err(system("signals"))?;
+        try_keys(&config, &source)?;
+        let sockets = Sockets::open(&config, &source, inherited)?;
+        let metrics = Metrics::new().map_err(|error| system("metrics")(io::Error::other(error)))?;
+        if let Err(error) = sys::set_priority(PRIORITY) {
+            tracing::info!(%error, "runs at ordinary priority");
+        }
+        let config = Arc::new(config);
+        let disabled = match config.disable.clone() {
+            Some(path) => disable::present(path).await,
+            None => false,
         };
-        let machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings, config.back.session());
-        let (show, view) = watch::channel(NeighborView::new());
-        views.push(view);
-        let (ask, asked) = mpsc::channel(ASKED_AT_ONCE);
-        ribs.push(ask);
-        let counters = metrics.neighbor(&neighbor.name);
-        let (door, arrivals) = Door::new(neighbor, config.bgp.hold_time);
-        doors.push(door);
-        let arrivals = Some(arrivals).filter(|_| neighbor.mode.accepts());
-        let wires = neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected };
-        let task = neighbor::Task::new(
-            neighbor.clone(),
-            config.bgp.hold_time,
+        let program = std::env::current_exe().map_err(system("the program"))?;
+        // From here on the process before this one waits.
+        let (record, connections) = match taking {
+            Some(taking) => taking.record().map(|(record, sockets)| (Some(record), sockets)),
+            None => Ok((None, Vec::new())),
+        }
+        .map_err(system("taking over"))?;
+        let clock = record.as_ref().map_or_else(Clock::start, |record| Clock::resume(record.now));
+        let (mut prepared, paths) =
+            Bfd::prepare(&config, clock, &metrics.bfd, inherited).map_err(system("BFD"))?;
+        let (mut left, mut events, mut added) = (Left::default(), Vec::new(), Vec::new());
+        let mut routes = text_api::Saved::default();
+        let mut known = BTreeMap::new();
+        if let Some(record) = record {
+            for ((key, saved), socket) in record.neighbors.into_iter().zip(connections) {
+                known.extend(saved.path.map(|state| (key.clone(), state)));
+                left.neighbors.insert(key, (saved, socket));
+            }
+            left.gate = Some(record.gate);
+            (events, added, routes) = (record.events, record.loopback, record.text_api);
+        }
+        let wanted = config.vips.iter().filter(|vip| vip.loopback).map(|vip| vip.address);
+        let loopback = Loopback::add(wanted, added).await.map_err(system("netlink"))?;
+        let journal = Journal::resume(events);
+        let text_api = text_api::start(&config, routes, metrics.text_api(), clock);
+        let feeds = text_api.feeds.clone();
+        let shared = Shared { config: &config, clock, metrics: &metrics, journal: &journal };
+        let (tasks, freezers) = Tasks::new(&shared, (paths, feeds), left).map_err(system("connections"))?;
+        let (renew, renewals) = mpsc::channel(1);
+        let control = Control {
+            config: Arc::clone(&config),
+            board: tasks.board.clone(),
             clock,
-            machine,
-            show,
-            counters,
-            wires,
+            gate: tasks.inbox.clone(),
+            journal: journal.clone(),
+            renew,
+        };
+        if let Some(taking) = taking {
+            let (Paths { paths }, sockets) = taking.paths().map_err(system("taking over"))?;
+            prepared.resume(paths.into_iter().zip(sockets), &known);
+        }
+        let speaker = Self {
+            file: file.to_owned(),
+            program,
+            clock,
+            metrics,
+            journal,
+            sockets,
+            doors: Arc::clone(&tasks.doors),
+            control: Arc::new(control),
+            renewals,
+            signals,
+            freezers,
+            asker: text_api.ask.clone(),
+            added: loopback.added(),
+            config,
+        };
+        Ok((speaker, Built { tasks, text_api, bfd: prepared, loopback, disabled }))
+    }
+
+    /// Runs what is built; BFD first, as its neighbors wait for milliseconds.
+    fn go(&self, built: Built) -> Result<Running, StartError> {
+        let Built { tasks, text_api, bfd, loopback, disabled } = built;
+        let bfd = bfd.spawn().map_err(system("BFD"))?;
+        let (stop, stopped) = watch::channel(None);
+        let inbox = tasks.inbox.clone();
+        let neighbors = tasks.run(loopback.present(), disabled, &stopped);
+        let (end, ended) = oneshot::channel();
+        if let Some(path) = self.config.disable.clone() {
+            tokio::spawn(disable::watch(path, disabled, inbox.clone()));
+        }
+        let loopback = tokio::spawn(loopback.keep(inbox, ended));
+        let processes = text_api.run();
+        let servers = self.serve()?;
+        tracing::info!(
+            asn = self.config.bgp.asn,
+            neighbors = self.config.neighbors.len(),
+            vips = self.config.vips.len(),
+            "started"
         );
-        tasks.spawn(task.run(decisions.clone(), stopped.clone()));
+        Ok(Running { neighbors, bfd, processes, servers, stop, end, loopback })
     }
-    let doors: Arc<[Door]> = doors.into();
-    for listener in listeners {
-        tokio::spawn(listener::serve(listener, Arc::clone(&doors)));
+
+    fn serve(&self) -> Result<JoinSet<()>, StartError> {
+        self.sockets
+            .serve(&self.metrics, &self.doors, &self.control, self.asker.as_ref())
+            .map_err(system("listeners"))
     }
-    let machine = Gate::new(bgp_core::gate::Settings::new(config, seed));
-    let counters = metrics.gate(config.vips.iter().map(|vip| vip.address));
-    let gate = gate::Task::new(
-        clock,
-        machine,
-        config.health.watch.clone(),
-        &vips,
-        (decide, obey),
-        journal.clone(),
-        counters,
-    );
-    let inbox = gate.inbox();
-    tokio::spawn(gate.run(present, disabled));
-    (Board { decisions, orders, neighbors: views, ribs }, tasks, inbox)
+
+    async fn run(mut self, mut running: Running) -> Result<(), StartError> {
+        loop {
+            let renew = match self.word().await {
+                Word::Renew(renew) => renew,
+                Word::End(why) => {
+                    self.end(running, why).await;
+                    return Ok(());
+                }
+            };
+            running.servers.shutdown().await;
+            let outcome = self.renew(&renew, &mut running).await;
+            let gone = matches!(outcome, Ok(Renewed::Gone(_)));
+            let text = match outcome {
+                Ok(Renewed::Stays(text) | Renewed::Gone(text)) => text,
+                Err(text) => format!("error: {}", text.trim_start_matches("error: ")),
+            };
+            tracing::info!(upgrade = renew.upgrade, plan = renew.plan, outcome = text, "renewal");
+            let _ = renew.answer.send(text);
+            if gone {
+                let last = async {
+                    while running.neighbors.join_next().await.is_some() {}
+                    running.processes.end().await;
+                };
+                let _ = tokio::time::timeout(FAREWELL, last).await;
+                // Who asked gets the answer.
+                tokio::time::sleep(ANSWER).await;
+                return Ok(());
+            }
+            running.servers = self.serve()?;
+        }
+    }
+
+    async fn word(&mut self) -> Word {
+        let silent = |upgrade| {
+            let (answer, _) = oneshot::channel();
+            Word::Renew(Renew { plan: false, reset: false, upgrade, answer })
+        };
+        let Signals { terminate, interrupt, hangup, upgrade } = &mut self.signals;
+        tokio::select! {
+            _ = terminate.recv() => Word::End("SIGTERM"),
+            _ = interrupt.recv() => Word::End("SIGINT"),
+            _ = hangup.recv() => silent(false),
+            _ = upgrade.recv() => silent(true),
+            Some(renew) = self.renewals.recv() => Word::Renew(renew),
+        }
+    }
+
+    async fn end(&self, running: Running, why: &str) {
+        let Running { mut neighbors, bfd, processes, stop, end, loopback, servers } = running;
+        tracing::info!(why, "ends: withdraws everything");
+        stop.send_replace(Some(format!("{} ends: {why}", self.config.node.as_deref().unwrap_or_default())));
+        let farewell = async {
+            let neighbors = async { while neighbors.join_next().await.is_some() {} };
+            tokio::join!(neighbors, processes.end());
+            if let Some(bfd) = bfd {
+                bfd.stop().await;
+            }
+            drop(end);
+            let _ = loopback.await;
+        };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("not everybody took part in the goodbye");
+        }
+        drop(servers);
+        let _ = std::fs::remove_file(self.config.bgp.socket.get_ref());
+        if let Some(socket) = &self.config.text_api.socket {
+            let _ = std::fs::remove_file(socket.get_ref());
+        }
+    }
 }
 
-fn serve_control(listener: UnixListener, control: Control) {
-    let shared = Arc::new(control);
-    tokio::spawn(control::serve(listener, move |command| {
-        let shared = Arc::clone(&shared);
-        async move { shared.answer(&command).await }
-    }));
-}
-
-fn open_socket(socket: &Spanned<PathBuf>, source: &Source) -> Result<UnixListener, StartError> {
-    control::listen(socket.get_ref()).map_err(|error| {
-        let message = format!("the socket {} cannot be opened: {error}", socket.get_ref().display());
-        let help = "a path in a folder that this user may write to, and no other speaker on it";
-        StartError::Config(Box::new(source.at(socket.span(), message).help(help)))
-    })
-}
-
-fn open_listeners(config: &Config, source: &Source) -> Result<Vec<TcpListener>, StartError> {
-    let open = |(at, span)| {
-        listener::open(at, config).map_err(|error| {
-            let help =
-                "an address of this node and a port that is free; below 1024 it takes CAP_NET_BIND_SERVICE";
-            let message = format!("neighbors cannot connect to {at}: {error}");
-            StartError::Config(Box::new(source.at(span, message).help(help)))
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
-    };
-    listener::places(config).into_iter().map(open).collect()
+    }
+}
+
+/// Reads a configuration, and gives it the name that it lacks.
+pub(crate) fn read(source: &Source) -> Result<Config, Diagnostic> {
+    let mut config = config::parse(source)?;
+    config.node.get_or_insert_with(host_name);
+    Ok(config)
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
 }
 
 /// A kernel that does not sign as a neighbor wants it would only show as connections that time out.
@@ -237,34 +340,15 @@ fn try_keys(config: &Config, source: &Source) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn open_metrics(config: &Config, source: &Source) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = &config.bgp.metrics else { return Ok(None) };
-    match TcpListener::bind(address.get_ref()).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) => {
-            let message = format!("{} cannot be listened on: {error}", address.get_ref());
-            let help = "an address of this node and a port that is free";
-            Err(StartError::Config(Box::new(source.at(address.span(), message).help(help))))
-        }
-    }
-}
-
 /// The node's name when the configuration gives none.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
 }
 
-async fn ended_by(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    }
-}
-
-/// Questions for a neighbor's routes that wait; more wait outside.
-const ASKED_AT_ONCE: usize = 4;
 /// Niceness: a withdraw must not wait behind the requests that the node is busy with.
 const PRIORITY: i32 = -10;
 /// How long the whole goodbye may take.
 const FAREWELL: Duration = Duration::from_millis(1800);
+/// How long a process that was taken over from stays, so that the answer to who ordered it is read.
+const ANSWER: Duration = Duration::from_millis(100);

@@ -5,10 +5,10 @@ use bgp_core::config::{Neighbor, TTL_SECURITY};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Connects. `hold_time` bounds how long sent bytes may stay without an answer of the other kernel.
 pub(crate) async fn connect(neighbor: Neighbor, hold_time: u16) -> io::Result<TcpStream> {
@@ -36,11 +36,16 @@ pub(crate) fn adopt(stream: &TcpStream, neighbor: &Neighbor, hold_time: u16) -> 
 pub(crate) fn listen<'a>(
     at: SocketAddr,
     neighbors: impl Iterator<Item = &'a Neighbor> + Clone,
+    inherited: Option<OwnedFd>,
 ) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    let listens = inherited.is_some();
+    let socket = match inherited {
+        Some(socket) => Socket::from(socket),
+        None => Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?,
+    };
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
-    if at.is_ipv6() {
+    if at.is_ipv6() && !listens {
         socket.set_only_v6(true)?;
     }
     if let Some(least) = neighbors.clone().map(|neighbor| ttl(neighbor).1.unwrap_or(0)).min() {
@@ -49,9 +54,11 @@ pub(crate) fn listen<'a>(
     }
     neighbors.into_iter().try_for_each(|neighbor| set_key(&socket, neighbor, true))?;
     mark(&socket, at.is_ipv4())?;
-    socket.bind(&at.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    if !listens {
+        socket.bind(&at.into())?;
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
 }
 
 /// Does the kernel sign as this neighbor wants? Said at the start, where it helps, and not at each connection.

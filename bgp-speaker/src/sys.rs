@@ -5,7 +5,7 @@ use bgp_core::config::{AoAlgorithm, TcpAo};
 use std::io;
 use std::mem;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// `struct tcp_md5sig` (Linux, include/uapi/linux/tcp.h).
 #[repr(C)]
@@ -99,6 +99,12 @@ pub(crate) fn set_ttl(
         }
     }
     Ok(())
+}
+
+/// A descriptor that has just come out of a message, and belongs to nobody yet.
+pub(crate) fn own(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made it for this process, and nothing else has seen it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
 /// Asks for a better place in the scheduler's queue: `nice` as of `nice(2)`.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 /// A moment of the monotonic clock: nanoseconds since an origin that the shell chose (the start of
 /// the process). Only differences mean anything. Arithmetic saturates; nothing overflows for 584 years.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct Time(u64);
 
 impl Time {

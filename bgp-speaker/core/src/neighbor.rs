@@ -9,7 +9,7 @@ use crate::config::{Neighbor as NeighborConfig, Vip};
 use crate::fsm::{self, Change, Received, Session, Settings, State, Way, Why};
 use crate::gate::{Reason, Standing};
 use crate::policy::{self, Terms};
-use crate::rib_out::{Agreed, RibOut, Routes};
+use crate::rib_out::{self, Agreed, RibOut, Routes};
 use crate::soak::{self, Soak};
 use crate::text_api::Injected;
 use crate::wire::attribute::PathAttributes;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub type Standings = BTreeMap<IpAddr, Decision>;
 
 /// How one VIP stands, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Decision {
     /// Announced, worsened or withdrawn.
     pub standing: Standing,
@@ -52,6 +52,16 @@ pub enum Event {
     Injected(Arc<Injected>),
     /// BFD's state changed.
     Bfd(bfd::Change),
+}
+
+/// What another process goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Saved {
+    session: fsm::Saved,
+    local: IpAddr,
+    rib_out: rib_out::Saved,
+    told: Vec<(IpAddr, Standing)>,
+    soak: soak::Saved,
 }
 
 /// What the shell shall do.
@@ -120,6 +130,30 @@ impl Neighbor {
             soak: Soak::new(soak),
             soaked: Time::ZERO,
         }
+    }
+
+    /// What another process goes on with; `None` if no session stands.
+    pub fn save(&self) -> Option<Saved> {
+        Some(Saved {
+            session: self.session.save()?,
+            local: self.local[self.session.way().index()]?,
+            rib_out: self.rib_out.save(),
+            told: self.told.iter().map(|(vip, standing)| (*vip, *standing)).collect(),
+            soak: self.soak.save(),
+        })
+    }
+
+    /// Goes on with what another process saved; `self` is new.
+    #[must_use]
+    pub fn resume(mut self, saved: Saved, settings: Settings, soak: soak::Settings) -> Self {
+        let negotiated = saved.session.negotiated();
+        let agreed = Agreed { families: negotiated.families, four_octet: negotiated.four_octet };
+        self.local[saved.session.way().index()] = Some(saved.local);
+        self.session = Session::resume(settings, saved.session);
+        self.rib_out = RibOut::resume(agreed, saved.rib_out);
+        self.told = saved.told.into_iter().collect();
+        self.soak = Soak::resume(soak, saved.soak);
+        self
     }
 
     /// Its session.

@@ -31,6 +31,14 @@ pub struct Agreed {
     pub four_octet: bool,
 }
 
+/// What another process goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Saved {
+    /// Prefix, route, and whether the neighbor asked to hear it again.
+    held: Vec<(IpNet, PathAttributes, bool)>,
+    end_of_rib_due: [bool; 2],
+}
+
 #[derive(Debug)]
 struct Held {
     attributes: PathAttributes,
@@ -42,6 +50,19 @@ impl RibOut {
     /// A neighbor without a session, and no wish yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What another process goes on with.
+    pub fn save(&self) -> Saved {
+        let one = |(prefix, held): (&IpNet, &Held)| (*prefix, held.attributes.clone(), held.again);
+        Saved { held: self.held.iter().map(one).collect(), end_of_rib_due: self.end_of_rib_due }
+    }
+
+    /// Goes on with what another process saved.
+    pub fn resume(agreed: Agreed, saved: Saved) -> Self {
+        let one = |(prefix, attributes, again)| (prefix, Held { attributes, again });
+        let held = saved.held.into_iter().map(one).collect();
+        Self { wanted: None, held, session: Some(agreed), end_of_rib_due: saved.end_of_rib_due }
     }
 
     /// Does the neighbor hold a route to this prefix?

@@ -40,7 +40,15 @@ pub struct Soak {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What another process goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Saved {
+    losses: VecDeque<Time>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Phase {
     /// Nothing is held against it.
     Trusted,
@@ -54,6 +62,19 @@ impl Soak {
     /// Something that was never lost.
     pub const fn new(settings: Settings) -> Self {
         Self { settings, losses: VecDeque::new(), phase: Phase::Trusted }
+    }
+
+    /// What another process goes on with.
+    pub fn save(&self) -> Saved {
+        Saved { losses: self.losses.clone(), phase: self.phase }
+    }
+
+    /// Goes on with what another process saved.
+    pub fn resume(settings: Settings, saved: Saved) -> Self {
+        let most = settings.hold_down.map_or(0, |hold_down| hold_down.changes);
+        let mut losses = saved.losses;
+        losses.drain(..losses.len().saturating_sub(most));
+        Self { settings, losses, phase: saved.phase }
     }
 
     /// Why it is the last choice for now; `None` if it is not.

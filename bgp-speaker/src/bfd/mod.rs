@@ -22,23 +22,27 @@ mod thread;
 
 pub(crate) use metrics::Metrics;
 
+use crate::handover::SavedPath;
+use crate::handover::take::Inherited;
 use base::Clock;
 use bgp_core::bfd::demux::{MULTIHOP_PORT, SINGLE_HOP_PORT};
-use bgp_core::bfd::{Change, Hops, Settings};
+use bgp_core::bfd::{Change, Hops, Settings, State};
 use bgp_core::config::Config;
+use bgp_core::config::change::Key;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use prometheus::IntCounter;
 use session::{Peer, Session};
 use socket::Listener;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::num::NonZeroU32;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use thread::Loop;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// The running thread. Dropped, the thread ends without a word to anybody: to the routers it is as if the
 /// node had died.
@@ -46,26 +50,66 @@ pub(crate) struct Bfd {
     commands: Option<SyncSender<Command>>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
+    /// For another process, by name.
+    listeners: Vec<(String, OwnedFd)>,
+}
+
+/// Everything but the thread.
+pub(crate) struct Prepared {
+    sessions: Vec<Session>,
+    listeners: Vec<Listener>,
+    copies: Vec<(String, OwnedFd)>,
+    clock: Clock,
+    discarded: [IntCounter; metrics::REASONS],
 }
 
 /// What BFD tells each neighbor's task; `None` for one without BFD.
 pub(crate) type Paths = Vec<Option<mpsc::Receiver<Change>>>;
 
 /// What the thread is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Command {
     /// All sessions go AdminDown: what follows is no failure of the path.
     Disable,
+    /// Tell what another process needs to go on, and do nothing more; go on if nobody says which sessions end.
+    Freeze { reply: oneshot::Sender<Vec<(SavedPath, OwnedFd)>>, gone: oneshot::Receiver<Vec<Key>> },
+}
+
+impl Prepared {
+    /// Goes on with the sessions of another process. `known`: what the neighbors' tasks know of them.
+    pub(crate) fn resume(
+        &mut self,
+        saved: impl Iterator<Item = (SavedPath, OwnedFd)>,
+        known: &BTreeMap<Key, State>,
+    ) {
+        for (path, socket) in saved {
+            if let Some(session) = self.sessions.iter_mut().find(|session| *session.key() == path.neighbor) {
+                session.resume(&path.machine, socket, known.get(&path.neighbor).copied());
+            }
+        }
+    }
+
+    /// Starts the thread, if there is something to do for it.
+    pub(crate) fn spawn(self) -> io::Result<Option<Bfd>> {
+        let Self { sessions, listeners, copies, clock, discarded } = self;
+        if sessions.is_empty() {
+            return Ok(None);
+        }
+        let mut bfd = Bfd::spawn(sessions, listeners, clock, discarded)?;
+        bfd.listeners = copies;
+        Ok(Some(bfd))
+    }
 }
 
 impl Bfd {
-    /// Opens the sockets that the neighbors' sessions need, and starts the thread; does neither if no neighbor
-    /// has BFD. The paths are in the order of the neighbors.
-    pub(crate) fn start(
+    /// Opens the sockets that the neighbors' sessions need, as far as they are not inherited. The paths are in the order
+    /// of the neighbors.
+    pub(crate) fn prepare(
         config: &Config,
         clock: Clock,
         metrics: &Metrics,
-    ) -> io::Result<(Option<Self>, Paths)> {
+        inherited: &mut Inherited,
+    ) -> io::Result<(Prepared, Paths)> {
         let (random, mut used) = (RandomState::new(), BTreeSet::new());
         let (mut sessions, mut ways, mut paths) = (Vec::new(), BTreeSet::new(), Paths::new());
         for neighbor in &config.neighbors {
@@ -78,6 +122,7 @@ impl Bfd {
             ways.insert((neighbor.address.is_ipv4(), bfd.hops != Hops::Single));
             let discriminator = discriminator(&random, &mut used);
             sessions.push(Session::new(Peer {
+                key: neighbor.key(),
                 address: neighbor.address,
                 interface: neighbor.interface.clone(),
                 source: neighbor.source,
@@ -91,12 +136,31 @@ impl Bfd {
                 metrics: metrics.peer(&neighbor.name),
             })?);
         }
-        if sessions.is_empty() {
-            return Ok((None, paths));
+        let (mut listeners, mut copies) = (Vec::new(), Vec::new());
+        for (ipv4, multihop) in ways {
+            let name = format!("bfd {} {multihop}", if ipv4 { 4 } else { 6 });
+            let listener = match inherited.take(&name) {
+                Some(socket) => Listener::resume(socket, multihop),
+                None => listen(ipv4, multihop)?,
+            };
+            copies.push((name, listener.as_fd().try_clone_to_owned()?));
+            listeners.push(listener);
         }
-        let listeners = ways.into_iter().map(|(ipv4, multihop)| listen(ipv4, multihop));
-        let bfd = Self::spawn(sessions, listeners.collect::<io::Result<_>>()?, clock, metrics.discarded())?;
-        Ok((Some(bfd), paths))
+        Ok((Prepared { sessions, listeners, copies, clock, discarded: metrics.discarded() }, paths))
+    }
+
+    /// For another process, by name.
+    pub(crate) fn listeners(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let copy = |(name, socket): &(String, OwnedFd)| Ok((name.clone(), socket.try_clone()?));
+        self.listeners.iter().map(copy).collect()
+    }
+
+    /// Stops the thread where it is. It goes on when what decides its fate is dropped; told which sessions end, it ends.
+    pub(crate) async fn freeze(&self) -> Option<(Vec<(SavedPath, OwnedFd)>, oneshot::Sender<Vec<Key>>)> {
+        let ((reply, saved), (end, gone)) = (oneshot::channel(), oneshot::channel());
+        self.commands.as_ref()?.try_send(Command::Freeze { reply, gone }).ok()?;
+        let _ = self.wake.write(1);
+        Some((saved.await.ok()?, end))
     }
 
     fn spawn(
@@ -119,7 +183,7 @@ impl Bfd {
         if let Ok(Err(error)) = told.recv() {
             tracing::warn!(%error, "BFD runs without real-time priority: a busy node may lose sessions");
         }
-        Ok(Self { commands: Some(commands), wake, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), wake, thread: Some(thread), listeners: Vec::new() })
     }
 
     /// Tells all neighbors that what follows is intended, and ends. To be called once nothing is announced

@@ -2,17 +2,24 @@
 
 use super::metrics::PeerMetrics;
 use super::socket::Sender;
+use crate::handover::SavedPath;
 use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::bfd::demux::{MULTIHOP_PORT, SINGLE_HOP_PORT};
-use bgp_core::bfd::{self, Action, Change, Event, Hops, Identity, Packet, Settings};
+use bgp_core::bfd::{
+    self, Action, Change, Diagnostic, Event, Hops, Identity, Packet, Settings, State, Timers,
+};
+use bgp_core::config::change::Key;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// A neighbor to hold a session with.
 pub(crate) struct Peer {
+    /// By which another process knows it.
+    pub(crate) key: Key,
     pub(crate) address: IpAddr,
     /// The link of a link-local address.
     pub(crate) interface: Option<String>,
@@ -25,6 +32,10 @@ pub(crate) struct Peer {
 }
 
 pub(super) struct Session {
+    key: Key,
+    remote: SocketAddr,
+    timers: Timers,
+    seed: u64,
     identity: Identity,
     machine: bfd::Session,
     sender: Sender,
@@ -50,12 +61,43 @@ impl Session {
     }
 
     pub(super) fn towards(peer: Peer, remote: SocketAddr) -> io::Result<Self> {
-        let Peer { address, source, hops, settings, changes, metrics, .. } = peer;
+        let Peer { key, address, source, hops, settings, changes, metrics, .. } = peer;
         let sender = Sender::open(source, remote, settings.seed)?;
         let identity = Identity { discriminator: settings.discriminator, address, hops };
         let machine = bfd::Session::new(settings);
         metrics.state(machine.state());
-        Ok(Self { identity, machine, sender, changes, untold: None, metrics })
+        let (timers, seed) = (settings.timers, settings.seed);
+        Ok(Self { key, remote, timers, seed, identity, machine, sender, changes, untold: None, metrics })
+    }
+
+    pub(super) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What another process goes on with.
+    pub(super) fn save(&self) -> io::Result<(SavedPath, OwnedFd)> {
+        let saved = SavedPath { neighbor: self.key.clone(), machine: self.machine.save() };
+        Ok((saved, self.sender.as_fd().try_clone_to_owned()?))
+    }
+
+    /// Goes on with what another process saved. `known`: what the neighbor's task knows of it. A change that it was not
+    /// told of it is told of now.
+    pub(super) fn resume(&mut self, saved: &bfd::Saved, socket: OwnedFd, known: Option<bfd::State>) {
+        self.machine = bfd::Session::resume(self.timers, self.seed, saved);
+        self.identity.discriminator = saved.discriminator();
+        self.sender = Sender::resume(socket, self.remote);
+        self.metrics.state(saved.state());
+        let (from, to, remote) = (known.unwrap_or_default(), saved.state(), saved.remote_state());
+        if from != to {
+            let failed = from == State::Up && to == State::Down && remote != State::AdminDown;
+            let diagnostic = if failed { Diagnostic::EXPIRED } else { Diagnostic::NONE };
+            self.tell(Change { from, to, diagnostic, remote, failed });
+        }
+    }
+
+    /// Agrees on the timers of the configuration, where they are others than before.
+    pub(super) fn retime(&mut self, clock: Clock, actions: &mut Vec<Action>) {
+        self.feed(Event::Retime(self.timers), clock.now(), actions);
     }
 
     pub(super) const fn identity(&self) -> Identity {

@@ -11,7 +11,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Where packets of all neighbors of one family and distance arrive.
 pub(super) struct Listener {
@@ -43,6 +43,11 @@ impl Listener {
         }
         socket.bind(&address.into())?;
         Ok(Self { socket, multihop })
+    }
+
+    /// One that another process had.
+    pub(super) fn resume(socket: OwnedFd, multihop: bool) -> Self {
+        Self { socket: socket.into(), multihop }
     }
 
     /// Takes one datagram, if there is one. `None`: there is none. A payload that is longer than any that
@@ -128,9 +133,20 @@ impl Sender {
         Err(io::Error::new(io::ErrorKind::AddrInUse, "no port from 49152 to 65535 is free"))
     }
 
+    /// One that another process had.
+    pub(super) fn resume(socket: OwnedFd, remote: SocketAddr) -> Self {
+        Self { socket: socket.into(), remote: remote.into() }
+    }
+
     /// Sends; says whether the kernel took it.
     pub(super) fn send(&self, payload: &[u8]) -> bool {
         self.socket.send_to(payload, &self.remote).is_ok()
+    }
+}
+
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -76,6 +76,7 @@ impl Lab {
         let (sender, changes) = mpsc::channel(CHANGES);
         let remote = socket.local_addr().unwrap();
         let peer = Peer {
+            key: (ROUTER, None, 179),
             address: ROUTER,
             interface: None,
             source: Some(Ipv4Addr::LOCALHOST.into()),

@@ -44,6 +44,7 @@ impl Loop {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut sources: Vec<_> = listeners.iter().map(|listener| readable(listener.as_fd())).collect();
         sources.push(readable(wake.as_fd()));
+        sessions.iter_mut().for_each(|session| session.retime(clock, &mut actions));
         loop {
             let deadline = sessions.iter().filter_map(Session::next_deadline).min();
             // An error is an interruption: nothing is lost by a turn too many.
@@ -53,6 +54,17 @@ impl Loop {
                 match commands.try_recv() {
                     Ok(Command::Disable) => {
                         sessions.iter_mut().for_each(|session| session.disable(clock, &mut actions));
+                    }
+                    Ok(Command::Freeze { reply, gone }) => {
+                        let saved = sessions.iter().filter_map(|session| session.save().ok()).collect();
+                        if reply.send(saved).is_err() {
+                            continue;
+                        }
+                        if let Ok(ended) = gone.blocking_recv() {
+                            let over = sessions.iter_mut().filter(|session| ended.contains(session.key()));
+                            over.for_each(|session| session.disable(clock, &mut actions));
+                            return;
+                        }
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,

@@ -6,11 +6,13 @@
 mod lines;
 mod process;
 
+use crate::handover::Freeze;
 use crate::metrics::TextApiMetrics;
 use base::Clock;
-use bgp_core::config::Config;
-use bgp_core::text_api::{Injected, Known, Owner, Table, parse};
+use bgp_core::config::{Config, Process};
+use bgp_core::text_api::{Injected, Known, Owner, Table, parse, table};
 use lines::converse;
+use std::iter;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -19,25 +21,69 @@ use tokio::task::JoinSet;
 /// What one neighbor shall hold of it.
 pub(crate) type Feed = watch::Receiver<Arc<Injected>>;
 
+/// Where the keeper of the table is asked.
+pub(crate) type Asker = mpsc::Sender<Request>;
+
+/// What another process goes on with.
+pub(crate) type Saved = table::Saved;
+
 /// What the keeper of the table hears.
-enum Request {
+pub(crate) enum Request {
     /// A line, and where its answer goes.
     Line { owner: Owner, line: String, answer: oneshot::Sender<bool> },
     /// A process has ended, and its routes go with it.
     Gone { owner: Owner },
+    /// Another process wants to go on with the table.
+    Freeze(Freeze<Saved>),
 }
 
-/// Starts socket, processes and keeper; the feeds are in the order of the neighbors, and the set ends when every process
-/// has. `stop` carries a text when the speaker ends.
-pub(crate) fn start(
-    config: &Config,
-    listener: Option<UnixListener>,
-    metrics: TextApiMetrics,
+/// The text API, not running yet.
+pub(crate) struct TextApi {
+    /// In the order of the neighbors.
+    pub(crate) feeds: Vec<Option<Feed>>,
+    /// `None`: it is not used.
+    pub(crate) ask: Option<Asker>,
+    keeper: Option<(Keeper, mpsc::Receiver<Request>)>,
+    processes: Vec<Process>,
     clock: Clock,
-    stop: &watch::Receiver<Option<String>>,
-) -> (Vec<Option<Feed>>, JoinSet<()>) {
+}
+
+/// The processes that run.
+pub(crate) struct Processes {
+    stop: watch::Sender<Option<String>>,
+    tasks: JoinSet<()>,
+}
+
+impl TextApi {
+    /// Runs keeper and processes.
+    pub(crate) fn run(self) -> Processes {
+        let (stop, stopped) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        if let Some((keeper, inbox)) = self.keeper {
+            tokio::spawn(keeper.run(inbox));
+        }
+        for ((index, process), ask) in self.processes.into_iter().enumerate().zip(iter::repeat(self.ask)) {
+            let Some(ask) = ask else { break };
+            let owner = Owner::Process(index);
+            tasks.spawn(process::run(process, owner, self.clock, ask, stopped.clone()));
+        }
+        Processes { stop, tasks }
+    }
+}
+
+impl Processes {
+    /// Ends all of them.
+    pub(crate) async fn end(mut self) {
+        self.stop.send_replace(Some(String::new()));
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Makes everything but the socket; `saved` are the routes that another process had.
+pub(crate) fn start(config: &Config, saved: Saved, metrics: TextApiMetrics, clock: Clock) -> TextApi {
     if !config.text_api.is_used() {
-        return (config.neighbors.iter().map(|_| None).collect(), JoinSet::new());
+        let feeds = config.neighbors.iter().map(|_| None).collect();
+        return TextApi { feeds, ask: None, keeper: None, processes: Vec::new(), clock };
     }
     let (senders, feeds): (_, Vec<_>) =
         config.neighbors.iter().map(|_| watch::channel(Arc::default())).unzip();
@@ -50,19 +96,14 @@ pub(crate) fn start(
         router_id: config.bgp.router_id,
     });
     let reserved = config.vips.iter().map(|vip| vip.address.into()).collect();
-    let table = Table::new(known.collect(), reserved, config.text_api.max_routes);
-    tokio::spawn(Keeper { table, senders, metrics }.run(inbox));
-    if let Some(listener) = listener {
-        tokio::spawn(serve(listener, ask.clone()));
-    }
-    let mut processes = JoinSet::new();
-    for (index, process) in config.text_api.processes.iter().enumerate() {
-        let owner = Owner::Process(index);
-        processes.spawn(process::run(process.clone(), owner, clock, ask.clone(), stop.clone()));
-    }
-    (feeds.into_iter().map(Some).collect(), processes)
+    let processes = config.text_api.processes.clone();
+    let mut table = Table::new(known.collect(), reserved, config.text_api.max_routes);
+    table.resume(saved, processes.len());
+    let keeper = Keeper { table, senders, metrics };
+    keeper.publish();
+    let feeds = feeds.into_iter().map(Some).collect();
+    TextApi { feeds, ask: Some(ask), keeper: Some((keeper, inbox)), processes, clock }
 }
-
 struct Keeper {
     table: Table,
     senders: Vec<watch::Sender<Arc<Injected>>>,
@@ -87,6 +128,12 @@ impl Keeper {
                     // Who went away wants no answer.
                     let _ = answer.send(done.is_ok());
                 }
+                Request::Freeze(freeze) => {
+                    let _ = freeze.reply.send(self.table.save());
+                    if freeze.fate.await.is_ok() {
+                        return;
+                    }
+                }
                 Request::Gone { owner } => {
                     if self.table.forget(owner) {
                         self.publish();
@@ -110,7 +157,8 @@ impl Keeper {
     }
 }
 
-async fn serve(listener: UnixListener, ask: mpsc::Sender<Request>) {
+/// Serves the socket for ever.
+pub(crate) async fn serve(listener: UnixListener, ask: mpsc::Sender<Request>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };

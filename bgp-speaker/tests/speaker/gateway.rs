@@ -97,6 +97,14 @@ fn stream_to(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return None,
         }
+        // A speaker that has gone leaves its place to the next at once.
+        let mut nothing = [0];
+        stream.set_nonblocking(true).ok()?;
+        let gone = matches!(stream.peek(&mut nothing), Ok(0));
+        stream.set_nonblocking(false).ok()?;
+        if gone {
+            return Some(());
+        }
         let Some(word) = state else { continue };
         let line = format!("{{\"state\":\"{word}\",\"reasons\":[]}}\n");
         if write!(stream, "{:x}\r\n{line}\r\n", line.len()).is_err() {

@@ -5,6 +5,7 @@ mod bird;
 mod conformance;
 mod gateway;
 mod operator;
+mod renewal;
 mod rig;
 mod router;
 mod text_api;

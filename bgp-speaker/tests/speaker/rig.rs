@@ -6,6 +6,7 @@ use base::Clock;
 use base_core::Time;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub(crate) struct Rig {
     metrics: SocketAddr,
     clock: Clock,
     speaker: Child,
+    /// The process that is the speaker now.
+    pid: Cell<u32>,
 }
 
 impl Rig {
@@ -80,15 +83,32 @@ impl Rig {
         let file = folder.path().join("bgp.toml");
         std::fs::write(&file, config).expect("the configuration");
         let speaker = speaker().arg("run").arg(&file).spawn().expect("the speaker");
-        Self { gateway, router, folder, metrics, clock: Clock::start(), speaker }
+        let pid = Cell::new(speaker.id());
+        Self { gateway, router, folder, metrics, clock: Clock::start(), speaker, pid }
     }
 
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }
 
+    /// Orders a reload or an upgrade; another process is the speaker then. Returns what was said.
+    pub(crate) fn renew(&self, arguments: &[&str]) -> String {
+        let said = self.ask(arguments);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let id = words.windows(2).find(|pair| pair[0] == "process").expect(&said)[1];
+        self.pid.set(id.parse().expect("a process id"));
+        said
+    }
+
+    /// Changes the configuration on the disk.
+    pub(crate) fn rewrite(&self, change: impl Fn(String) -> String) {
+        let file = self.folder.path().join("bgp.toml");
+        let text = std::fs::read_to_string(&file).expect("the configuration");
+        std::fs::write(&file, change(text)).expect("the configuration");
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.speaker.id()).expect("a pid"));
+        let pid = Pid::from_raw(i32::try_from(self.pid.get()).expect("a pid"));
         kill(pid, signal).expect("the speaker lives");
     }
 
@@ -105,7 +125,7 @@ impl Rig {
 
     /// Bytes of memory that the speaker holds.
     pub(crate) fn resident(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.speaker.id())).expect("/proc");
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid.get())).expect("/proc");
         statm.split(' ').nth(1).expect("resident pages").parse::<u64>().expect("a number") * 4096
     }
 
@@ -184,6 +204,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        if self.pid.get() != self.speaker.id() {
+            let _ = kill(Pid::from_raw(i32::try_from(self.pid.get()).expect("a pid")), Signal::SIGKILL);
+        }
         let _ = self.speaker.kill();
         let _ = self.speaker.wait();
     }

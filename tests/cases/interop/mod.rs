@@ -4,6 +4,7 @@
 mod basics;
 mod bfd;
 mod limits;
+mod renewal;
 
 use crate::turn;
 use anyhow::Result;

@@ -5,16 +5,21 @@ use super::peering::{Peering, Side};
 use crate::daemon::{Daemon, Recipe};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// One `headgate-bgp`.
 #[derive(Debug)]
 pub struct Speaker {
     daemon: Daemon,
     socket: PathBuf,
+    /// The process that took over last, if one did.
+    successor: AtomicI32,
 }
 
 impl Speaker {
@@ -44,7 +49,7 @@ impl Speaker {
         if !peerings.is_empty() {
             daemon.start()?;
         }
-        Ok(Self { daemon, socket })
+        Ok(Self { daemon, socket, successor: AtomicI32::new(0) })
     }
 
     /// Its process.
@@ -69,11 +74,29 @@ impl Speaker {
         Ok(text)
     }
 
+    /// Orders a reload or an upgrade: another process is the speaker then.
+    pub fn renew(&self, words: &[&str]) -> Result<String> {
+        let said = self.tell(words)?;
+        let parts: Vec<&str> = said.split_whitespace().collect();
+        let id = parts.windows(2).find(|pair| pair[0] == "process").with_context(|| said.clone())?[1];
+        self.successor.store(id.parse()?, Ordering::Relaxed);
+        Ok(said)
+    }
+
     /// What its status says about a neighbor.
     pub fn neighbor(&self, name: &str) -> Result<serde_json::Value> {
         let all = self.ask(&["neighbors"])?;
         let list = all.as_array().or_else(|| all["neighbors"].as_array()).context("no list")?;
         list.iter().find(|one| one["name"] == name).cloned().with_context(|| format!("{name} in {all}"))
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        let successor = self.successor.load(Ordering::Relaxed);
+        if successor != 0 {
+            let _ = kill(Pid::from_raw(successor), Signal::SIGKILL);
+        }
     }
 }
 

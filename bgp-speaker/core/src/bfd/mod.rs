@@ -11,10 +11,10 @@ pub mod session;
 
 pub use demux::{Arrival, Hops, Identity, accept};
 pub use packet::{Discard, Packet};
-pub use session::{Action, Change, Event, Session, Settings, Timers};
+pub use session::{Action, Change, Event, Saved, Session, Settings, Timers};
 
 /// The state of a session (RFC 5880 section 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum State {
     /// Held down by its operator: says nothing about the path.
     AdminDown,
@@ -28,7 +28,7 @@ pub enum State {
 }
 
 /// Why a session last left Up (RFC 5880 section 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic(pub u8);
 
 impl State {

@@ -2,6 +2,7 @@
 //! without a network holds, or a [`Diagnostic`] that points at the line.
 
 mod bfd;
+pub mod change;
 pub(crate) mod communities;
 mod neighbor;
 pub mod plan;

@@ -11,10 +11,12 @@ pub mod collision;
 mod event;
 pub mod negotiate;
 mod rival;
+mod saved;
 mod state;
 
 pub use collision::Way;
 pub use event::{Action, Change, Event, Mode, Received, Settings, Why};
+pub use saved::Saved;
 pub use state::State;
 
 use crate::wire::notification::{self, Notification};

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What is ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Worsen, then withdraw.
     Drain,

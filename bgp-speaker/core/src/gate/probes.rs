@@ -73,6 +73,13 @@ impl Probes {
         self.vips.get(&vip).is_none_or(|probe| probe.good)
     }
 
+    /// Another process found it good; the next request will show.
+    pub(super) fn believe(&mut self, vip: IpAddr) {
+        if let Some(probe) = self.vips.get_mut(&vip) {
+            probe.good = true;
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.vips.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
     }

@@ -1,7 +1,8 @@
 //! How a VIP stands, and why: the words that logs, metrics and the status share.
 
 /// How a VIP is shown to the neighbors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// As configured.
     Announced,
@@ -14,7 +15,8 @@ pub enum Standing {
 }
 
 /// Why a VIP stands as it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The gateway serves.
     Ready,

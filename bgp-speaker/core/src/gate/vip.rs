@@ -1,7 +1,7 @@
 //! One VIP: from what is known about it to how it stands, with what operators ordered and the way back included.
 
 use super::order::{Kind, Order};
-use super::{Reason, Standing};
+use super::{Reason, Standing, saved};
 use crate::soak::{Settings, Soak};
 use base_core::Time;
 use std::time::Duration;
@@ -23,6 +23,22 @@ pub(super) struct Vip {
 impl Vip {
     pub(super) const fn new(soak: Settings) -> Self {
         Self { soak: Soak::new(soak), good: false, decided: None, order: None, leaves: None }
+    }
+
+    pub(super) fn save(&self) -> saved::Vip {
+        saved::Vip {
+            soak: self.soak.save(),
+            good: self.good,
+            decided: self.decided,
+            order: self.order.as_ref().map(Into::into),
+            leaves: self.leaves,
+            served: false,
+        }
+    }
+
+    pub(super) fn resume(settings: Settings, saved: saved::Vip) -> Self {
+        let saved::Vip { soak, good, decided, order, leaves, .. } = saved;
+        Self { soak: Soak::resume(settings, soak), good, decided, order: order.map(Into::into), leaves }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

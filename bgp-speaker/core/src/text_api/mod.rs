@@ -6,7 +6,7 @@
 //! labels, watchdogs, splitting), and prefixes that are VIPs of this node: those are the gate's, and nobody else's.
 
 mod parse;
-mod table;
+pub mod table;
 
 pub use parse::parse;
 pub use table::{Known, Owner, Table};
@@ -50,7 +50,7 @@ pub struct Selector {
 }
 
 /// With what a prefix is announced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Route {
     /// `None`: ours in the session, `self`.
     pub next_hop: Option<IpAddr>,

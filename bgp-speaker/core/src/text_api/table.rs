@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// Who announced a route: a process by its number, or the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
     /// Somebody at the socket.
     Socket,
@@ -30,6 +30,12 @@ pub struct Known {
     pub router_id: Ipv4Addr,
 }
 
+/// What another process goes on with: the routes, by the neighbor's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Saved(Vec<(IpAddr, Vec<SavedRoute>)>);
+
+type SavedRoute = (IpNet, Owner, Route);
+
 /// The routes.
 #[derive(Debug)]
 pub struct Table {
@@ -46,6 +52,31 @@ impl Table {
     pub fn new(neighbors: Vec<Known>, reserved: BTreeSet<IpNet>, most: usize) -> Self {
         let routes = vec![BTreeMap::new(); neighbors.len()];
         Self { neighbors, reserved, most, routes }
+    }
+
+    /// What another process goes on with.
+    pub fn save(&self) -> Saved {
+        let all = |held: &BTreeMap<IpNet, (Owner, Route)>| {
+            held.iter().map(|(prefix, (owner, route))| (*prefix, *owner, route.clone())).collect()
+        };
+        Saved(
+            self.neighbors.iter().zip(&self.routes).map(|(known, held)| (known.address, all(held))).collect(),
+        )
+    }
+
+    /// Goes on with what another process saved, of neighbors that are there and of owners that can take it back: the
+    /// socket, and so many `processes`.
+    pub fn resume(&mut self, saved: Saved, processes: usize) {
+        for (address, routes) in saved.0 {
+            let place = self.neighbors.iter().position(|known| known.address == address);
+            let Some(held) = place.and_then(|place| self.routes.get_mut(place)) else { continue };
+            for (prefix, owner, route) in routes.into_iter().take(self.most) {
+                let known = !matches!(owner, Owner::Process(index) if index >= processes);
+                if known && !self.reserved.contains(&prefix) {
+                    held.insert(prefix, (owner, route));
+                }
+            }
+        }
     }
 
     /// Does what a line asks for, whole or not at all; says whether that changed anything. The last who announces a

@@ -16,6 +16,9 @@
 //! Up, in answer to a poll, or when what it has to say has changed.
 
 mod pace;
+mod saved;
+
+pub use saved::Saved;
 
 use super::packet::Packet;
 use super::{Diagnostic, State};
@@ -106,7 +109,7 @@ pub struct Session {
 }
 
 /// What the other side said last (RFC 5880 section 6.8.1, bfd.Remote…).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 struct Remote {
     discriminator: u32,
     state: State,
@@ -119,7 +122,7 @@ struct Remote {
 }
 
 /// A Poll Sequence (RFC 5880 section 6.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Poll {
     Rest,
     Running,

@@ -1,0 +1,83 @@
+//! The gate, as another process goes on with it: how each VIP stands, why, what was ordered and until when. Nothing of it
+//! changes before the gateway has spoken to the new process, or has not within its time.
+
+use super::order::{Kind, Order};
+use super::vip::Verdict;
+use super::{Gate, Settings, Standing};
+use crate::soak;
+use base_core::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What another process goes on with. Times are of the same clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    vips: Vec<(IpAddr, Vip)>,
+}
+
+/// One VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Vip {
+    pub(super) soak: soak::Saved,
+    pub(super) good: bool,
+    pub(super) decided: Option<Verdict>,
+    pub(super) order: Option<SavedOrder>,
+    pub(super) leaves: Option<Time>,
+    /// Requests through it were served.
+    #[serde(default)]
+    pub(super) served: bool,
+}
+
+/// An operator's order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedOrder {
+    kind: Kind,
+    until: Time,
+    reason: String,
+    stood: Standing,
+}
+
+impl Gate {
+    /// What another process goes on with.
+    pub fn save(&self) -> Saved {
+        let one = |(address, vip): (&IpAddr, &super::vip::Vip)| {
+            (*address, Vip { served: self.probes.good(*address), ..vip.save() })
+        };
+        Saved { vips: self.vips.iter().map(one).collect() }
+    }
+
+    /// Goes on with what another process saved, as far as its VIPs are still there.
+    pub fn resume(settings: Settings, saved: Saved) -> Self {
+        let mut gate = Self::new(settings);
+        for (address, vip) in saved.vips {
+            let Some(place) = gate.vips.get_mut(&address) else { continue };
+            if vip.served {
+                gate.probes.believe(address);
+            }
+            *place = super::vip::Vip::resume(gate.settings.soak, vip);
+        }
+        gate.resumed = true;
+        gate
+    }
+
+    /// The orders that hold.
+    pub fn orders(&self) -> BTreeMap<IpAddr, Order> {
+        let one = |(address, vip): (&IpAddr, &super::vip::Vip)| Some((*address, vip.order()?.clone()));
+        self.vips.iter().filter_map(one).collect()
+    }
+}
+
+impl From<&Order> for SavedOrder {
+    fn from(order: &Order) -> Self {
+        let Order { kind, until, reason, stood } = order;
+        Self { kind: *kind, until: *until, reason: reason.to_string(), stood: *stood }
+    }
+}
+
+impl From<SavedOrder> for Order {
+    fn from(saved: SavedOrder) -> Self {
+        let SavedOrder { kind, until, reason, stood } = saved;
+        Self { kind, until, reason: reason.into(), stood }
+    }
+}
