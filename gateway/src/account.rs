@@ -4,6 +4,7 @@ use crate::metrics::FrontendMetrics;
 use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
 use crate::tcp::Traffic;
+use crate::trace::Span;
 use chrono::{DateTime, FixedOffset, Local, Utc};
 use gateway_core::config::BackendId;
 use gateway_core::failure::NoRequest;
@@ -36,6 +37,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
     if request.termination != Termination::Normal {
         gateway.metrics.failed(connection.frontend, request.termination.code());
     }
+    trace(session, request, status, total);
     if let Some(BackendId(backend)) = request.backend {
         let metrics = &gateway.metrics.backends[backend];
         metrics.total.observe((total - request.head).as_secs_f64());
@@ -77,6 +79,33 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
             )),
         },
     );
+}
+
+/// Hands the span of a request over, if it has one.
+fn trace(session: &Session, request: &Request, status: Option<u16>, total: Duration) {
+    let gateway = &request.gateway;
+    let (Some(tracer), Some(context), Some(connection)) =
+        (&gateway.tracer, request.trace.filter(|trace| trace.sampled), request.connection)
+    else {
+        return;
+    };
+    let head = session.req_header();
+    let backend = request.backend.map(|backend| &gateway.config.backends[backend.0]);
+    let server = backend.zip(server(request)).map(|(backend, server)| backend.servers[server].name.clone());
+    let client = request.client.as_ref().map_or_else(|| connection.peer.ip(), |client| client.address);
+    tracer.record(Span {
+        context,
+        begun: request.date,
+        took: total,
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        client: client.to_string(),
+        frontend: gateway.config.frontends[connection.frontend].name.clone(),
+        backend: backend.map(|backend| backend.name.clone()),
+        server,
+        status,
+        termination: request.termination.code(),
+    });
 }
 
 /// What a client sent did not become a request.

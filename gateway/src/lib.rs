@@ -34,6 +34,7 @@ mod sys;
 mod tarpit;
 mod tcp;
 pub mod tls;
+mod trace;
 mod tries;
 mod tunnel;
 mod upstream;

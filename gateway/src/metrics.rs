@@ -207,6 +207,12 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         refused.with_label_values(&[&config.name]).inc_by(table.refused());
     }
     lists(gateway, &now);
+    if let Some(tracer) = &gateway.tracer {
+        let exported = opts(names::SPANS_EXPORTED_TOTAL, "Spans that the collector has taken");
+        register(&now, IntCounter::with_opts(exported)).inc_by(tracer.exported());
+        let dropped = opts(names::SPANS_DROPPED_TOTAL, "Spans dropped");
+        register(&now, IntCounter::with_opts(dropped)).inc_by(tracer.dropped());
+    }
     let dropped = opts(names::LOG_DROPPED_TOTAL, "Access log lines dropped");
     register(&now, IntCounter::with_opts(dropped)).inc_by(gateway.access_log.dropped());
 

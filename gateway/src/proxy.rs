@@ -136,6 +136,13 @@ impl ProxyHttp for Edge {
             let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
             upstream.insert_header(X_FORWARDED_PROTO.as_str(), proto)?;
         }
+        if let Some(trace) = &request.trace {
+            upstream.insert_header(TRACEPARENT, trace.to_string())?;
+            if trace.parent.is_none() {
+                // It belongs to another trace, if to any.
+                upstream.remove_header(TRACESTATE);
+            }
+        }
         Ok(())
     }
 
@@ -289,6 +296,12 @@ impl Edge {
             return Err(Answer::of(200));
         }
         request.count();
+        request.trace = self.gateway.tracer.as_ref().and_then(|tracer| {
+            let mut said = session.req_header().headers.get_all(TRACEPARENT).iter();
+            // Of several none holds.
+            let one = said.next().filter(|_| said.next().is_none());
+            tracer.decide(one.map(HeaderValue::as_bytes))
+        });
         guard::admit(request, connection.frontend, address).map_err(|denial| Answer {
             limited: Some(Box::new(denial)),
             ..Answer::refuse(429, denial.reason)
@@ -364,3 +377,5 @@ fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &st
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";

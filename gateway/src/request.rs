@@ -14,6 +14,7 @@ use gateway_core::limits::Tracker;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
+use gateway_core::trace::Context;
 use http::HeaderValue;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -142,6 +143,8 @@ pub(crate) struct Request {
     pub(crate) tarpit: Option<Duration>,
     /// What rules have changed about how it is served.
     pub(crate) effects: Effects,
+    /// Where it stands in its trace, if the gateway has a say in that.
+    pub(crate) trace: Option<Context>,
     /// How fast its answer may go, if that is limited.
     pub(crate) pace: Option<Pace>,
 }
@@ -198,6 +201,7 @@ impl Request {
             proto_is_set: false,
             tarpit: None,
             effects: Effects::default(),
+            trace: None,
             pace: None,
         }
     }

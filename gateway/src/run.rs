@@ -14,6 +14,7 @@ use crate::health;
 use crate::load::{Loaded, StartError};
 use crate::peers;
 use crate::state::Gateway;
+use crate::trace;
 use crate::upstream;
 use crate::worker::{self, Phase};
 use base::{Clock, control, driver};
@@ -67,6 +68,9 @@ async fn control_thread(
     upstream::start_checks(&gateway);
     tokio::spawn(renew_certificates(Arc::clone(&gateway)));
     tokio::spawn(renew_lists(Arc::clone(&gateway)));
+    if let Some(tracer) = gateway.tracer.clone() {
+        tokio::spawn(trace::export(tracer, gateway.node.clone()));
+    }
 
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let (publish_state, state) = watch::channel(State::Serving);

@@ -8,6 +8,7 @@ use crate::load::Loaded;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::tls::TlsSide;
+use crate::trace::Tracer;
 use crate::upstream::Backend;
 use base::Clock;
 use base_core::Time;
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) tls: Vec<Option<TlsSide>>,
     /// In the order of `config.frontends`.
     pub(crate) error_pages: Vec<ErrorPages>,
+    /// What traces requests, if anything does.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// In the order of `config.lists`.
     pub(crate) lists: Vec<LiveList>,
     pub(crate) node: String,
@@ -87,6 +90,7 @@ impl Gateway {
                 .zip(server_tls.servers)
                 .map(|(backend, identities)| Backend::new(backend, identities))
                 .collect(),
+            tracer: config.tracing.as_ref().map(Tracer::new).map(Arc::new),
             error_pages,
             lists,
             server_ca: server_tls.ca_file,

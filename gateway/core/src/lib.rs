@@ -36,5 +36,6 @@ pub mod strict;
 pub mod syslog;
 pub mod table;
 pub mod tickets;
+pub mod trace;
 
 pub use config::Config;

@@ -90,5 +90,9 @@ pub const PEER_SENT_BYTES_TOTAL: &str = "headgate_peer_sent_bytes_total";
 /// `headgate_cluster_nodes_heard`: nodes whose numbers limits for the cluster go by, with this one. With fewer
 /// than there are, each side of a cut keeps its own bound.
 pub const CLUSTER_NODES_HEARD: &str = "headgate_cluster_nodes_heard";
+/// `headgate_spans_exported_total`: spans that the collector has taken.
+pub const SPANS_EXPORTED_TOTAL: &str = "headgate_spans_exported_total";
+/// `headgate_spans_dropped_total`: spans dropped, as the collector was too slow or gone.
+pub const SPANS_DROPPED_TOTAL: &str = "headgate_spans_dropped_total";
 /// `headgate_log_dropped_total`: access log lines dropped, as the log was too slow.
 pub const LOG_DROPPED_TOTAL: &str = "headgate_log_dropped_total";

@@ -31,4 +31,5 @@ mod robustness;
 mod rules;
 mod servers;
 mod tcp;
+mod trace;
 mod websocket;

@@ -41,6 +41,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where the access log goes.
     pub log: LogTarget,
+    /// What becomes of traces; `None`: they are passed on as they are.
+    pub tracing: Option<crate::trace::Tracing>,
     /// Syslog servers that it goes to besides.
     pub syslog: Vec<syslog::Target>,
     /// How a line of it looks.

@@ -8,6 +8,7 @@ mod log;
 mod peers;
 mod server;
 mod table;
+mod trace;
 
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
@@ -16,6 +17,7 @@ pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
 pub(super) use peers::Peers;
 pub(super) use table::Table;
+pub(super) use trace::Trace;
 
 pub(super) use server::{OnMarkedDown, Proto, SendProxy, Server, VerifyServer};
 
@@ -34,6 +36,7 @@ pub(super) struct File {
     pub(super) admin: Admin,
     #[serde(default)]
     pub(super) log: Log,
+    pub(super) trace: Option<Trace>,
     #[serde(default)]
     pub(super) drain: Drain,
     pub(super) peers: Option<Peers>,

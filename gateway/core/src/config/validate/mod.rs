@@ -11,6 +11,7 @@ mod server;
 mod table;
 mod tcp;
 mod tls;
+mod trace;
 pub(super) mod values;
 
 use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, schema};
@@ -51,6 +52,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             "none" => LogTarget::None,
             path => LogTarget::File(path.into()),
         },
+        tracing: trace::tracing(source, file.trace)?,
         syslog: log::syslog(source, file.log.syslog)?,
         log_format: match file.log.format {
             schema::LogFormat::HttpLog => LogFormat::HttpLog,
