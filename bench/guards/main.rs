@@ -91,6 +91,24 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     assert_eq!(allocations(request), 0);
 }
 
+#[test]
+fn a_choice_of_a_server_allocates_nothing_whatever_it_goes_by() {
+    let words = ["roundrobin", "leastconn", "first", "random", "source", "uri depth 2", "hdr(x-tenant)"];
+    let members = ["a", "b", "c"].map(|name| Member { name, weight: 16 });
+    let candidate = |place: usize| Candidate { weight: 16, usable: place != 1, ..Candidate::default() };
+    for word in words {
+        let algorithm = Algorithm::parse(word).expect("it is one");
+        for hash in [HashType::Modulo, HashType::Consistent, HashType::Maglev] {
+            let mut balancer = Balancer::new(&algorithm, hash, &members, 0);
+            let pick = || {
+                let key = algorithm.key(Ipv4Addr::LOCALHOST.into(), "/a/b/c?d", |_| Some(b"blue"));
+                assert!(balancer.pick(key, candidate).is_some());
+            };
+            assert_eq!(allocations(pick), 0, "{word} {hash:?}");
+        }
+    }
+}
+
 /// A request of which nothing is known but its path.
 struct Path(&'static str);
 

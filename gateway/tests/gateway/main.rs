@@ -17,6 +17,7 @@ mod eject;
 mod from_haproxy;
 mod h2;
 mod harness;
+mod hostile;
 mod lists;
 mod log;
 mod metrics;
