@@ -15,6 +15,7 @@ fn table() -> Vec<Peering> {
     let passive = |peering: Peering| Peering { bird_more: "passive; ", frr_more: &["passive"], ..peering };
     let comes = |peering: Peering| Peering { mode: "passive", ..peering };
     let both = |peering: Peering| Peering { mode: "both", ..peering };
+    let far = |peering: Peering| Peering { multihop: true, ..peering };
     let on_ipv6 = |peering: Peering| Peering { extended_next_hop: true, ..peering };
     vec![
         plain("bird_ebgp4", Bird, Outside, false, 1),
@@ -30,6 +31,8 @@ fn table() -> Vec<Peering> {
         gtsm(comes(plain("bird_comes6", Bird, Outside, true, 12))),
         both(plain("bird_both4", Bird, Outside, false, 13)),
         both(plain("bird_both6", Bird, Inside, true, 14)).password("between us"),
+        far(plain("bird_multihop4", Bird, Outside, false, 16)),
+        far(plain("bird_multihop6", Bird, Outside, true, 17)),
         on_ipv6(plain("bird_extended_next_hop", Bird, Outside, true, 15)),
         plain("frr_ebgp4", Frr, Outside, false, 1),
         plain("frr_ebgp6", Frr, Outside, true, 2),
@@ -41,6 +44,8 @@ fn table() -> Vec<Peering> {
         gtsm(plain("frr_gtsm6", Frr, Outside, true, 8)),
         silent(plain("frr_no_capabilities", Frr, Outside, false, 9)),
         passive(plain("frr_passive", Frr, Outside, false, 10)),
+        far(plain("frr_multihop4", Frr, Outside, false, 16)),
+        far(plain("frr_multihop6", Frr, Outside, true, 17)),
         on_ipv6(plain("frr_extended_next_hop", Frr, Outside, true, 15)),
         comes(plain("frr_comes4", Frr, Outside, false, 11)).password("between-us"),
         gtsm(comes(plain("frr_comes6", Frr, Outside, true, 12))),

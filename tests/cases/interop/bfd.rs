@@ -77,12 +77,12 @@ mod long {
         });
     }
 
-    /// Each session and when its BFD last changed, as the speakers' journals have it.
+    /// How often BFD was lost in each session, as the speakers' logs have it.
     fn sessions(lab: &Interop) -> Result<Vec<(String, usize)>> {
         let one = |peering: &Peering| {
-            let events = lab.speaker(peering.side).tell(&["events"])?;
-            let downs = |line: &&str| line.contains("bfd") && line.contains(peering.name);
-            Ok((peering.name.to_owned(), events.lines().filter(downs).count()))
+            let log = lab.speaker(peering.side).daemon().log();
+            let name = format!("BFD neighbor={} from=\"Up\"", peering.name);
+            Ok((peering.name.to_owned(), log.lines().filter(|line| line.contains(&name)).count()))
         };
         lab.peerings().iter().map(one).collect()
     }

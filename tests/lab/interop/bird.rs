@@ -111,6 +111,7 @@ fn config(folder: &Path, peerings: &[Peering]) -> String {
 log "{}/bird.log" all;
 protocol device {{ }}
 protocol bfd {{ }}
+protocol direct {{ ipv4; ipv6; interface "eth0"; }}
 protocol static {{ ipv4; {} }}
 protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; }}
 protocol kernel {{ ipv6 {{ import none; export where source = RTS_BGP; }}; }}
@@ -134,11 +135,12 @@ filter vips {{
             let _ = write!(more, "bfd {{ interval {milliseconds} ms; multiplier {multiplier}; }}; ");
         }
         let extended = if peering.extended_next_hop { "extended next hop on; " } else { "" };
+        let place = if peering.multihop { "multihop 2" } else { "direct" };
         let name = peering.protocol();
         let export = if peering.exports { "where source = RTS_STATIC" } else { "none" };
         let _ = write!(
             text,
-            "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    direct; hold time 9;\n    \
+            "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    {place}; hold time 9;\n    \
              connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;\n    {more}\n    \
              ipv4 {{ {extended}import filter vips; export {export}; }};\n    ipv6 {{ import filter vips; export none; }};\n}}\n",
             peering.address(),

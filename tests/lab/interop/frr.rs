@@ -197,6 +197,9 @@ fn bgpd(peerings: &[Peering]) -> String {
                 profile(milliseconds, multiplier)
             );
         }
+        if peering.multihop {
+            let _ = writeln!(text, "{neighbor} ebgp-multihop 2");
+        }
         if peering.extended_next_hop {
             let _ = writeln!(text, "{neighbor} capability extended-nexthop");
         }

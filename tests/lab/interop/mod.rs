@@ -267,6 +267,11 @@ fn build(topology: &Topology, peerings: &[Peering]) -> Result<()> {
         }
         theirs.push("link set dev eth0 up".to_owned());
         ours.push(format!("link set dev {name} up"));
+        for peering in peerings.iter().filter(|peering| peering.router == router && peering.multihop) {
+            let (address, length) = (peering.address(), if peering.ipv6 { 128 } else { 32 });
+            theirs.push(format!("addr add {address}/{length} dev lo"));
+            ours.push(format!("route add {address}/{length} via {}", router.address(200, peering.ipv6)));
+        }
         ip_batch(Some(namespace), &theirs)?;
     }
     ip_batch(Some(&speaker), &ours)

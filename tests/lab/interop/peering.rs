@@ -63,6 +63,8 @@ pub struct Peering {
     pub mode: &'static str,
     /// IPv4 routes have an IPv6 next hop (RFC 8950).
     pub extended_next_hop: bool,
+    /// The router's address is not on the link, but behind it: on its `lo`.
+    pub multihop: bool,
     /// More lines of the speaker's table `[[neighbor]]`.
     pub speaker_more: &'static str,
     /// More lines of BIRD's protocol.
@@ -183,6 +185,7 @@ impl Peering {
             bfd: None,
             plain_open: false,
             extended_next_hop: false,
+            multihop: false,
             mode: "active",
             speaker_more: "",
             bird_more: "",
@@ -205,7 +208,17 @@ impl Peering {
 
     /// The router's address.
     pub fn address(&self) -> IpAddr {
-        self.router.address(self.number, self.ipv6)
+        match self.router.address(self.number, self.ipv6) {
+            IpAddr::V4(address) if self.multihop => {
+                let [_, _, link, number] = address.octets();
+                Ipv4Addr::new(10, 2, link, number).into()
+            }
+            IpAddr::V6(address) if self.multihop => {
+                let [_, _, _, link, .., number] = address.segments();
+                Ipv6Addr::new(0xfd02, 0, 0, link, 0, 0, 0, number).into()
+            }
+            address => address,
+        }
     }
 
     /// The speaker's.

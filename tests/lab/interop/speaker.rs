@@ -135,6 +135,9 @@ watch = "http://{}/health/watch"
             peering.speaker(),
             peering.router_as()
         );
+        if peering.multihop {
+            text += "multihop = 2\n";
+        }
         if peering.extended_next_hop {
             text += "extended_next_hop = true\n";
         } else {
