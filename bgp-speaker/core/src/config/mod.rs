@@ -83,6 +83,8 @@ pub struct Health {
 /// How a drain goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
+    /// How long VIPs stay as they are first, when the gateway drains.
+    pub settle: Duration,
     /// How long VIPs are shown as the last choice before they are withdrawn.
     pub worsen_for: Duration,
 }

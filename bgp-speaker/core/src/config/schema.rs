@@ -78,6 +78,7 @@ pub(super) struct Health {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
+    pub(super) settle: Option<Spanned<Span>>,
     pub(super) worsen_for: Option<Span>,
 }
 

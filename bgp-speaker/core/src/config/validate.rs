@@ -20,19 +20,25 @@ pub(super) type Checked<T> = Result<T, Diagnostic>;
 
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     let plan = super::plan::plan(&file, source)?;
-    let config = Config {
-        vips: vips(file.vip, file.node.as_deref(), &plan, file.bgp.no_llgr, source)?,
-        plan,
-        node: file.node,
-        disable: file.disable.map(|path| disable(path, source)).transpose()?,
-        bgp: bgp(file.bgp, source)?,
-        health: health(file.health, source)?,
-        drain: Drain { worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0) },
-        back: back(&file.back, source)?,
-        probe: probe(&file.probe, source)?,
-        text_api: super::text_api::text_api(file.text_api, file.process, source)?,
-        neighbors: Vec::new(),
-    };
+    let config =
+        Config {
+            vips: vips(file.vip, file.node.as_deref(), &plan, file.bgp.no_llgr, source)?,
+            plan,
+            node: file.node,
+            disable: file.disable.map(|path| disable(path, source)).transpose()?,
+            bgp: bgp(file.bgp, source)?,
+            health: health(file.health, source)?,
+            drain: Drain {
+                settle: file.drain.settle.as_ref().map_or(Ok(Duration::ZERO), |span| {
+                    within(span, Duration::ZERO, super::MAX_SOAK, source)
+                })?,
+                worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0),
+            },
+            back: back(&file.back, source)?,
+            probe: probe(&file.probe, source)?,
+            text_api: super::text_api::text_api(file.text_api, file.process, source)?,
+            neighbors: Vec::new(),
+        };
     let neighbors = neighbors(file.neighbor, file.template, &config, source)?;
     Ok(Config { neighbors, ..config })
 }

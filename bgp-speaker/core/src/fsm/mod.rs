@@ -101,6 +101,11 @@ impl Session {
         self.since
     }
 
+    /// What it was set up with.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Which connection counts; while there is one.
     pub const fn way(&self) -> Way {
         self.way

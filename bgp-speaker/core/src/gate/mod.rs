@@ -27,7 +27,7 @@ use probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
-use vip::Vip;
+use vip::{Pace, Vip};
 
 /// What happens to the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +116,8 @@ pub struct Settings {
     pub dead_after: Duration,
     /// How long a drained VIP is shown as the last choice.
     pub worsen_for: Duration,
+    /// How long before that a gateway that drains may let its clients go.
+    pub settle: Duration,
     /// How a VIP comes back that was bad.
     pub soak: soak::Settings,
     /// Every VIP.
@@ -155,6 +157,7 @@ impl Settings {
         Self {
             dead_after: config.health.dead_after,
             worsen_for: config.drain.worsen_for,
+            settle: config.drain.settle,
             soak: config.back.gate(),
             vips: select(|_| true),
             probed: select(|vip| vip.probe.is_some()),
@@ -209,6 +212,7 @@ impl Gate {
             Reason::Draining => Some(Reason::Draining),
             _ => None,
         };
+        let pace = Pace { settle: self.settings.settle, worsen_for: self.settings.worsen_for };
         for (address, vip) in &mut self.vips {
             let mut known = match node {
                 Reason::Ready | Reason::Draining if self.missing.contains(address) => {
@@ -229,7 +233,7 @@ impl Gate {
             {
                 known.0 = Standing::Worsened;
             }
-            if let Some((standing, reason)) = vip.judge(known, leaving, self.settings.worsen_for, now) {
+            if let Some((standing, reason)) = vip.judge(known, leaving, pace, now) {
                 actions.push(Action::Decide { vip: *address, standing, reason });
             }
         }

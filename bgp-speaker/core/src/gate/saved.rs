@@ -2,7 +2,7 @@
 //! changes before the gateway has spoken to the new process, or has not within its time.
 
 use super::order::{Kind, Order};
-use super::vip::Verdict;
+use super::vip::{Leaves, Verdict};
 use super::{Gate, Settings, Standing};
 use crate::soak;
 use base_core::Time;
@@ -23,7 +23,7 @@ pub(super) struct Vip {
     pub(super) good: bool,
     pub(super) decided: Option<Verdict>,
     pub(super) order: Option<SavedOrder>,
-    pub(super) leaves: Option<Time>,
+    pub(super) leaves: Option<Leaves>,
     /// Requests through it were served.
     #[serde(default)]
     pub(super) served: bool,

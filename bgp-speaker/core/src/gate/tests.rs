@@ -1,3 +1,4 @@
+mod leaving;
 mod orders;
 
 use super::order::Kind;
@@ -34,6 +35,7 @@ impl Rig {
         let settings = Settings {
             dead_after: Duration::from_millis(300),
             worsen_for: Duration::from_secs(1),
+            settle: Duration::ZERO,
             soak,
             vips: vips.iter().copied().collect(),
             probed: only(PROBED),

@@ -16,8 +16,24 @@ pub(super) struct Vip {
     good: bool,
     decided: Option<Verdict>,
     order: Option<Order>,
-    /// While it is to go away: when it stops being only worse.
-    leaves: Option<Time>,
+    /// While it is to go away.
+    leaves: Option<Leaves>,
+}
+
+/// How a VIP goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// How long it stays as it is, when the gateway drains and lets its clients go.
+    pub(super) settle: Duration,
+    /// How long it is only worse then.
+    pub(super) worsen_for: Duration,
+}
+
+/// When it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Leaves {
+    worsens: Time,
+    withdrawn: Time,
 }
 
 impl Vip {
@@ -42,7 +58,11 @@ impl Vip {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        let leaves = self.leaves.filter(|_| self.standing() != Standing::Withdrawn);
+        let leaves = self.leaves.and_then(|leaves| match self.standing() {
+            Standing::Announced | Standing::Backup => Some(leaves.worsens),
+            Standing::Worsened => Some(leaves.withdrawn),
+            Standing::Withdrawn => None,
+        });
         let order = self.order.as_ref().map(|order| order.until);
         [self.soak.next_deadline(), leaves, order].into_iter().flatten().min()
     }
@@ -73,7 +93,7 @@ impl Vip {
         &mut self,
         known: Verdict,
         leaving: Option<Reason>,
-        worsen_for: Duration,
+        pace: Pace,
         now: Time,
     ) -> Option<Verdict> {
         self.soak.pass(now);
@@ -81,7 +101,7 @@ impl Vip {
         let drained = ordered.filter(|(kind, _)| *kind == Kind::Drain).map(|_| Reason::Drained);
         let verdict = match (leaving.or(drained), ordered) {
             _ if known.1.is_death() => known,
-            (Some(reason), _) => self.leave(known, reason, worsen_for, now),
+            (Some(reason), _) => self.leave(known, reason, pace, now),
             (None, Some((Kind::Force, _))) => (Standing::Announced, Reason::Forced),
             (None, Some((Kind::Pin, stood))) => (stood, Reason::Pinned),
             (None, _) => known,
@@ -93,13 +113,18 @@ impl Vip {
         (self.decided.replace(decision) != Some(decision)).then_some(decision)
     }
 
-    fn leave(&mut self, known: Verdict, reason: Reason, worsen_for: Duration, now: Time) -> Verdict {
+    fn leave(&mut self, known: Verdict, reason: Reason, pace: Pace, now: Time) -> Verdict {
         // What nobody uses yet has nothing to be moved gently.
         let used = self.standing() != Standing::Withdrawn;
-        let leaves = *self.leaves.get_or_insert(if used { now + worsen_for } else { now });
+        // Only a gateway that drains lets its clients go meanwhile.
+        let settle = if reason == Reason::Draining { pace.settle } else { Duration::ZERO };
+        let worsens = if used { now + settle } else { now };
+        let withdrawn = if used { worsens + pace.worsen_for } else { now };
+        let leaves = *self.leaves.get_or_insert(Leaves { worsens, withdrawn });
         match known.0 {
-            _ if leaves <= now => (Standing::Withdrawn, reason),
-            Standing::Announced => (Standing::Worsened, reason),
+            _ if leaves.withdrawn <= now => (Standing::Withdrawn, reason),
+            Standing::Announced if leaves.worsens <= now => (Standing::Worsened, reason),
+            Standing::Announced if self.standing() == Standing::Announced => (Standing::Announced, reason),
             _ => known,
         }
     }

@@ -322,3 +322,22 @@ fn bfd_that_is_not_up_or_was_taken_down_hinders_no_session() {
     rig.feed(path(bfd::State::Up, bfd::State::Down, false));
     assert_eq!(rig.machine.session().state(), State::Established);
 }
+
+#[test]
+fn another_process_goes_on_with_a_session_and_sends_only_what_is_new() {
+    let mut rig = Rig::established(65000);
+    rig.decide(Standing::Announced, Standing::Announced);
+    let deadline = rig.machine.next_deadline();
+    let saved = rig.machine.save().expect("a session that stands");
+    let fresh = Rig::new(65000).machine;
+    let (settings, soak) =
+        (fresh.session.settings().clone(), soak::Settings { soak: Duration::ZERO, hold_down: None });
+    rig.machine = fresh.resume(saved, settings, soak);
+    assert_eq!(rig.machine.next_deadline(), deadline, "its timers go on");
+    rig.actions.clear();
+    rig.decide(Standing::Announced, Standing::Announced);
+    assert_eq!(rig.sent(), Vec::<String>::new(), "the neighbor has it all");
+    rig.decide(Standing::Withdrawn, Standing::Announced);
+    assert_eq!(rig.sent(), ["-203.0.113.1"]);
+    assert!(Rig::new(65000).machine.save().is_none(), "no session, nothing to go on with");
+}

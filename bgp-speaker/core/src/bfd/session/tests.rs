@@ -344,3 +344,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_process_goes_on_as_if_it_had_been_there_all_the_time() {
+    let mut bench = Bench::agreed();
+    let (deadline, detection) = (bench.session.next_deadline(), bench.session.detection_time());
+    bench.session = Session::resume(timers(50, 3), 9, &bench.session.save());
+    bench.on(Event::Retime(timers(50, 3)));
+    assert_eq!(bench.sent(), [], "there is no news");
+    assert_eq!((bench.session.next_deadline(), bench.session.detection_time()), (deadline, detection));
+    bench.later(50).on(Event::Tick);
+    assert_eq!((bench.one().state, bench.session.state()), (State::Up, State::Up));
+    bench.on(Event::Retime(timers(100, 3)));
+    assert!(bench.one().poll, "other timers are agreed on");
+}
