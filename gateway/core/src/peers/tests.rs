@@ -361,3 +361,22 @@ proptest! {
         outgoing.acknowledged(&start, &mut Progress::default());
     }
 }
+
+#[test]
+fn an_update_of_what_a_client_does_takes_at_most_32_bytes() {
+    let options = options(KeyType::Ipv6, &[DataType::ConnCur, DataType::HttpReqRate]);
+    let one = node("a", "r", true, &options);
+    let push = |outgoing: &mut Outgoing| {
+        one.tables()[0].table.update([7; 16], NOW, |entry| {
+            entry.add(DataType::ConnCur, 1);
+            entry.add_rate(DataType::HttpReqRate, 100, NOW);
+        });
+        let mut bytes = Vec::new();
+        outgoing.push(&one, NOW, 10, &mut bytes);
+        bytes.len()
+    };
+    let mut outgoing = Outgoing::new(&one, &Progress::default(), true);
+    // The first has the definition before it.
+    push(&mut outgoing);
+    assert!(push(&mut outgoing) <= 32);
+}
