@@ -281,7 +281,8 @@ impl Edge {
         let connection = link.connection();
         request.came_on(link);
         if session.as_downstream().as_http2().is_some() {
-            h2::receive(session).map_err(|reason| Answer::refuse(400, reason))?;
+            let bounds = self.gateway.config.frontends[connection.frontend].bounds;
+            h2::receive(session, bounds).map_err(|reason| Answer::refuse(400, reason))?;
         }
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client =

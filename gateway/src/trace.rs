@@ -100,7 +100,9 @@ pub(crate) async fn export(tracer: Arc<Tracer>, node: String) {
         }
         let count = spans.len() as u64;
         let body = body(&tracer.tracing.service, &node, spans.drain(..));
-        match timeout(PATIENCE, post(&collector, body)).await.unwrap_or(Err("it does not answer".to_owned()))
+        match timeout(PATIENCE, post(&collector, body))
+            .await
+            .unwrap_or_else(|_| Err("it does not answer".to_owned()))
         {
             Ok(()) => {
                 tracer.exported.fetch_add(count, Ordering::Relaxed);

@@ -13,6 +13,23 @@ pub const MAX_HEAD: usize = 32 * 1024;
 /// Most header fields of a request, as in HAProxy (tune.http.maxhdr is 101).
 pub const MAX_FIELDS: usize = 101;
 
+/// How large a head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of the whole.
+    pub head: usize,
+    /// Header fields.
+    pub fields: usize,
+    /// Bytes of the target.
+    pub target: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { head: MAX_HEAD, fields: MAX_FIELDS, target: MAX_HEAD }
+    }
+}
+
 /// The head of an HTTP/1 request while it comes in: each line is checked once, as soon as it is whole, so
 /// a client that dribbles costs no more than one that does not.
 #[derive(Debug, Default)]
@@ -23,9 +40,15 @@ pub struct Head {
     seen: usize,
     version: Option<Version>,
     fields: Fields,
+    bounds: Bounds,
 }
 
 impl Head {
+    /// One that may be so large.
+    pub fn within(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
     /// Whether its body comes in chunks, once it is whole.
     pub fn is_chunked(&self) -> bool {
         self.fields.codings > 0
@@ -45,29 +68,43 @@ impl Head {
                 None if line.is_empty() => {}
                 None => {
                     let (version, target) = check_request_line(line)?;
+                    if target.len() > self.bounds.target {
+                        return Err("target_too_long");
+                    }
                     self.version = Some(version);
                     self.fields.authority = authority(target)?.map(Box::from);
                 }
                 Some(version) if line.is_empty() => {
                     self.fields.check(version)?;
-                    return if self.line > MAX_HEAD { Err("head_too_large") } else { Ok(Some(self.line)) };
+                    if self.fields.count > self.bounds.fields {
+                        return Err("too_many_fields");
+                    }
+                    return if self.line > self.bounds.head {
+                        Err("head_too_large")
+                    } else {
+                        Ok(Some(self.line))
+                    };
                 }
                 Some(_) => self.fields.take(line)?,
             }
         }
         self.seen = bytes.len();
-        if bytes.len() > MAX_HEAD { Err("head_too_large") } else { Ok(None) }
+        if bytes.len() > self.bounds.head { Err("head_too_large") } else { Ok(None) }
     }
 }
 
 /// Checks a request that came over HTTP/2, where lines and lengths of frames can't be doubted (RFC 9113
 /// §8.1.1, §8.2, §8.3): what could be read in two ways once it is written as HTTP/1.
 pub fn check_h2<'a>(
+    bounds: Bounds,
     target: &[u8],
     has_body: bool,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<(), &'static str> {
     check_target(target)?;
+    if target.len() > bounds.target {
+        return Err("target_too_long");
+    }
     let mut seen = Fields::default();
     for (name, value) in fields {
         // RFC 9113 §8.2.3: crumbs of one cookie field.
@@ -78,6 +115,9 @@ pub fn check_h2<'a>(
             seen.cookie = true;
         }
         seen.take_field(name, value)?;
+    }
+    if seen.count > bounds.fields {
+        return Err("too_many_fields");
     }
     if seen.length && !has_body {
         return Err("length_without_body");

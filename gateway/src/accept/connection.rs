@@ -121,7 +121,8 @@ async fn client(
 /// One request after another, as long as both sides keep the connection.
 async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &Frontend) {
     let whole = frontend.http_request_timeout;
-    let mut patience = Patience { first: whole, whole, due: true, h2c: frontend.h2c };
+    let mut patience =
+        Patience { first: whole, whole, due: true, h2c: frontend.h2c, bounds: frontend.bounds };
     loop {
         let clock = &shared.gateway.clock;
         let (head, chunks) =
@@ -146,7 +147,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
         session.set_total_drain_timeout(Some(frontend.client_timeout));
         let Some(reused) = shared.proxy.process_new_http(session, &shared.shutdown).await else { return };
         stream = Chunked::unwrap(reused.consume().0);
-        patience = Patience { first: frontend.keep_alive_timeout, whole, due: false, h2c: false };
+        patience = Patience { first: frontend.keep_alive_timeout, whole, due: false, h2c: false, ..patience };
     }
 }
 

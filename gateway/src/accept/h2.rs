@@ -24,11 +24,11 @@ pub(super) fn is_preface(bytes: &[u8]) -> Option<bool> {
 
 /// Says whether a request can be read in one way only, and makes its crumbs one cookie field, as HTTP/1 has
 /// it.
-pub(crate) fn receive(session: &mut Session) -> Result<(), &'static str> {
+pub(crate) fn receive(session: &mut Session, bounds: strict::Bounds) -> Result<(), &'static str> {
     let has_body = !session.is_body_empty();
     let head = session.req_header();
     let fields = head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    strict::check_h2(head.raw_path(), has_body, fields)?;
+    strict::check_h2(bounds, head.raw_path(), has_body, fields)?;
     let mut crumbs = head.headers.get_all(COOKIE).iter();
     if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
         let mut cookie = first.as_bytes().to_vec();
@@ -118,7 +118,7 @@ async fn idle(running: &watch::Sender<()>, patience: Duration) {
 fn options(frontend: &Frontend) -> H2Options {
     let mut options = default_h2_options();
     options.max_concurrent_streams(frontend.h2_max_concurrent_streams);
-    options.max_header_list_size(strict::MAX_HEAD as u32);
+    options.max_header_list_size(u32::try_from(frontend.bounds.head).unwrap_or(u32::MAX));
     options.initial_connection_window_size(CONNECTION_WINDOW);
     options.max_send_buffer_size(SEND_BUFFER);
     options

@@ -29,6 +29,8 @@ pub(super) struct Patience {
     pub(super) due: bool,
     /// Whether it may be HTTP/2.
     pub(super) h2c: bool,
+    /// How large a head may be.
+    pub(super) bounds: strict::Bounds,
 }
 
 /// What came.
@@ -56,7 +58,7 @@ pub(super) async fn read(
         Ok(Ok(_) | Err(_)) | Err(_) => return Arrival::Nothing,
     };
     began(clock.now());
-    let mut head = strict::Head::default();
+    let mut head = strict::Head::within(patience.bounds);
     loop {
         let told = match h2::is_preface(&bytes) {
             Some(true) if patience.h2c => return Arrival::Preface(bytes),

@@ -299,6 +299,8 @@ pub struct Frontend {
     pub h2c: bool,
     /// Requests that may run at once on a connection of HTTP/2.
     pub h2_max_concurrent_streams: u32,
+    /// How large the head of a request may be.
+    pub bounds: crate::strict::Bounds,
 }
 
 /// A page for errors (HAProxy manual, "errorfile"), with its place in the configuration.

@@ -1,4 +1,4 @@
-use super::{Head, MAX_HEAD, check, check_h2};
+use super::{Bounds, Head, MAX_HEAD, check, check_h2};
 use proptest::prelude::*;
 
 #[test]
@@ -86,7 +86,7 @@ fn a_head_ends_where_its_body_begins() {
 fn http_2_is_read_as_strictly() {
     let check = |target: &str, has_body, fields: &[(&str, &str)]| {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        check_h2(target.as_bytes(), has_body, fields)
+        check_h2(Bounds::default(), target.as_bytes(), has_body, fields)
     };
     assert_eq!(check("/x?y", false, &[("content-length", "0"), ("x", "")]), Ok(()));
     assert_eq!(check("/", true, &[("content-length", "5"), ("host", "a")]), Ok(()));
@@ -112,4 +112,19 @@ fn a_head_without_end_is_refused_at_the_bound() {
     assert_eq!(Head::default().advance(&endless), Err("head_too_large"));
     let empty_lines = b"\r\n".repeat(MAX_HEAD / 2 + 1);
     assert_eq!(Head::default().advance(&empty_lines), Err("head_too_large"));
+}
+
+#[test]
+fn bounds_may_be_narrower() {
+    let told =
+        |bounds: Bounds| Head::within(bounds).advance(b"GET /12345 HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n");
+    let bounds = Bounds { head: 38, fields: 2, target: 6 };
+    assert_eq!(told(bounds), Ok(Some(38)));
+    assert_eq!(told(Bounds { head: 37, ..bounds }), Err("head_too_large"));
+    assert_eq!(told(Bounds { fields: 1, ..bounds }), Err("too_many_fields"));
+    assert_eq!(told(Bounds { target: 5, ..bounds }), Err("target_too_long"));
+    let fields = || [(&b"host"[..], &b"a"[..])].into_iter();
+    assert_eq!(check_h2(bounds, b"/12345", false, fields()), Ok(()));
+    assert_eq!(check_h2(bounds, b"/123456", false, fields()), Err("target_too_long"));
+    assert_eq!(check_h2(Bounds { fields: 0, ..bounds }, b"/", false, fields()), Err("too_many_fields"));
 }

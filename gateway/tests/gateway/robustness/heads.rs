@@ -248,3 +248,25 @@ fn what_has_one_reading_is_passed_on() {
         );
     }
 }
+
+#[test]
+fn bounds_of_a_head_are_the_operators() {
+    let tap = Tap::start(OK, true);
+    let gateway =
+        Gateway::before(&[tap.address], "max_uri = 300\nmax_headers = 5\nmax_header_size = \"1KiB\"");
+    let head = |target: usize, fields: &str| {
+        format!("GET /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n", "x".repeat(target - 1))
+    };
+    for (target, fields, reason) in [
+        (301, String::new(), "target_too_long"),
+        (1, "X: y\r\n".repeat(4), "too_many_fields"),
+        (1, format!("X: {}\r\n", "y".repeat(1000)), "head_too_large"),
+    ] {
+        let (answer, closed) = say(gateway.front, head(target, &fields).as_bytes(), PATIENCE);
+        assert!(answer.starts_with("HTTP/1.1 400 ") && closed, "{reason}: {answer}");
+        let name = format!("headgate_refused_total{{frontend=\"fe\",reason=\"{reason}\"}}");
+        assert_eq!(gateway.metric(&name), 1.0);
+    }
+    assert_eq!(tap.seen(), "");
+    assert!(say(gateway.front, head(300, &"X: y\r\n".repeat(3)).as_bytes(), DEADLINE).0.contains("200 OK"));
+}

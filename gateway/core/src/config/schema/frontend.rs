@@ -2,7 +2,7 @@
 
 use super::{Limit, unwritten};
 use crate::config::{Alpn, SslMinVer, rule};
-use base_core::units::Span;
+use base_core::units::{Bytes, Span};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -34,6 +34,9 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) inspect_delay: Option<Spanned<Span>>,
     pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
     pub(in crate::config) h2c: Option<Spanned<bool>>,
+    pub(in crate::config) max_header_size: Option<Spanned<Bytes>>,
+    pub(in crate::config) max_headers: Option<Spanned<usize>>,
+    pub(in crate::config) max_uri: Option<Spanned<Bytes>>,
     #[serde(default = "default_h2_max_concurrent_streams")]
     pub(in crate::config) h2_max_concurrent_streams: Spanned<u32>,
     #[serde(default)]

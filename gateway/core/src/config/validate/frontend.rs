@@ -6,8 +6,10 @@ use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, 
 use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
+use crate::strict::Bounds;
 use crate::{normalize, scanners};
 use base_core::diagnose::Source;
+use base_core::units::Bytes;
 use std::path::Path;
 use toml::Spanned;
 
@@ -79,6 +81,7 @@ pub(super) fn all(
             accept_proxy: frontend.accept_proxy,
             alpn: alpn(source, frontend.alpn, frontend.tls.is_some(), frontend.mode)?,
             h2c: h2c(source, frontend.h2c, frontend.tls.is_some())?,
+            bounds: bounds(source, [&frontend.max_header_size, &frontend.max_uri], &frontend.max_headers)?,
             h2_max_concurrent_streams: {
                 let streams = frontend.h2_max_concurrent_streams;
                 in_range(source, &streams, 1..=MAX_STREAMS, "h2_max_concurrent_streams")?;
@@ -92,6 +95,30 @@ pub(super) fn all(
         });
     }
     Ok(frontends)
+}
+
+/// Never wider than what the whole gateway is built for.
+fn bounds(
+    source: &Source,
+    [head, target]: [&Option<Spanned<Bytes>>; 2],
+    fields: &Option<Spanned<usize>>,
+) -> Result<Bounds> {
+    let widest = Bounds::default();
+    let size = |written: &Option<Spanned<Bytes>>, what| match written {
+        None => Ok(widest.head),
+        Some(size) => {
+            let bytes = Spanned::new(size.span(), usize::try_from(size.get_ref().0).unwrap_or(usize::MAX));
+            in_range(source, &bytes, MIN_HEAD..=widest.head, what).map(|()| bytes.into_inner())
+        }
+    };
+    if let Some(fields) = fields {
+        in_range(source, fields, 1..=widest.fields, "max_headers")?;
+    }
+    Ok(Bounds {
+        head: size(head, "max_header_size")?,
+        fields: fields.as_ref().map_or(widest.fields, |fields| *fields.get_ref()),
+        target: size(target, "max_uri")?,
+    })
 }
 
 fn error_files(source: &Source, written: Vec<schema::ErrorFile>) -> Result<Vec<ErrorFile>> {
@@ -191,5 +218,7 @@ fn route(
 
 /// Above that a connection is no longer one client's.
 const MAX_STREAMS: u32 = 1000;
+/// Bytes of a head that any client needs.
+const MIN_HEAD: usize = 256;
 /// Requests in a tarpit at once.
 const MAX_TARPITS: u32 = 1_000_000;
