@@ -2,14 +2,16 @@
 //!
 //! Promises: the probes of one server never overlap; dropping the last [`Checker`] ends the one that runs.
 //! Everything is bounded: one task, one probe, an inbox of [`INBOX`] events. When that is full, failures that
-//! traffic saw are dropped (those in it ask for the same probe), commands wait.
+//! traffic saw are dropped (those in it ask for the same probe), commands wait. Probes of many servers share
+//! [`Slots`]: one that finds none in time counts for nothing, as one that was kept waiting and then ran out of time.
 
-use crate::probe;
+use crate::probe::{Prober, by};
 use base::{Clock, driver};
-use healthcheck_core::{Action, Check, CheckSpec, Event, Kind, Outcome, Reason, State, Status};
+use base_core::Time;
+use healthcheck_core::{Action, Check, CheckSpec, CheckStatus, Event, Outcome, Reason, State, Status};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
 /// Where a server stands, and what its last probe found.
@@ -28,23 +30,64 @@ pub struct Checker {
     snapshot: watch::Receiver<Snapshot>,
 }
 
+/// Probes that may run at once, however many servers there are.
+#[derive(Clone, Debug)]
+pub struct Slots(Arc<Semaphore>);
+
+impl Slots {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+}
+
+impl Slots {
+    async fn probe(&self, prober: &Prober, target: SocketAddr, clock: Clock, deadline: Time) -> Outcome {
+        let (asked, was_free) = (clock.now(), self.0.available_permits() > 0);
+        let slot = by(clock, deadline, self.0.acquire()).await;
+        // Closed never.
+        let Some(Ok(_slot)) = slot else { return no_slot(asked, clock) };
+        let outcome = prober.probe(target, clock, deadline).await;
+        if !was_free && outcome.status.is_timeout() { no_slot(asked, clock) } else { outcome }
+    }
+}
+
+/// Too many other probes run: it says nothing about the server.
+fn no_slot(asked: Time, clock: Clock) -> Outcome {
+    Outcome { status: CheckStatus::SocketError, code: None, note: "no_slot", duration: clock.now().since(asked) }
+}
+
+/// What a [`Checker`] goes by.
+pub struct Setup<'a> {
+    /// How often, and how many in a row count.
+    pub spec: &'a CheckSpec,
+    /// How it asks.
+    pub prober: Prober,
+    /// What it shares with others.
+    pub slots: Slots,
+    /// How the server starts.
+    pub state: State,
+    /// Spreads the probes of many servers.
+    pub seed: u64,
+    /// The time.
+    pub clock: Clock,
+}
+
 impl Checker {
-    /// Starts checking `server` as `spec` says, on the runtime that this is called on. The server starts in
-    /// `state`. `seed` spreads the probes of many servers. `on_change` hears each change of state, in order; it
-    /// must not block.
+    /// Starts checking `server`, on the runtime that this is called on. `on_change` hears each change of state, in
+    /// order; it must not block.
     pub fn spawn(
-        spec: &CheckSpec,
+        setup: Setup<'_>,
         server: SocketAddr,
-        state: State,
-        seed: u64,
-        clock: Clock,
         on_change: impl FnMut(State, Reason) + Send + 'static,
     ) -> Self {
-        let mut check = Check::new(spec.timing, spec.kind.overdue(), state, seed, clock.now());
+        let Setup { spec, prober, slots, state, seed, clock } = setup;
+        let mut check = Check::new(spec.timing, spec.overdue(), state, seed, clock.now());
         let (events, mut inbox) = mpsc::channel(INBOX);
         let (publish, snapshot) = watch::channel(Snapshot { status: check.status(), last: None });
         let mut shell = Shell {
-            kind: Arc::new(spec.kind.clone()),
+            prober: Arc::new(prober),
+            slots,
             target: spec.target(server),
             clock,
             // Weak, or the inbox would never close.
@@ -89,7 +132,8 @@ impl Checker {
 }
 
 struct Shell<F> {
-    kind: Arc<Kind>,
+    prober: Arc<Prober>,
+    slots: Slots,
     target: SocketAddr,
     clock: Clock,
     events: mpsc::WeakSender<Event>,
@@ -102,10 +146,11 @@ impl<F: FnMut(State, Reason)> Shell<F> {
     fn run(&mut self, action: Action) {
         match action {
             Action::StartProbe { probe, deadline } => {
-                let (kind, target, clock) = (Arc::clone(&self.kind), self.target, self.clock);
+                let (prober, target, clock) = (Arc::clone(&self.prober), self.target, self.clock);
+                let slots = self.slots.clone();
                 let events = self.events.clone();
                 let task = tokio::spawn(async move {
-                    let outcome = probe::run(&kind, target, clock, deadline).await;
+                    let outcome = slots.probe(&prober, target, clock, deadline).await;
                     if let Some(events) = events.upgrade() {
                         let _ = events.send(Event::Probed { probe, outcome }).await;
                     }

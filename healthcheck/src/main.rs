@@ -8,9 +8,10 @@ use args::{Args, Plan};
 use base::Clock;
 use base_core::Time;
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use healthcheck::probe;
+use healthcheck::Prober;
+use healthcheck::probe::Names;
 use healthcheck_core::tally::Tally;
-use healthcheck_core::{CheckStatus, Kind, Outcome};
+use healthcheck_core::{CheckSpec, CheckStatus, Outcome};
 use report::Report;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -39,13 +40,15 @@ fn main() -> ExitCode {
 
 async fn run(plan: &Plan) -> Result<bool, String> {
     let clock = Clock::start();
+    let CheckSpec { kind, tls, .. } = &plan.check;
+    let prober = Prober::new(kind.clone(), tls.as_ref(), Names::default()).map_err(|error| error.to_string())?;
     let addresses = plan.target.resolve(clock, clock.now() + plan.timeout).await?;
     let mut report = Report::new(plan.output);
     let mut tally = Tally::new(plan.goal);
     let mut slot = clock.now();
     loop {
         clock.sleep_until(slot).await;
-        let (address, outcome) = probe_any(&plan.kind, &addresses, clock, clock.now() + plan.timeout).await;
+        let (address, outcome) = probe_any(&prober, &addresses, clock, clock.now() + plan.timeout).await;
         report.probe(address, &outcome);
         if let Some(ok) = tally.add(outcome.passed()) {
             report.summary(ok, &tally);
@@ -58,18 +61,18 @@ async fn run(plan: &Plan) -> Result<bool, String> {
 /// Probes a name's addresses in their order until one can be connected to, as a client would; all of them
 /// together have until `deadline`.
 async fn probe_any(
-    kind: &Kind,
+    prober: &Prober,
     addresses: &target::Addresses,
     clock: Clock,
     deadline: Time,
 ) -> (SocketAddr, Outcome) {
     let started = clock.now();
-    let mut found = (addresses.first, probe::run(kind, addresses.first, clock, deadline).await);
+    let mut found = (addresses.first, prober.probe(addresses.first, clock, deadline).await);
     for address in &addresses.others {
         if found.1.status != CheckStatus::L4Connection {
             break;
         }
-        found = (*address, probe::run(kind, *address, clock, deadline).await);
+        found = (*address, prober.probe(*address, clock, deadline).await);
     }
     found.1.duration = clock.now().since(started);
     found

@@ -35,6 +35,7 @@ struct ProbeLine<'a> {
     code: Option<u16>,
     ms: f64,
     address: SocketAddr,
+    note: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -60,17 +61,19 @@ impl Report {
             self.slowest = self.slowest.max(outcome.duration);
             self.total += outcome.duration;
         }
-        let Outcome { status, code, duration } = *outcome;
+        let Outcome { status, code, note, duration } = *outcome;
         let (probe, ms) = (self.probes, millis(duration));
         match self.output {
             Output::Quiet => {}
             Output::Json => {
                 let (passed, status) = (outcome.passed(), status.as_str());
-                json(&ProbeLine { probe, passed, status, code, ms, address });
+                let note = (!note.is_empty()).then_some(note);
+                json(&ProbeLine { probe, passed, status, code, ms, address, note });
             }
             Output::Text => {
                 let code = code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-                line(format_args!("{probe:>3}  {status:<7} {code:>3} {ms:>9.3} ms  {address}"));
+                let gap = if note.is_empty() { "" } else { "  " };
+                line(format_args!("{probe:>3}  {status:<8} {code:>3} {ms:>9.3} ms  {address}{gap}{note}"));
             }
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) authority: String,
     /// Path and query, if it was a URL.
     pub(crate) uri: Option<String>,
+    /// Whether it was an https URL.
+    pub(crate) tls: bool,
 }
 
 /// The addresses of a target: one at least.
@@ -31,26 +33,27 @@ impl FromStr for Target {
         let Some((scheme, rest)) = text.split_once("://") else {
             let (host, port) = split_authority(text)?;
             let port = port.ok_or("expected http://HOST[:PORT][/PATH] or HOST:PORT: there is no port")?;
-            return Ok(Self { host, port, authority: text.to_owned(), uri: None });
+            return Ok(Self { host, port, authority: text.to_owned(), uri: None, tls: false });
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => {
-                return Err("https is not supported: probes speak plaintext HTTP. To see whether the port \
-                            accepts connections, probe HOST:443"
-                    .to_owned());
-            }
-            _ => return Err(format!("`{scheme}` is no scheme for a probe: expected http://")),
-        }
+        let (tls, default) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (false, 80),
+            "https" => (true, 443),
+            _ => return Err(format!("`{scheme}` is no scheme for a probe: expected http:// or https://")),
+        };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
         let uri = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { host, port: port.unwrap_or(80), authority: authority.to_owned(), uri: Some(uri) })
+        Ok(Self { host, port: port.unwrap_or(default), authority: authority.to_owned(), uri: Some(uri), tls })
     }
 }
 
 impl Target {
+    /// The host, if that is a name and no address.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.host.parse::<std::net::IpAddr>().is_err().then_some(self.host.as_str())
+    }
+
     /// Looks the host up; has until `deadline`.
     pub(crate) async fn resolve(&self, clock: Clock, deadline: Time) -> Result<Addresses, String> {
         let lookup = tokio::net::lookup_host((self.host.as_str(), self.port));
@@ -112,6 +115,7 @@ mod tests {
     fn urls_and_ports_are_understood() {
         assert_eq!(parse("http://h/a?b#c"), some("h", 80, Some("/a?b")));
         assert_eq!(parse("HTTP://h:81?b"), some("h", 81, Some("/?b")));
+        assert_eq!(parse("https://h/"), some("h", 443, Some("/")));
         assert_eq!(parse("http://[::1]:8080"), some("::1", 8080, Some("/")));
         assert_eq!(parse("10.0.0.1:5672"), some("10.0.0.1", 5672, None));
         assert_eq!(parse("[fe80::1]:1"), some("fe80::1", 1, None));
@@ -120,7 +124,6 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let cases = [
-            ("https://h/", "not supported"),
             ("ftp://h/", "expected http://"),
             ("h", "there is no port"),
             ("h:0", "1 to 65535"),

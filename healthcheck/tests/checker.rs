@@ -4,7 +4,9 @@ mod common;
 
 use base::Clock;
 use common::{nobody, read_request, server, soon};
-use healthcheck::Checker;
+use healthcheck::checker::Setup;
+use healthcheck::probe::Names;
+use healthcheck::{Checker, Prober, Slots};
 use healthcheck_core::{CheckSpec, CheckStatus, HttpCheck, Kind, Reason, State, Timing};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +27,9 @@ const FAST: Timing = Timing {
 fn check(kind: Kind, timing: Timing, server: SocketAddr) -> (Checker, mpsc::Receiver<(State, Reason)>) {
     let (sender, changes) = mpsc::channel(16);
     let spec = CheckSpec { timing, ..CheckSpec::new(kind) };
-    let checker = Checker::spawn(&spec, server, State::Up, 1, Clock::start(), move |state, reason| {
+    let prober = Prober::new(spec.kind.clone(), None, Names::default()).expect("no TLS");
+    let (slots, state, seed, clock) = (Slots::new(8), State::Up, 1, Clock::start());
+    let checker = Checker::spawn(Setup { spec: &spec, prober, slots, state, seed, clock }, server, move |state, reason| {
         sender.try_send((state, reason)).expect("the test takes them");
     });
     (checker, changes)

@@ -69,7 +69,11 @@ async fn a_server_that_is_not_well_is_1() {
 async fn a_wrong_command_line_is_2_and_says_what_is_right() {
     let cases = [
         ("", "URL|HOST:PORT"),
-        ("https://127.0.0.1/", "https is not supported"),
+        ("--type tcp http://127.0.0.1/", "`uri` has no meaning"),
+        ("--type redis --string x 127.0.0.1:1", "`expect` has no meaning"),
+        ("--header x http://127.0.0.1/", "`NAME: VALUE`"),
+        ("--check type 127.0.0.1:1", "--check:"),
+        ("--check type=\"icmp\" 127.0.0.1:1", "unknown variant"),
         ("127.0.0.1", "there is no port"),
         ("--count 0 127.0.0.1:1", "--count"),
         ("--interval 5 127.0.0.1:1", "a duration with its unit"),

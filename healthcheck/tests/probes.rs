@@ -4,7 +4,8 @@ mod common;
 
 use base::Clock;
 use common::{PATIENCE, answers, hangs, never_ends, nobody, read_request, server, soon};
-use healthcheck::probe;
+use healthcheck::Prober;
+use healthcheck::probe::Names;
 use healthcheck_core::{CheckStatus, HttpCheck, Kind, Outcome};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +17,8 @@ const SHORT: Duration = Duration::from_millis(150);
 
 async fn run(kind: Kind, target: SocketAddr, timeout: Duration) -> Outcome {
     let clock = Clock::start();
-    soon(probe::run(&kind, target, clock, clock.now() + timeout)).await
+    let prober = Prober::new(kind, None, Names::default()).expect("no TLS");
+    soon(prober.probe(target, clock, clock.now() + timeout)).await
 }
 
 /// A probe that must end by itself, long before its deadline.

@@ -228,7 +228,8 @@ impl Check {
             Some(running) if now >= running.give_up => {
                 actions.push(Action::StopProbe { probe: running.probe });
                 let duration = now.since(running.started);
-                self.count_probe(Outcome { status: self.overdue, code: None, duration }, now, actions);
+                let outcome = Outcome { status: self.overdue, code: None, note: "", duration };
+                self.count_probe(outcome, now, actions);
             }
             None if now >= self.schedule.due() => self.start_probe(now, actions),
             _ => {}

@@ -17,10 +17,22 @@ pub enum CheckStatus {
     L7Ok,
     /// Connected, but no whole answer in time.
     L7Timeout,
-    /// An HTTP answer with a status that was not expected.
+    /// An answer that says that the server is not well: a status that was not expected, an error.
     L7Status,
-    /// An answer that is not HTTP, is too long, or ends too early.
+    /// An answer that is not of this protocol, is too long, ends too early, or lacks what was expected in it.
     L7Response,
+    /// The TLS handshake succeeded, which is all that a TLS check asks for.
+    L6Ok,
+    /// Connected, but no whole handshake in time.
+    L6Timeout,
+    /// The handshake failed: no TLS, or a certificate that is not believed.
+    L6Response,
+    /// The command exited with 0.
+    ProcOk,
+    /// The command exited with something else, or was killed.
+    ProcError,
+    /// The command did not exit in time, and was killed.
+    ProcTimeout,
     /// This side could not even try: no socket, no port left.
     SocketError,
 }
@@ -36,13 +48,24 @@ impl CheckStatus {
             Self::L7Timeout => "L7TOUT",
             Self::L7Status => "L7STS",
             Self::L7Response => "L7RSP",
+            Self::L6Ok => "L6OK",
+            Self::L6Timeout => "L6TOUT",
+            Self::L6Response => "L6RSP",
+            Self::ProcOk => "PROCOK",
+            Self::ProcError => "PROCERR",
+            Self::ProcTimeout => "PROCTOUT",
             Self::SocketError => "SOCKERR",
         }
     }
 
     /// Whether the probe passed.
     pub const fn passed(self) -> bool {
-        matches!(self, Self::L4Ok | Self::L7Ok)
+        matches!(self, Self::L4Ok | Self::L6Ok | Self::L7Ok | Self::ProcOk)
+    }
+
+    /// Whether its time ran out.
+    pub const fn is_timeout(self) -> bool {
+        matches!(self, Self::L4Timeout | Self::L6Timeout | Self::L7Timeout | Self::ProcTimeout)
     }
 
     /// Whether it says nothing about the server: HAProxy counts a socket error of its own as the server's
@@ -63,8 +86,10 @@ impl fmt::Display for CheckStatus {
 pub struct Outcome {
     /// How it ended.
     pub status: CheckStatus,
-    /// The HTTP status, where one was read.
+    /// The number that the server gave, where there was one: a status, an error, an exit code.
     pub code: Option<u16>,
+    /// What was wrong, in one word; empty where `status` says all.
+    pub note: &'static str,
     /// From the start of the connection attempt to the end.
     pub duration: Duration,
 }
@@ -77,11 +102,12 @@ impl Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// `L7STS 503`, `L4OK`.
+    /// `L7STS 503`, `L4OK`, `L7STS 1040 too_many_connections`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            Some(code) => write!(f, "{} {code}", self.status),
-            None => self.status.fmt(f),
+            Some(code) => write!(f, "{} {code}", self.status)?,
+            None => self.status.fmt(f)?,
         }
+        if self.note.is_empty() { Ok(()) } else { write!(f, " {}", self.note) }
     }
 }

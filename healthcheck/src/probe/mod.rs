@@ -3,30 +3,100 @@
 //! Promises: it ends by its deadline, whatever the other side does; it keeps nothing open; it runs on whatever
 //! tokio runtime it is called on. It can be dropped at any point.
 
-pub mod http;
-pub mod tcp;
+mod command;
+mod grpc;
+mod group;
+
+mod talk;
+mod tcp;
+mod tls;
+
+pub use command::Names;
+pub use tls::TlsError;
 
 use base::Clock;
 use base_core::Time;
-use healthcheck_core::{CheckStatus, Kind, Outcome};
+use healthcheck_core::{CheckStatus, Finding, Kind, Outcome, TlsCheck};
 use std::net::SocketAddr;
+use tls::Connector;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-/// Probes `target`, and ends by `deadline`.
-pub async fn run(kind: &Kind, target: SocketAddr, clock: Clock, deadline: Time) -> Outcome {
-    let started = clock.now();
-    let (status, code) = match tcp::connect(target, clock, deadline).await {
-        Err(status) => (status, None),
-        Ok(stream) => match kind {
-            Kind::Tcp => (CheckStatus::L4Ok, None),
-            Kind::Http(check) => http::exchange(stream, check, target, clock, deadline).await,
-        },
-    };
-    Outcome { status, code, duration: clock.now().since(started) }
+/// Asks one kind of question, as often as wanted.
+#[derive(Clone, Debug)]
+pub struct Prober {
+    kind: Kind,
+    tls: Option<Connector>,
+    names: Names,
+}
+
+impl Prober {
+    /// Loads what TLS needs, if it is spoken. `names` are told to commands.
+    pub fn new(kind: Kind, tls: Option<&TlsCheck>, names: Names) -> Result<Self, TlsError> {
+        let implied = TlsCheck::default();
+        let tls = tls.or_else(|| matches!(kind, Kind::Tls).then_some(&implied));
+        let tls = tls.map(|tls| Connector::new(tls, &kind)).transpose()?;
+        Ok(Self { kind, tls, names })
+    }
+
+    /// Asks `target` once, and ends by `deadline`.
+    pub async fn probe(&self, target: SocketAddr, clock: Clock, deadline: Time) -> Outcome {
+        let started = clock.now();
+        let Finding { status, code, note } = match &self.kind {
+            Kind::Command(command) => command::run(command, &self.names, target, clock, deadline).await,
+            _ => match tcp::connect(target, clock, deadline).await {
+                Err(status) => finding(status),
+                Ok(stream) => self.over(stream, target, clock, deadline).await,
+            },
+        };
+        Outcome { status, code, note, duration: clock.now().since(started) }
+    }
+
+    async fn over(&self, stream: TcpStream, target: SocketAddr, clock: Clock, deadline: Time) -> Finding {
+        let Some(tls) = &self.tls else {
+            let (finding, stream) = self.ask(stream, target, clock, deadline).await;
+            if let Some(stream) = stream {
+                tcp::discard(&stream);
+            }
+            return finding;
+        };
+        match by(clock, deadline, tls.connect(stream, target)).await {
+            None => finding(CheckStatus::L6Timeout),
+            Some(Err(note)) => Finding { status: CheckStatus::L6Response, code: None, note },
+            Some(Ok(stream)) => {
+                let (finding, stream) = self.ask(stream, target, clock, deadline).await;
+                if let Some(mut stream) = stream {
+                    tls::close(&mut stream, clock, deadline).await;
+                }
+                finding
+            }
+        }
+    }
+
+    /// Asks over a connection, and gives it back where it is still whole.
+    async fn ask<S>(&self, mut stream: S, target: SocketAddr, clock: Clock, deadline: Time) -> (Finding, Option<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let found = match &self.kind {
+            Kind::Grpc { service } => return (grpc::ask(stream, service, target, clock, deadline).await, None),
+            kind => match healthcheck_core::talk::start(kind, target, talk::sha1) {
+                Some(mut talk) => talk::carry(&mut stream, talk.as_mut(), clock, deadline).await,
+                None if self.tls.is_some() => finding(CheckStatus::L6Ok),
+                None => finding(CheckStatus::L4Ok),
+            },
+        };
+        (found, Some(stream))
+    }
+}
+
+const fn finding(status: CheckStatus) -> Finding {
+    Finding { status, code: None, note: "" }
 }
 
 /// What `work` says, or `None` at `deadline`. An answer that has arrived by then counts, even if this process was
 /// stopped and reads it late.
-async fn by<T>(clock: Clock, deadline: Time, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn by<T>(clock: Clock, deadline: Time, work: impl Future<Output = T>) -> Option<T> {
     let late = async {
         clock.sleep_until(deadline).await;
         // The runtime looks at its sockets before it comes back here.

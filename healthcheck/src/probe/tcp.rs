@@ -1,4 +1,4 @@
-//! A TCP probe: the connection is accepted, or it is not.
+//! The connection of a probe: it is accepted, or it is not.
 
 use super::by;
 use base::Clock;
@@ -9,10 +9,21 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// Connects to `target`, or says what stood in the way.
-pub async fn connect(target: SocketAddr, clock: Clock, deadline: Time) -> Result<TcpStream, CheckStatus> {
+pub(super) async fn connect(target: SocketAddr, clock: Clock, deadline: Time) -> Result<TcpStream, CheckStatus> {
     match by(clock, deadline, TcpStream::connect(target)).await {
         None => Err(CheckStatus::L4Timeout),
         Some(stream) => stream.map_err(|error| classify(&error)),
+    }
+}
+
+/// Takes what has already arrived of an answer: closing a socket with unread bytes resets the connection, which
+/// many servers log as an error.
+pub(super) fn discard(stream: &TcpStream) {
+    let mut buffer = [0; READ_SIZE];
+    for _ in 0..MAX_DISCARDS {
+        if !matches!(stream.try_read(&mut buffer), Ok(1..)) {
+            return;
+        }
     }
 }
 
@@ -28,6 +39,10 @@ fn classify(error: &io::Error) -> CheckStatus {
     }
 }
 
+/// Bytes taken at once.
+const READ_SIZE: usize = 2048;
+/// Reads of what is left at most: 64 KiB, what a socket buffer holds of an answer that came at once.
+const MAX_DISCARDS: usize = 32;
 // The standard library has no `ErrorKind` for these; the numbers are Linux's on every architecture it builds for.
 /// This process has no file descriptor left.
 const EMFILE: i32 = 24;

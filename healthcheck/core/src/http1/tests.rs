@@ -2,7 +2,68 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(answer: &[u8]) -> Result<Option<u16>, Malformed> {
-    Head::default().push(answer)
+    Head::default().push(answer).map(|whole| whole.map(|(status, _)| status))
+}
+
+/// What an answer means to a check that wants this in its body, in pieces of this size.
+fn ask(expect: &str, answer: &[u8], piece: usize) -> Option<Finding> {
+    let text = format!("check = {{ type = \"http\", expect = {expect} }}\n");
+    let spec: Written = base_core::diagnose::Source::new("t", text).parse().expect("valid");
+    let crate::Kind::Http(check) = spec.check.kind else { panic!("it is HTTP") };
+    let mut talk = Exchange::new(&check, "10.0.0.1:80".parse().expect("an address"));
+    let mut out = Vec::new();
+    talk.begin(&mut out);
+    answer.chunks(piece).find_map(|bytes| talk.on(bytes, &mut out)).or_else(|| Some(talk.end()))
+}
+
+#[derive(serde::Deserialize)]
+struct Written {
+    check: crate::CheckSpec,
+}
+
+#[test]
+fn a_body_is_searched_whatever_its_framing() {
+    let bodies: [&[u8]; 5] = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nall ready",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall readymore",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6;x=y\r\nall re\r\n3\r\nady\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nall ready",
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 200 OK\r\n\r\nall ready",
+    ];
+    for answer in bodies {
+        for piece in [1, 2, 7, 1000] {
+            let status = |expect| ask(expect, answer, piece).map(|found| (found.status, found.note));
+            let text = String::from_utf8_lossy(answer);
+            assert_eq!(status(r#"{ string = "ready" }"#), Some((CheckStatus::L7Ok, "")), "{text} {piece}");
+            assert_eq!(status(r#"{ regex = "rea.y$" }"#), Some((CheckStatus::L7Ok, "")), "{text} {piece}");
+            let not_found = Some((CheckStatus::L7Response, "text_not_found"));
+            assert_eq!(status(r#"{ string = "ok" }"#), not_found, "{text} {piece}");
+            let unwanted = Some((CheckStatus::L7Response, "unwanted_text"));
+            assert_eq!(status(r#"{ not_string = "ready" }"#), unwanted, "{text} {piece}");
+            assert_eq!(status(r#"{ not_regex = "^ready" }"#), Some((CheckStatus::L7Ok, "")), "{text} {piece}");
+            assert_eq!(status(r#"{ status = 503, string = "ready" }"#), Some((CheckStatus::L7Status, "")));
+        }
+    }
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\nall ready";
+    assert_eq!(ask(r#"{ not_string = "bad" }"#, half, 100).expect("an end").note, "closed");
+    let bad = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxx\r\n";
+    assert_eq!(ask(r#"{ string = "x" }"#, bad, 100).expect("an end").note, "bad_chunk");
+    let empty = b"HTTP/1.1 204 x\r\n\r\n";
+    assert_eq!(ask(r#"{ string = "x" }"#, empty, 100).expect("an end").note, "text_not_found");
+    assert_eq!(ask(r#""!500-599""#, b"HTTP/1.1 404 x\r\n\r\n", 100).expect("an end").code, Some(404));
+    assert!(ask(r#""!500-599""#, b"HTTP/1.1 404 x\r\n\r\n", 100).expect("an end").status.passed());
+    let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &vec![b'.'; MAX_BODY as usize]].concat();
+    assert_eq!(ask(r#"{ string = "x" }"#, &endless, 4096).expect("an end").note, "text_not_found");
+}
+
+#[test]
+fn a_request_has_its_headers_version_and_body() {
+    let target: SocketAddr = "10.0.0.1:80".parse().expect("an address");
+    let mut check = HttpCheck { version: Version::Http10, body: "x=y".to_owned(), ..HttpCheck::default() };
+    check.headers.insert("User-Agent".to_owned(), "me".to_owned());
+    let text = request(&check, target);
+    assert!(text.starts_with("GET / HTTP/1.0\r\n") && text.ends_with("content-length: 3\r\n\r\nx=y"), "{text}");
+    assert!(text.contains("\r\nUser-Agent: me\r\n") && !text.contains("headgate-probe"), "{text}");
 }
 
 #[test]
@@ -71,11 +132,11 @@ proptest! {
     ) {
         let mut answer = if valid_start { b"HTTP/1.1 200 OK\r\nx: y\r\n".to_vec() } else { Vec::new() };
         answer.extend(tail);
-        let whole = read(&answer);
+        let whole = Head::default().push(&answer);
         let (first, second) = answer.split_at(cut.index(answer.len() + 1));
         let mut head = Head::default();
         let pieces = match head.push(first) {
-            Ok(None) => head.push(second),
+            Ok(None) => head.push(second).map(|whole| whole.map(|(status, taken)| (status, taken + first.len()))),
             done => done,
         };
         prop_assert_eq!(whole, pieces);

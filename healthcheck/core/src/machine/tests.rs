@@ -68,7 +68,7 @@ impl Sim {
 
     fn end(&mut self, status: CheckStatus, code: Option<u16>) {
         let probe = self.running.expect("a probe runs");
-        self.on(Event::Probed { probe, outcome: Outcome { status, code, duration: Duration::ZERO } });
+        self.on(Event::Probed { probe, outcome: Outcome { status, code, note: "", duration: Duration::ZERO } });
     }
 
     fn pass(&mut self) {
@@ -176,7 +176,7 @@ fn a_report_that_comes_after_its_probe_was_given_up_is_ignored() {
     let late = sim.running.expect("a probe runs");
     sim.tick();
     let said = sim.said.clone();
-    let outcome = Outcome { status: CheckStatus::L7Ok, code: Some(200), duration: Duration::ZERO };
+    let outcome = Outcome { status: CheckStatus::L7Ok, code: Some(200), note: "", duration: Duration::ZERO };
     sim.on(Event::Probed { probe: late, outcome });
     sim.on(Event::Probed { probe: 99, outcome });
     assert_eq!(sim.said, said);
@@ -334,7 +334,7 @@ proptest! {
                 }
                 Step::Stale(back) => {
                     let probe = sim.running.unwrap_or(1_000).saturating_sub(back + 1);
-                    let outcome = Outcome { status: CheckStatus::L7Ok, code: None, duration: Duration::ZERO };
+                    let outcome = Outcome { status: CheckStatus::L7Ok, code: None, note: "", duration: Duration::ZERO };
                     sim.on(Event::Probed { probe, outcome });
                     prop_assert_eq!(sim.said.len(), said);
                 }

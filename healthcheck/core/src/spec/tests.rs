@@ -56,6 +56,28 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
         (r#"type = "http", url = "/""#, "unknown field `url`"),
         (r#"type = "tcp", uri = "/""#, "`uri` has no meaning"),
         (r#"type = "tcp", expect = 200"#, "`expect` has no meaning"),
+        (r#"type = "http", steps = []"#, "`steps` has no meaning"),
+        (r#"type = "mysql", tls = true"#, "`tls` has no meaning"),
+        (r#"type = "mysql", wsrep_ready = true"#, "need a `user`"),
+        (r#"type = "redis", user = "u""#, "needs a `password`"),
+        (r#"type = "redis", password = "a\nb""#, "`password` of a check is 1 to"),
+        (r#"type = "tcp", steps = []"#, "are 1 to 32"),
+        (r#"type = "tcp", steps = [{ send = "x" }]"#, "expect something at least once"),
+        (r#"type = "tcp", steps = [{ send = "x", expect = "y" }]"#, "a step of a check is one of"),
+        (r#"type = "tcp", steps = [{ send = "x", not = true }]"#, "a step of a check is one of"),
+        (r#"type = "tcp", steps = [{ expect_hex = "0" }]"#, "no pairs of hexadecimal digits"),
+        (r#"type = "tcp", steps = [{ regex = "(" }]"#, "unclosed group"),
+        (r#"type = "http", expect = { string = "" }"#, "nothing to look for"),
+        (r#"type = "http", expect = { regexp = "" }"#, "unknown field `regexp`"),
+        (r#"type = "http", method = "HEAD", expect = { string = "x" }"#, "no body to look into"),
+        (r#"type = "http", headers = { Host = "x" }"#, "its key `host`"),
+        (r#"type = "http", headers = { X = "a\nb" }"#, "can't stand in `headers`"),
+        (r#"type = "http", version = "2""#, "unknown variant `2`"),
+        (r#"type = "command""#, "needs its `command`"),
+        (r#"type = "command", command = "check""#, "the path of a program"),
+        (r#"type = "command", command = "/x", tls = true"#, "`tls` has no meaning"),
+        (r#"type = "tls", tls = { verify = "none", ca_file = "/x" }"#, "`ca_file` of a check has no meaning"),
+        (r#"type = "tls", tls = { sni = "a b" }"#, "`sni` of a check"),
         (r#"type = "http", uri = "health""#, "`uri` of a check is a path"),
         (r#"type = "http", uri = "/a b""#, "`uri` of a check is a path"),
         (r#"type = "http", uri = "/\r\nx: y""#, "`uri` of a check is a path"),
@@ -90,4 +112,38 @@ fn statuses_are_a_list_of_ranges() {
         assert!(bad.parse::<Expect>().is_err(), "{bad}");
     }
     assert_eq!(expect.to_string().parse::<Expect>(), Ok(expect));
+}
+
+#[test]
+fn each_type_takes_its_own_keys() {
+    let kind = |check: &str| read(check).expect(check).kind;
+    let user = || Some("u".to_owned());
+    let password = Some(Secret::new("p".to_owned()));
+    let login = MysqlLogin { user: user(), password: password.clone(), wsrep_ready: true };
+    assert_eq!(kind(r#"type = "mysql", user = "u", password = "p", wsrep_ready = true"#), Kind::Mysql(login));
+    assert_eq!(kind(r#"type = "mysql""#), Kind::Mysql(MysqlLogin::default()));
+    assert_eq!(kind(r#"type = "redis", user = "u", password = "p""#), Kind::Redis { user: user(), password });
+    let postgres = Kind::Postgres { user: "headgate".to_owned(), database: None };
+    assert_eq!(kind(r#"type = "postgres""#), postgres);
+    assert_eq!(kind(r#"type = "grpc", service = "a.B""#), Kind::Grpc { service: "a.B".to_owned() });
+    assert_eq!(kind(r#"type = "smtp""#), Kind::Smtp { hello: "localhost".to_owned() });
+    let Kind::Steps(steps) = kind(r#"type = "tcp", steps = [{ send_hex = "0d 0A" }, { expect = "x", not = true }]"#)
+    else {
+        panic!("it has steps")
+    };
+    assert_eq!(steps.first(), Some(&Step::Send(b"\r\n".to_vec())));
+    assert!(matches!(steps.get(1), Some(Step::Expect { not: true, .. })));
+    let Kind::Command(command) = kind(r#"type = "command", command = ["/bin/x", "-v"]"#) else { panic!("one") };
+    assert_eq!(command.arguments, Some(vec!["-v".to_owned()]));
+    let tls = |check: &str| read(check).expect(check).tls;
+    assert_eq!(tls(r#"type = "tls""#), Some(TlsCheck::default()));
+    assert_eq!(tls(r#"type = "http", tls = false"#), None);
+    let verify_none = TlsCheck { verify_none: true, sni: Some("x".to_owned()), ..TlsCheck::default() };
+    assert_eq!(tls(r#"type = "amqp", tls = { verify = "none", sni = "x" }"#), Some(verify_none));
+    let overdue = |check: &str| read(check).expect(check).overdue().as_str();
+    assert_eq!(overdue(r#"type = "tcp""#), "L4TOUT");
+    assert_eq!(overdue(r#"type = "tcp", tls = true"#), "L6TOUT");
+    assert_eq!(overdue(r#"type = "tls""#), "L6TOUT");
+    assert_eq!(overdue(r#"type = "amqp""#), "L7TOUT");
+    assert_eq!(overdue(r#"type = "command", command = "/x""#), "PROCTOUT");
 }
