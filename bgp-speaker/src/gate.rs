@@ -55,7 +55,7 @@ impl Task {
         // One probe of each VIP is under way at most; who finds no room waits.
         let (sender, inbox) = mpsc::channel(vips.len().max(1));
         let probes =
-            vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)))).collect();
+            vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)?))).collect();
         let (streams, standings) = (Streams::new(watch), Standings::new());
         Self {
             clock,

@@ -3,6 +3,8 @@
 use base::Clock;
 use bgp_core::config::Url;
 use bgp_core::gate::PROBE_TIMEOUT;
+use healthcheck::Prober;
+use healthcheck::probe::Names;
 use healthcheck_core::{HttpCheck, Kind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,19 +13,20 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     target: SocketAddr,
-    kind: Arc<Kind>,
+    prober: Arc<Prober>,
 }
 
 impl Probe {
-    pub(crate) fn new(url: &Url) -> Self {
+    /// `None` never: plaintext needs nothing that could be missing.
+    pub(crate) fn new(url: &Url) -> Option<Self> {
         let check = HttpCheck { uri: url.path.clone(), method: "GET".to_owned(), ..HttpCheck::default() };
-        Self { target: url.address, kind: Arc::new(Kind::Http(check)) }
+        let prober = Prober::new(Kind::Http(check), None, Names::default()).ok()?;
+        Some(Self { target: url.address, prober: Arc::new(prober) })
     }
 
     /// Asks once, over a connection of its own. `None`: this side could not even ask.
     pub(crate) async fn ask(&self, clock: Clock) -> Option<bool> {
-        let outcome =
-            healthcheck::probe::run(&self.kind, self.target, clock, clock.now() + PROBE_TIMEOUT).await;
+        let outcome = self.prober.probe(self.target, clock, clock.now() + PROBE_TIMEOUT).await;
         (!outcome.status.inconclusive()).then(|| outcome.passed())
     }
 }

@@ -26,6 +26,8 @@ pub struct Loaded {
     pub lists: Vec<LiveList>,
     /// TLS among peers, if they speak it.
     pub peers_tls: Option<PeersTls>,
+    /// For each backend what its servers are asked, if they are checked.
+    pub probers: Vec<Option<healthcheck::Prober>>,
 }
 
 /// Why the gateway does not start.
@@ -78,11 +80,12 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
         tls.map(|tls| TlsSide::load(&frontend.name, tls, &frontend.alpn)).transpose()
     });
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
+    let probers = crate::upstream::probers(&config)?;
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
     let peers_tls = config.peers.as_ref().and_then(|peers| peers.tls.as_ref());
     let peers_tls = peers_tls.map(peers::load_tls).transpose().map_err(Box::new)?;
-    Ok(Loaded { config, tls, server_tls, error_pages, lists, peers_tls })
+    Ok(Loaded { config, tls, server_tls, error_pages, lists, peers_tls, probers })
 }

@@ -264,6 +264,7 @@ fn peers(gateway: &Gateway, registry: &Registry) {
 fn servers(gateway: &Gateway, registry: &Registry) {
     const LABELS: &[&str] = &["backend", "server"];
     let up = gauge(registry, names::SERVER_UP, "1 while the server may get work", LABELS);
+    let weight = gauge(registry, names::SERVER_WEIGHT, "The server's weight now", LABELS);
     let silent = gauge(registry, names::SERVER_SILENT, "1 while left alone, as only others answer", LABELS);
     let broken = gauge(registry, names::SERVER_BREAKER_OPEN, "1 while its breaker is not closed", LABELS);
     let now = gateway.clock.now();
@@ -275,6 +276,8 @@ fn servers(gateway: &Gateway, registry: &Registry) {
     let requests = register(registry, IntCounterVec::new(requests, LABELS));
     let errors = opts(names::SERVER_ERRORS_TOTAL, "Tries that the server failed");
     let errors = register(registry, IntCounterVec::new(errors, LABELS));
+    let agent_errors = opts(names::SERVER_AGENT_ERRORS_TOTAL, "Questions to the agent without an answer");
+    let agent_errors = register(registry, IntCounterVec::new(agent_errors, LABELS));
     for (config, backend) in gateway.config.backends.iter().zip(&gateway.backends) {
         let line = backend.line();
         queue.with_label_values(&[&config.name]).set(signed(line.all as u64));
@@ -283,6 +286,10 @@ fn servers(gateway: &Gateway, registry: &Registry) {
             server_queue.with_label_values(labels).set(signed(line.servers[place] as u64));
             silent.with_label_values(labels).set(i64::from(backend.is_silent(place, now)));
             broken.with_label_values(labels).set(i64::from(backend.is_open(place)));
+            weight.with_label_values(labels).set(i64::from(server.weight()));
+            if server_config.agent.is_some() {
+                agent_errors.with_label_values(labels).inc_by(server.agent_errors());
+            }
             up.with_label_values(labels).set(i64::from(server.is_up()));
             active.with_label_values(labels).set(i64::from(server.active.load(Ordering::Relaxed)));
             requests.with_label_values(labels).inc_by(server.requests.load(Ordering::Relaxed));

@@ -40,6 +40,8 @@ pub(crate) struct Gateway {
     pub(crate) backends: Vec<Backend>,
     /// Whom all servers with TLS are trusted by, where that is one file.
     pub(crate) server_ca: Option<PathBuf>,
+    /// What the servers of each backend are asked, if they are checked.
+    pub(crate) probers: Vec<Option<healthcheck::Prober>>,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) load: Load,
@@ -68,7 +70,7 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, server_tls, error_pages, lists, peers_tls } = loaded;
+        let Loaded { config, tls, server_tls, error_pages, lists, peers_tls, probers } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             Arc::new(StickTable::new(table.options(), &RandomState::new()))
@@ -92,6 +94,7 @@ impl Gateway {
                 .collect(),
             tracer: config.tracing.as_ref().map(Tracer::new).map(Arc::new),
             error_pages,
+            probers,
             lists,
             server_ca: server_tls.ca_file,
             node,

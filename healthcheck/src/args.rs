@@ -19,7 +19,10 @@ use toml::{Table, Value};
 #[derive(Parser, Debug)]
 #[command(name = "headgate-probe", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[arg(value_name = "URL|HOST:PORT", help = "What to probe: http://HOST[:PORT][/PATH], https://…, or HOST:PORT")]
+    #[arg(
+        value_name = "URL|HOST:PORT",
+        help = "What to probe: http://HOST[:PORT][/PATH], https://…, or HOST:PORT"
+    )]
     target: Target,
     /// What to ask [default: http for a URL, else tcp].
     #[arg(long = "type", value_name = "TYPE", value_enum)]
@@ -230,7 +233,8 @@ impl Keys {
 /// What stands between the braces of a table, or the whole of it.
 fn inline(text: &str) -> Result<Table, String> {
     let text = text.trim();
-    let text = if text.starts_with('{') { format!("check = {text}") } else { format!("check = {{ {text} }}") };
+    let text =
+        if text.starts_with('{') { format!("check = {text}") } else { format!("check = {{ {text} }}") };
     let table: Table = toml::from_str(&text).map_err(|error| format!("--check: {}", error.message()))?;
     match table.into_iter().next() {
         Some((_, Value::Table(keys))) => Ok(keys),

@@ -54,7 +54,12 @@ impl Slots {
 
 /// Too many other probes run: it says nothing about the server.
 fn no_slot(asked: Time, clock: Clock) -> Outcome {
-    Outcome { status: CheckStatus::SocketError, code: None, note: "no_slot", duration: clock.now().since(asked) }
+    Outcome {
+        status: CheckStatus::SocketError,
+        code: None,
+        note: "no_slot",
+        duration: clock.now().since(asked),
+    }
 }
 
 /// What a [`Checker`] goes by.

@@ -41,7 +41,8 @@ fn main() -> ExitCode {
 async fn run(plan: &Plan) -> Result<bool, String> {
     let clock = Clock::start();
     let CheckSpec { kind, tls, .. } = &plan.check;
-    let prober = Prober::new(kind.clone(), tls.as_ref(), Names::default()).map_err(|error| error.to_string())?;
+    let prober =
+        Prober::new(kind.clone(), tls.as_ref(), Names::default()).map_err(|error| error.to_string())?;
     let addresses = plan.target.resolve(clock, clock.now() + plan.timeout).await?;
     let mut report = Report::new(plan.output);
     let mut tally = Tally::new(plan.goal);

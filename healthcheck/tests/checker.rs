@@ -29,9 +29,13 @@ fn check(kind: Kind, timing: Timing, server: SocketAddr) -> (Checker, mpsc::Rece
     let spec = CheckSpec { timing, ..CheckSpec::new(kind) };
     let prober = Prober::new(spec.kind.clone(), None, Names::default()).expect("no TLS");
     let (slots, state, seed, clock) = (Slots::new(8), State::Up, 1, Clock::start());
-    let checker = Checker::spawn(Setup { spec: &spec, prober, slots, state, seed, clock }, server, move |state, reason| {
-        sender.try_send((state, reason)).expect("the test takes them");
-    });
+    let checker = Checker::spawn(
+        Setup { spec: &spec, prober, slots, state, seed, clock },
+        server,
+        move |state, reason| {
+            sender.try_send((state, reason)).expect("the test takes them");
+        },
+    );
     (checker, changes)
 }
 

@@ -54,7 +54,8 @@ async fn a_server_that_hangs_runs_out_of_time() {
 
 #[tokio::test]
 async fn a_server_that_talks_nonsense_fails_at_once() {
-    let nonsense: Vec<u8> = (0..40_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
+    let nonsense: Vec<u8> =
+        (0..40_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
     let nonsense: &'static [u8] = nonsense.leak();
     let address = server(move |mut stream| async move {
         stream.write_all(nonsense).await?;

@@ -117,6 +117,13 @@ impl<W> Dispatcher<W> {
         queue.wait(wish, waiter()).map_or(Decision::Full(wish), Decision::Wait)
     }
 
+    /// From now on so many may run at once on the server at `place`; [`changed`](Self::changed) says who may go now.
+    pub fn limit(&mut self, place: usize, most: Option<u32>) {
+        if let Some(queue) = &mut self.queue {
+            queue.limit(place, most);
+        }
+    }
+
     /// A request has left the server at `place`; `wake` gets each waiter whose turn it is, with its server.
     pub fn release(
         &mut self,

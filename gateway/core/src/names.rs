@@ -63,6 +63,10 @@ pub const SERVER_BREAKER_OPEN: &str = "headgate_server_breaker_open";
 pub const SERVER_ACTIVE: &str = "headgate_server_active";
 /// `headgate_server_requests_total{backend,server}`: tries sent to the server.
 pub const SERVER_REQUESTS_TOTAL: &str = "headgate_server_requests_total";
+/// `headgate_server_weight{backend,server}`: its weight now.
+pub const SERVER_WEIGHT: &str = "headgate_server_weight";
+/// `headgate_server_agent_errors_total{backend,server}`: questions to its agent without an answer that is one.
+pub const SERVER_AGENT_ERRORS_TOTAL: &str = "headgate_server_agent_errors_total";
 /// `headgate_server_errors_total{backend,server}`: tries that the server failed.
 pub const SERVER_ERRORS_TOTAL: &str = "headgate_server_errors_total";
 /// `headgate_table_entries{table}`: entries in the stick table.

@@ -38,6 +38,8 @@ pub struct Limits {
     pub backend: Option<u32>,
     /// Requests that wait.
     pub waiting: usize,
+    /// Whether [`Queue::limit`] may be called: then ends are told, though nothing is limited yet.
+    pub may_change: bool,
 }
 
 /// The places of a backend and the line for them. `W` is what it takes to wake a waiter.
@@ -56,7 +58,7 @@ pub struct Queue<W> {
 impl Limits {
     /// Whether anything is limited at all.
     pub fn any(&self) -> bool {
-        self.backend.is_some() || self.servers.iter().any(Option::is_some)
+        self.may_change || self.backend.is_some() || self.servers.iter().any(Option::is_some)
     }
 }
 
@@ -78,6 +80,11 @@ impl<W> Queue<W> {
     pub fn is_free(&self, place: usize) -> bool {
         let below = |count: u32, most: Option<u32>| most.is_none_or(|most| count < most);
         below(self.total, self.limits.backend) && below(self.running[place], self.limits.servers[place])
+    }
+
+    /// From now on so many may run at once on the server at `place`; who runs there already goes on.
+    pub fn limit(&mut self, place: usize, most: Option<u32>) {
+        self.limits.servers[place] = most;
     }
 
     /// How many wait for the server at `place` and no other.

@@ -1,28 +1,99 @@
 //! Runs the checks of all servers, on the control thread, and lets workers know.
 
+use super::agents;
 use crate::state::Gateway;
-use healthcheck::Checker;
+use gateway_core::config::{Check, Watch};
+use healthcheck::checker::Setup;
+use healthcheck::probe::Names;
+use healthcheck::{Checker, Prober, Slots};
 use healthcheck_core::State;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-/// Starts a check for each server whose backend has one, on the runtime that this is called on.
+/// Where a server is: its backend's place and its own.
+pub(super) type Seat = (usize, usize);
+
+/// Starts a check for each server that has one, and asks each agent, on the runtime that this is called on.
 pub(crate) fn start(gateway: &Arc<Gateway>) {
-    let seeds = RandomState::new();
-    for (backend, (config, running)) in gateway.config.backends.iter().zip(&gateway.backends).enumerate() {
-        let Some(spec) = &config.check else { continue };
+    let (seeds, slots) = (RandomState::new(), Slots::new(MAX_PROBES));
+    for (backend, config) in gateway.config.backends.iter().enumerate() {
         for (place, server) in config.servers.iter().enumerate() {
-            let seed = seeds.hash_one((backend, place));
-            let shared = Arc::clone(gateway);
-            let on_change = move |state, reason| {
-                let backend_name = &shared.config.backends[backend].name;
-                let server_name = &shared.config.backends[backend].servers[place].name;
-                tracing::info!(backend = %backend_name, server = %server_name, %state, %reason, "server changed");
-                shared.backends[backend].set_up(place, state == State::Up, shared.clock.now());
-            };
-            let checker = Checker::spawn(spec, server.address, State::Up, seed, gateway.clock, on_change);
-            // Checks start once in the life of a process.
-            let _ = running.servers[place].checker.set(checker);
+            let seat = (backend, place);
+            if let (Watch::Check { .. }, Some(check)) = (server.watch, &config.check) {
+                watch(gateway, seat, check, &slots, seeds.hash_one(seat));
+            }
+            if let Some(agent) = &server.agent {
+                tokio::spawn(agents::ask(
+                    Arc::clone(gateway),
+                    seat,
+                    agent.clone(),
+                    seeds.hash_one((seat, "agent")),
+                ));
+            }
         }
     }
 }
+
+/// Checks a server, and tells those that track it what becomes of it.
+fn watch(gateway: &Arc<Gateway>, seat: Seat, check: &Check, slots: &Slots, seed: u64) {
+    let (config, followers) = (&gateway.config, followers(gateway, seat));
+    let backend = &config.backends[seat.0];
+    let server = &backend.servers[seat.1];
+    let names = Names { backend: backend.name.clone(), server: server.name.clone(), id: seat.1 + 1 };
+    // There is one for each check, or the configuration would not have loaded.
+    let Some(prober) = gateway.probers[seat.0].clone() else { return };
+    let setup = Setup {
+        spec: &check.spec,
+        prober: prober.with_names(names),
+        slots: slots.clone(),
+        state: State::Up,
+        seed,
+        clock: gateway.clock,
+    };
+    let (shared, concerned) = (Arc::clone(gateway), [&[seat], followers.as_slice()].concat());
+    let on_change = move |state, reason| {
+        for (backend, place) in &concerned {
+            let config = &shared.config.backends[*backend];
+            let server = &config.servers[*place].name;
+            tracing::info!(backend = %config.name, server = %server, %state, %reason, "server changed");
+            shared.backends[*backend].set_checked(*place, state == State::Up, shared.clock.now());
+        }
+    };
+    let checker = Checker::spawn(setup, server.watch.target(check.spec.target(server.address)), on_change);
+    for (backend, place) in followers.into_iter().chain([seat]) {
+        // Checks start once in the life of a process.
+        let _ = gateway.backends[backend].servers[place].checker.set(checker.clone());
+    }
+}
+
+/// The servers that track this one.
+fn followers(gateway: &Gateway, seat: Seat) -> Vec<Seat> {
+    let mut followers = Vec::new();
+    for (backend, config) in gateway.config.backends.iter().enumerate() {
+        for (place, server) in config.servers.iter().enumerate() {
+            if matches!(server.watch, Watch::Track(whose, which) if (whose.0, which) == seat) {
+                followers.push((backend, place));
+            }
+        }
+    }
+    followers
+}
+
+/// The prober of each backend's check.
+pub(crate) fn probers(
+    config: &gateway_core::Config,
+) -> Result<Vec<Option<Prober>>, Box<base_core::diagnose::Diagnostic>> {
+    let prober = |check: &Check| {
+        let (kind, tls) = (check.spec.kind.clone(), check.spec.tls.as_ref());
+        Prober::new(kind, tls, Names::default()).map_err(|error| {
+            let mut diagnostic = check.origin.clone();
+            diagnostic.message = format!("this check can't speak TLS: {error}");
+            Box::new(diagnostic.help("say in `tls` whom to believe (`ca_file`), or verify = \"none\""))
+        })
+    };
+    config.backends.iter().map(|backend| backend.check.as_ref().map(prober).transpose()).collect()
+}
+
+/// Probes at once: each takes a descriptor, or a process; with thousands of servers that hang, the others' probes
+/// still find their turn.
+const MAX_PROBES: usize = 512;

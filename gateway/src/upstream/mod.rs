@@ -1,5 +1,6 @@
 //! The servers: who may get work, who gets the next request, and what runs where.
 
+mod agents;
 mod checks;
 mod connect;
 mod lease;
@@ -7,7 +8,7 @@ mod server;
 mod sessions;
 mod tls;
 
-pub(crate) use checks::start as start_checks;
+pub(crate) use checks::{probers, start as start_checks};
 pub(crate) use connect::announce;
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use server::Server;
@@ -23,6 +24,7 @@ use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::Limits;
 use gateway_core::retry::Budget;
+use healthcheck_core::agent::Standing;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,6 +73,7 @@ impl Backend {
             servers: backend.servers.iter().map(|server| server.maxconn).collect(),
             backend: backend.maxconn,
             waiting: backend.max_queue as usize,
+            may_change: backend.servers.iter().any(|server| server.agent.is_some()),
         };
         let members: Vec<Member<'_>> = backend
             .servers
@@ -114,9 +117,24 @@ impl Backend {
     }
 
     /// The check says how the server at `place` is; who waits is told.
-    fn set_up(&self, place: usize, is_up: bool, now: Time) {
-        let Choice { dispatcher, watch } = &mut *self.lock();
-        self.servers[place].set_up(is_up, now);
+    fn set_checked(&self, place: usize, is_up: bool, now: Time) {
+        let choice = &mut *self.lock();
+        self.servers[place].checked(is_up);
+        self.settle(choice, place, now);
+    }
+
+    /// The agent says what the server at `place` is to get; who waits is told.
+    fn set_standing(&self, place: usize, config: &config::Server, standing: Standing, now: Time) {
+        let choice = &mut *self.lock();
+        self.servers[place].stands(standing, config.weight);
+        choice.dispatcher.limit(place, standing.maxconn.or(config.maxconn));
+        self.settle(choice, place, now);
+    }
+
+    /// Lets a server have what check and agent agree on.
+    fn settle(&self, choice: &mut Choice, place: usize, now: Time) {
+        let Choice { dispatcher, watch } = choice;
+        let is_up = self.servers[place].settle(now);
         let mut known = watch.borrow_mut();
         if let Some(ejector) = &mut known.ejector {
             ejector.forget(place);

@@ -9,20 +9,27 @@ use gateway_core::config::{self, Sni};
 use gateway_core::proxy_protocol::Version;
 use healthcheck::Checker;
 use healthcheck_core::State;
+use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A server at work.
 pub(crate) struct Server {
-    weight: u32,
+    weight: AtomicU32,
+    /// Whether its check has nothing against it.
+    checked: AtomicBool,
+    /// What it wants to get by its agent's word; changed under the lock of its backend.
+    standing: Mutex<Standing>,
+    agent_errors: AtomicU64,
     backup: bool,
     slowstart: Duration,
+    /// Whether it may get work.
     up: AtomicBool,
     /// When it last came up; 0: it was never down.
     up_since: AtomicU64,
@@ -52,7 +59,10 @@ impl Server {
         identity: Option<Identity>,
     ) -> Self {
         Self {
-            weight: server.weight,
+            weight: AtomicU32::new(server.weight),
+            checked: AtomicBool::new(true),
+            standing: Mutex::new(Standing::INITIAL),
+            agent_errors: AtomicU64::new(0),
             backup: server.backup,
             slowstart: server.slowstart,
             up: AtomicBool::new(true),
@@ -94,7 +104,25 @@ impl Server {
         Sessions::add(self.sessions.as_ref()?, fd)
     }
 
-    pub(super) fn set_up(&self, is_up: bool, now: Time) {
+    /// What its check says.
+    pub(super) fn checked(&self, is_up: bool) {
+        self.checked.store(is_up, Ordering::Relaxed);
+    }
+
+    /// What its agent says; `weight` is the configured one.
+    pub(super) fn stands(&self, standing: Standing, weight: u32) {
+        self.weight.store(standing.weight_of(weight), Ordering::Relaxed);
+        *self.standing() = standing;
+    }
+
+    /// Goes up or down as check and agent agree: which of them.
+    pub(super) fn settle(&self, now: Time) -> bool {
+        let is_up = self.checked.load(Ordering::Relaxed) && self.standing().is_usable();
+        self.set_up(is_up, now);
+        is_up
+    }
+
+    fn set_up(&self, is_up: bool, now: Time) {
         let was_up = self.up.swap(is_up, Ordering::Relaxed);
         if is_up && !was_up {
             self.up_since.store(now.as_nanos(), Ordering::Relaxed);
@@ -108,7 +136,7 @@ impl Server {
         let since = self.up_since.load(Ordering::Relaxed);
         let since = (since > 0).then(|| Time::from_nanos(since));
         Candidate {
-            weight: balance::ramped(self.weight, since, self.slowstart, now),
+            weight: balance::ramped(self.weight(), since, self.slowstart, now),
             usable: self.is_up(),
             active: self.active.load(Ordering::Relaxed),
             backup: self.backup,
@@ -121,9 +149,33 @@ impl Server {
 
     /// Its state and how far that is from changing, as HAProxy's `status` column says it.
     pub(crate) fn status(&self) -> String {
+        match *self.standing() {
+            Standing { admin: Admin::Maint, .. } => return "MAINT (agent)".to_owned(),
+            Standing { up: false, .. } => return "DOWN (agent)".to_owned(),
+            Standing { admin: Admin::Drain, .. } if self.is_up() => return "DRAIN (agent)".to_owned(),
+            _ => {}
+        }
         self.checker
             .get()
             .map_or_else(|| "no check".to_owned(), |checker| checker.snapshot().status.to_string())
+    }
+
+    /// Its weight now, without slow start.
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// How often its agent could not be asked, or said nothing that can be understood.
+    pub(crate) fn agent_errors(&self) -> u64 {
+        self.agent_errors.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn agent_failed(&self) {
+        self.agent_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it stands, for the verdict on its backend.

@@ -5,6 +5,7 @@ mod balance;
 mod breaker;
 mod certificates;
 mod client_certificates;
+mod checks;
 mod clients;
 mod cookie;
 mod daemons;

@@ -59,7 +59,10 @@ impl Report {
                 "ready" => report.admin = Some(Admin::Ready),
                 "drain" => report.admin = Some(Admin::Drain),
                 "maint" => report.admin = Some(Admin::Maint),
-                other => match (other.strip_suffix('%').and_then(number), other.strip_prefix("maxconn:").map(number)) {
+                other => match (
+                    other.strip_suffix('%').and_then(number),
+                    other.strip_prefix("maxconn:").map(number),
+                ) {
                     (Some(percent), _) => report.weight = Some(percent.min(MAX_PERCENT)),
                     (None, Some(Some(maxconn))) => report.maxconn = Some(maxconn),
                     _ => return Err(word),

@@ -124,7 +124,11 @@ mod tests {
         assert_eq!(request(""), [0, 0, 0, 0, 0]);
         assert_eq!(request("a.B"), [0, 0, 0, 0, 5, 0x0a, 3, b'a', b'.', b'B']);
         assert_eq!(answer(&[0, 0, 0, 0, 2, 8, 1]), Finding::OK);
-        assert_eq!(answer(&[0, 0, 0, 0, 6, 0x12, 2, b'x', b'y', 8, 1]), Finding::OK, "a field from the future");
+        assert_eq!(
+            answer(&[0, 0, 0, 0, 6, 0x12, 2, b'x', b'y', 8, 1]),
+            Finding::OK,
+            "a field from the future"
+        );
         for (bytes, note) in [
             (&[0, 0, 0, 0, 2, 8, 2][..], "not_serving"),
             (&[0, 0, 0, 0, 0], "not_serving"),

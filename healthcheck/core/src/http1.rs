@@ -54,7 +54,8 @@ pub struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// With the server at `target`.
     pub fn new(check: &'a HttpCheck, target: SocketAddr) -> Self {
-        let searches = |not| check.contains.iter().filter(move |one| one.not == not).map(|one| one.pattern.search());
+        let searches =
+            |not| check.contains.iter().filter(move |one| one.not == not).map(|one| one.pattern.search());
         Self {
             check,
             request: request(check, target),
@@ -256,7 +257,10 @@ impl Head {
             if let (Some(length), Framing::Close) = (length, self.framing) {
                 self.framing = Framing::Length(length);
             }
-        } else if text.strip_prefix(b"transfer-encoding:").is_some_and(|codings| codings.ends_with(b"chunked")) {
+        } else if text
+            .strip_prefix(b"transfer-encoding:")
+            .is_some_and(|codings| codings.ends_with(b"chunked"))
+        {
             self.framing = Framing::Chunked;
         }
         self.text.clear();

@@ -12,7 +12,13 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(super) async fn ask<S>(stream: S, service: &str, target: SocketAddr, clock: Clock, deadline: Time) -> Finding
+pub(super) async fn ask<S>(
+    stream: S,
+    service: &str,
+    target: SocketAddr,
+    clock: Clock,
+    deadline: Time,
+) -> Finding
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

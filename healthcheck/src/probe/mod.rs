@@ -4,8 +4,8 @@
 //! tokio runtime it is called on. It can be dropped at any point.
 
 mod command;
-mod grpc;
 mod group;
+mod grpc;
 
 mod talk;
 mod tcp;
@@ -37,6 +37,12 @@ impl Prober {
         let tls = tls.or_else(|| matches!(kind, Kind::Tls).then_some(&implied));
         let tls = tls.map(|tls| Connector::new(tls, &kind)).transpose()?;
         Ok(Self { kind, tls, names })
+    }
+
+    /// The same, for a command that is told these names.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// Asks `target` once, and ends by `deadline`.
@@ -74,12 +80,20 @@ impl Prober {
     }
 
     /// Asks over a connection, and gives it back where it is still whole.
-    async fn ask<S>(&self, mut stream: S, target: SocketAddr, clock: Clock, deadline: Time) -> (Finding, Option<S>)
+    async fn ask<S>(
+        &self,
+        mut stream: S,
+        target: SocketAddr,
+        clock: Clock,
+        deadline: Time,
+    ) -> (Finding, Option<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let found = match &self.kind {
-            Kind::Grpc { service } => return (grpc::ask(stream, service, target, clock, deadline).await, None),
+            Kind::Grpc { service } => {
+                return (grpc::ask(stream, service, target, clock, deadline).await, None);
+            }
             kind => match healthcheck_core::talk::start(kind, target, talk::sha1) {
                 Some(mut talk) => talk::carry(&mut stream, talk.as_mut(), clock, deadline).await,
                 None if self.tls.is_some() => finding(CheckStatus::L6Ok),

@@ -9,7 +9,11 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// Connects to `target`, or says what stood in the way.
-pub(super) async fn connect(target: SocketAddr, clock: Clock, deadline: Time) -> Result<TcpStream, CheckStatus> {
+pub(super) async fn connect(
+    target: SocketAddr,
+    clock: Clock,
+    deadline: Time,
+) -> Result<TcpStream, CheckStatus> {
     match by(clock, deadline, TcpStream::connect(target)).await {
         None => Err(CheckStatus::L4Timeout),
         Some(stream) => stream.map_err(|error| classify(&error)),

@@ -59,12 +59,13 @@ impl Connector {
             (None, host) => host.and_then(|host| ServerName::try_from(host.to_owned()).ok()),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
         let mut config = if tls.verify_none {
             let verifier = Arc::new(AnyCertificate(provider));
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         } else {
-            let path = tls.ca_file.as_deref().unwrap_or(Path::new(SYSTEM_AUTHORITIES));
+            let path = tls.ca_file.as_deref().unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES));
             let roots = authorities(path)?;
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
             let verifier = verifier.map_err(|error| TlsError::Authorities {

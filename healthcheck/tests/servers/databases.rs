@@ -52,7 +52,11 @@ async fn mariadb_is_checked_by_its_greeting_and_by_a_login() {
     let found = run(r#"type = "mysql", user = "open", wsrep_ready = true"#, address).await;
     assert_eq!((found.status, found.note), (CheckStatus::L7Status, "wsrep_not_ready"), "there is no Galera");
     let aborted = "show global status like 'aborted_clients'";
-    assert!(sql(folder.path(), aborted).contains("\t0"), "each login said goodbye: {}", sql(folder.path(), aborted));
+    assert!(
+        sql(folder.path(), aborted).contains("\t0"),
+        "each login said goodbye: {}",
+        sql(folder.path(), aborted)
+    );
     server.hangs_and_dies(r#"type = "mysql""#, address, CheckStatus::L7Timeout).await;
 }
 
@@ -93,7 +97,11 @@ async fn postgresql_is_checked_by_its_first_word() {
     let address = common::nobody().await;
     let path = folder.path().display();
     // It refuses to run as root.
-    let user = if nix::unistd::Uid::effective().is_root() { "setpriv --reuid postgres --clear-groups" } else { "env" };
+    let user = if nix::unistd::Uid::effective().is_root() {
+        "setpriv --reuid postgres --clear-groups"
+    } else {
+        "env"
+    };
     let said = shell(&format!(
         "chmod 777 {path}; cd {path}; {user} {} -A trust -U root -N -D {path}/data",
         install.display()

@@ -32,11 +32,18 @@ async fn redis_is_checked_with_and_without_a_password() {
 #[tokio::test]
 async fn rabbitmq_is_checked_by_its_greeting() {
     // Not the one in /usr/sbin, which goes on as another user, and without this environment.
-    let (Some(program), Some(epmd)) = (find("/usr/lib/rabbitmq/bin/rabbitmq-server"), find("epmd")) else { return };
+    let (Some(program), Some(epmd)) = (find("/usr/lib/rabbitmq/bin/rabbitmq-server"), find("epmd")) else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let (address, cluster, names) = (common::nobody().await, common::nobody().await, common::nobody().await);
     // It would start one itself, and leave it behind.
-    let _epmd = Program::start(Command::new(epmd).args(["-address", "127.0.0.1", "-port", &names.port().to_string()]));
+    let _epmd = Program::start(Command::new(epmd).args([
+        "-address",
+        "127.0.0.1",
+        "-port",
+        &names.port().to_string(),
+    ]));
     listens(names).await;
     let mut command = Command::new(program);
     // One scheduler, no management, nothing of the machine's own broker.
@@ -56,7 +63,8 @@ async fn rabbitmq_is_checked_by_its_greeting() {
         .env("ERL_EPMD_PORT", names.port().to_string());
     let server = Program::start(&mut command);
     if !server.passes_within(r#"type = "amqp""#, address, programs::ERLANG).await {
-        let mut log = shell(&format!("tail -n 20 {0}/*.log {0}/startup_* 2>/dev/null", folder.path().display()));
+        let mut log =
+            shell(&format!("tail -n 20 {0}/*.log {0}/startup_* 2>/dev/null", folder.path().display()));
         log.truncate(2000);
         panic!("the broker does not start: {log}");
     }
@@ -102,7 +110,8 @@ async fn nginx_is_checked_over_tls_and_its_certificate_verified() {
     );
     let mut command = Command::new(program);
     let config = folder.path().join("conf");
-    let server = Program::start(command.arg("-p").arg(folder.path()).arg("-c").arg(config).arg("-e").arg("stderr"));
+    let server =
+        Program::start(command.arg("-p").arg(folder.path()).arg("-c").arg(config).arg("-e").arg("stderr"));
     let ca = folder.path().join("crt");
     let tls = format!(r#"tls = {{ sni = "api.example", ca_file = "{}" }}"#, ca.display());
     let health = r#"type = "http", uri = "/health", expect = { regex = "^status: (green|yellow)" }"#;
@@ -113,7 +122,8 @@ async fn nginx_is_checked_over_tls_and_its_certificate_verified() {
     assert_eq!((found.status, found.note), (CheckStatus::L6Response, "certificate_unknown"));
     let other = format!(r#"type = "tls", tls = {{ sni = "b.example", ca_file = "{}" }}"#, ca.display());
     assert_eq!(run(&other, address).await.note, "certificate_name");
-    let green = r#"type = "http", uri = "/health", expect = { not_string = "green" }, tls = { verify = "none" }"#;
+    let green =
+        r#"type = "http", uri = "/health", expect = { not_string = "green" }, tls = { verify = "none" }"#;
     assert_eq!(run(green, address).await.note, "unwanted_text");
     assert_eq!(run(&format!(r#"type = "http", {tls}"#), address).await.to_string(), "L7STS 503");
     let found = run(r#"type = "grpc", tls = { verify = "none" }"#, address).await;

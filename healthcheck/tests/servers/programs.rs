@@ -62,7 +62,8 @@ pub(crate) struct Program(Child);
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let command = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let command =
+            command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().expect("it starts"))
     }
 
@@ -88,7 +89,13 @@ impl Program {
         self.signal(Signal::SIGCONT);
         assert_eq!(found.status, hung);
         drop(self);
-        assert_eq!(run(check, target).await.status, CheckStatus::L4Connection);
+        // Its children may outlive it for a moment.
+        let gone = async {
+            while run(check, target).await.status != CheckStatus::L4Connection {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        super::common::soon(gone).await;
     }
 
     fn signal(&self, signal: Signal) {

@@ -2,6 +2,7 @@
 //! into the [`Config`] that everything else sees, in which every name has been resolved and every
 //! value is in range.
 
+mod checks;
 mod rule;
 mod schema;
 mod server;
@@ -10,12 +11,13 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use checks::{Agent, Check, Watch};
+
 use crate::table::{self, DataType, KeyType, Layout, Stored};
 use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
 pub use server::{Server, ServerTls, Sni};
 
 use base_core::diagnose::{Diagnostic, Source};
-use healthcheck_core::CheckSpec;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -338,7 +340,7 @@ pub struct Backend {
     /// The field that tells a server its own name.
     pub http_send_name_header: Option<String>,
     /// How servers are probed; `None`: they count as up.
-    pub check: Option<CheckSpec>,
+    pub check: Option<Check>,
     /// When a server that fails gets nothing for a while; `None`: never.
     pub breaker: Option<crate::breaker::Policy>,
     /// When a server is left alone since it does not answer; `None`: never.

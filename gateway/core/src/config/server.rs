@@ -1,6 +1,7 @@
 //! One server of a backend, and how it is spoken with.
 
 use crate::proxy_protocol::Version;
+use super::{Agent, Watch};
 use base_core::diagnose::Diagnostic;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ pub struct Server {
     pub http: (u8, u8),
     /// TLS, if it speaks it.
     pub tls: Option<ServerTls>,
+    /// Who says whether it is up.
+    pub watch: Watch,
+    /// Who says what it is to get.
+    pub agent: Option<Agent>,
 }
 
 /// TLS towards a server.

@@ -18,7 +18,7 @@ fn call(stuck: Option<usize>) -> Call<'static> {
 
 #[test]
 fn without_limits_nobody_waits() {
-    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0 };
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     for turn in 0..10 {
         assert_eq!(dispatcher.ask(call(None), |_| up(), || 0), Decision::Go(turn % 2));
@@ -28,7 +28,7 @@ fn without_limits_nobody_waits() {
 
 #[test]
 fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 3 };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 3, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let mut ask = |stuck, name| dispatcher.ask(call(stuck), |_| up(), || name);
     assert_eq!([ask(None, 0), ask(None, 0)], [Decision::Go(0), Decision::Go(1)]);
@@ -45,7 +45,7 @@ fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
 
 #[test]
 fn who_waits_for_a_server_that_goes_down_takes_another() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9 };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     assert_eq!(dispatcher.ask(call(Some(0)), |_| up(), || 0), Decision::Go(0));
     assert!(matches!(dispatcher.ask(call(Some(0)), |_| up(), || 7), Decision::Wait(_)));
@@ -57,7 +57,7 @@ fn who_waits_for_a_server_that_goes_down_takes_another() {
 
 #[test]
 fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
-    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0 };
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let first = Call { avoid: &|place| place == 0, ..call(Some(0)) };
     assert_eq!(dispatcher.ask(first, |_| up(), || 0), Decision::Go(1));
@@ -67,7 +67,7 @@ fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
 
 #[test]
 fn a_freed_place_is_not_given_on_a_server_to_avoid_while_there_is_another() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9 };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let first = |place| place == 0;
     let mut ask = |name| dispatcher.ask(Call { avoid: &first, ..call(None) }, |_| up(), || name);
@@ -82,7 +82,7 @@ fn a_freed_place_is_not_given_on_a_server_to_avoid_while_there_is_another() {
 
 #[test]
 fn backups_serve_when_nobody_else_can() {
-    let limits = || Limits { servers: vec![None; 4], backend: None, waiting: 0 };
+    let limits = || Limits { servers: vec![None; 4], backend: None, waiting: 0, may_change: false };
     let servers = |up: [bool; 4]| {
         move |place: usize| Candidate { weight: 1, usable: up[place], active: 0, backup: place > 1 }
     };
@@ -104,7 +104,7 @@ fn backups_serve_when_nobody_else_can() {
 
 #[test]
 fn with_every_server_down_nobody_waits() {
-    let limits = Limits { servers: vec![Some(1)], backend: Some(1), waiting: 9 };
+    let limits = Limits { servers: vec![Some(1)], backend: Some(1), waiting: 9, may_change: false };
     let mut dispatcher = dispatcher(Algorithm::LeastConn, limits);
     let down = |_| Candidate { usable: false, ..up() };
     assert_eq!(dispatcher.ask(call(None), down, || 0), Decision::Nobody);
@@ -134,7 +134,7 @@ fn limits() -> impl Strategy<Value = Limits> {
     (prop::collection::vec(most(), SERVERS), most(), 0..20usize).prop_map(|(servers, backend, waiting)| {
         // Without any limit there is no line to look at.
         let backend = backend.or_else(|| servers.iter().all(Option::is_none).then_some(2));
-        Limits { servers, backend, waiting }
+        Limits { servers, backend, waiting, may_change: false }
     })
 }
 

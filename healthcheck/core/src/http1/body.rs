@@ -17,9 +17,14 @@ enum Part {
     /// So many bytes, and it is over.
     Rest(u64),
     /// The size of a chunk, and whether a digit has been seen.
-    Size { size: u64, begun: bool },
+    Size {
+        size: u64,
+        begun: bool,
+    },
     /// What follows the size in its line.
-    Extension { size: u64 },
+    Extension {
+        size: u64,
+    },
     /// So many bytes of a chunk.
     Chunk(u64),
     /// The end of the line behind a chunk.
@@ -71,7 +76,9 @@ impl Body {
 
 fn size_byte(byte: u8, size: u64, begun: bool) -> Result<Part, Malformed> {
     match (char::from(byte).to_digit(16), byte) {
-        (Some(digit), _) if size <= MAX_BODY => Ok(Part::Size { size: size << 4 | u64::from(digit), begun: true }),
+        (Some(digit), _) if size <= MAX_BODY => {
+            Ok(Part::Size { size: size << 4 | u64::from(digit), begun: true })
+        }
         // Longer than is looked into, however long.
         (Some(_), _) => Ok(Part::Size { size, begun: true }),
         (None, b'\n') if begun => Ok(after_size(size)),

@@ -40,7 +40,11 @@ fn a_body_is_searched_whatever_its_framing() {
             assert_eq!(status(r#"{ string = "ok" }"#), not_found, "{text} {piece}");
             let unwanted = Some((CheckStatus::L7Response, "unwanted_text"));
             assert_eq!(status(r#"{ not_string = "ready" }"#), unwanted, "{text} {piece}");
-            assert_eq!(status(r#"{ not_regex = "^ready" }"#), Some((CheckStatus::L7Ok, "")), "{text} {piece}");
+            assert_eq!(
+                status(r#"{ not_regex = "^ready" }"#),
+                Some((CheckStatus::L7Ok, "")),
+                "{text} {piece}"
+            );
             assert_eq!(status(r#"{ status = 503, string = "ready" }"#), Some((CheckStatus::L7Status, "")));
         }
     }
@@ -62,7 +66,10 @@ fn a_request_has_its_headers_version_and_body() {
     let mut check = HttpCheck { version: Version::Http10, body: "x=y".to_owned(), ..HttpCheck::default() };
     check.headers.insert("User-Agent".to_owned(), "me".to_owned());
     let text = request(&check, target);
-    assert!(text.starts_with("GET / HTTP/1.0\r\n") && text.ends_with("content-length: 3\r\n\r\nx=y"), "{text}");
+    assert!(
+        text.starts_with("GET / HTTP/1.0\r\n") && text.ends_with("content-length: 3\r\n\r\nx=y"),
+        "{text}"
+    );
     assert!(text.contains("\r\nUser-Agent: me\r\n") && !text.contains("headgate-probe"), "{text}");
 }
 

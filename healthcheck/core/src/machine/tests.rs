@@ -68,7 +68,10 @@ impl Sim {
 
     fn end(&mut self, status: CheckStatus, code: Option<u16>) {
         let probe = self.running.expect("a probe runs");
-        self.on(Event::Probed { probe, outcome: Outcome { status, code, note: "", duration: Duration::ZERO } });
+        self.on(Event::Probed {
+            probe,
+            outcome: Outcome { status, code, note: "", duration: Duration::ZERO },
+        });
     }
 
     fn pass(&mut self) {

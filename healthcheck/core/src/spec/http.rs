@@ -63,17 +63,23 @@ impl HttpCheck {
             return Err("`host` of a check is a host name such as \"api.example\"".to_owned());
         }
         if self.headers.len() > MAX_HEADERS || self.body.len() > MAX_BODY {
-            return Err(format!("a check has at most {MAX_HEADERS} `headers` and {MAX_BODY} bytes of `body`"));
+            return Err(format!(
+                "a check has at most {MAX_HEADERS} `headers` and {MAX_BODY} bytes of `body`"
+            ));
         }
         for (name, value) in &self.headers {
             let is_name = (1..=MAX_TEXT).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte));
             let is_value = value.len() <= MAX_TEXT && value.bytes().all(|byte| byte >= b' ' && byte != 0x7f);
             if !is_name || !is_value {
                 return Err(format!("`{name}` can't stand in `headers` of a check"));
             }
             if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-                return Err(format!("`{name}` of a check is set by the probe; the name of the host has its key `host`"));
+                return Err(format!(
+                    "`{name}` of a check is set by the probe; the name of the host has its key `host`"
+                ));
             }
         }
         Ok(())
@@ -220,7 +226,11 @@ impl<'de> Deserialize<'de> for Expectations {
 impl<'de> Deserialize<'de> for Expect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Expectations { status, contains } = deserializer.deserialize_any(Visitor)?;
-        if contains.is_empty() { Ok(status) } else { Err(de::Error::custom("only statuses can be said here")) }
+        if contains.is_empty() {
+            Ok(status)
+        } else {
+            Err(de::Error::custom("only statuses can be said here"))
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::http::Expectations;
 use super::{
-    CheckSpec, CommandCheck, DEFAULT_FALL, DEFAULT_INTER, DEFAULT_RISE, HttpCheck, Kind, MAX_TEXT, MIN_TIMEOUT,
-    MysqlLogin, Pattern, Secret, Step, Timing, TlsCheck, Version, is_one_word,
+    CheckSpec, CommandCheck, DEFAULT_FALL, DEFAULT_INTER, DEFAULT_RISE, HttpCheck, Kind, MAX_TEXT,
+    MIN_TIMEOUT, MysqlLogin, Pattern, Secret, Step, Timing, TlsCheck, Version, is_one_word,
 };
 use crate::schedule::MIN_INTERVAL;
 use base_core::units::Span;
@@ -157,7 +157,9 @@ impl Keys {
             },
             Type::Redis => self.redis()?,
             Type::Amqp => Kind::Amqp,
-            Type::Smtp => Kind::Smtp { hello: self.text("hello")?.unwrap_or_else(|| DEFAULT_HELLO.to_owned()) },
+            Type::Smtp => {
+                Kind::Smtp { hello: self.text("hello")?.unwrap_or_else(|| DEFAULT_HELLO.to_owned()) }
+            }
             Type::Ldap => Kind::Ldap,
             Type::Command => self.command()?,
         })
@@ -243,7 +245,11 @@ impl Keys {
             _ => self.hello.take(),
         };
         match text {
-            Some(text) if text.len() > MAX_TEXT || text.is_empty() || text.bytes().any(|byte| byte.is_ascii_control()) => {
+            Some(text)
+                if text.len() > MAX_TEXT
+                    || text.is_empty()
+                    || text.bytes().any(|byte| byte.is_ascii_control()) =>
+            {
                 Err(format!("`{key}` of a check is 1 to {MAX_TEXT} bytes of text"))
             }
             text => Ok(text),
@@ -323,7 +329,9 @@ impl StepKeys {
     fn read(self) -> Result<Step, String> {
         let not = self.not.unwrap_or(false);
         let step = match (self.send, self.send_hex, self.expect, self.expect_hex, self.regex) {
-            (Some(text), None, None, None, None) if self.not.is_none() => return Ok(Step::Send(text.into_bytes())),
+            (Some(text), None, None, None, None) if self.not.is_none() => {
+                return Ok(Step::Send(text.into_bytes()));
+            }
             (None, Some(text), None, None, None) if self.not.is_none() => return Ok(Step::Send(hex(&text)?)),
             (None, None, Some(text), None, None) => Pattern::bytes(text.as_bytes()),
             (None, None, None, Some(text), None) => Pattern::bytes(&hex(&text)?),

@@ -127,7 +127,10 @@ mod tests {
         let pattern = Pattern::regex("role:(master|primary)").expect("valid");
         let mut search = pattern.search();
         assert!("x role:mas".bytes().all(|byte| !search.push(&[byte])));
-        assert!(!search.push(b"ter") && search.found_by_now(), "the last byte is not followed by another yet");
+        assert!(
+            !search.push(b"ter") && search.found_by_now(),
+            "the last byte is not followed by another yet"
+        );
         assert!(search.push(b"\r"), "and now it is");
         assert!(Pattern::regex("(").expect_err("not closed").contains("unclosed"));
         assert!(Pattern::bytes(b"").is_err());

@@ -127,13 +127,16 @@ fn each_type_takes_its_own_keys() {
     assert_eq!(kind(r#"type = "postgres""#), postgres);
     assert_eq!(kind(r#"type = "grpc", service = "a.B""#), Kind::Grpc { service: "a.B".to_owned() });
     assert_eq!(kind(r#"type = "smtp""#), Kind::Smtp { hello: "localhost".to_owned() });
-    let Kind::Steps(steps) = kind(r#"type = "tcp", steps = [{ send_hex = "0d 0A" }, { expect = "x", not = true }]"#)
+    let Kind::Steps(steps) =
+        kind(r#"type = "tcp", steps = [{ send_hex = "0d 0A" }, { expect = "x", not = true }]"#)
     else {
         panic!("it has steps")
     };
     assert_eq!(steps.first(), Some(&Step::Send(b"\r\n".to_vec())));
     assert!(matches!(steps.get(1), Some(Step::Expect { not: true, .. })));
-    let Kind::Command(command) = kind(r#"type = "command", command = ["/bin/x", "-v"]"#) else { panic!("one") };
+    let Kind::Command(command) = kind(r#"type = "command", command = ["/bin/x", "-v"]"#) else {
+        panic!("one")
+    };
     assert_eq!(command.arguments, Some(vec!["-v".to_owned()]));
     let tls = |check: &str| read(check).expect(check).tls;
     assert_eq!(tls(r#"type = "tls""#), Some(TlsCheck::default()));

@@ -53,8 +53,11 @@ fn response(bytes: &[u8]) -> Result<Option<u8>, More> {
     Ok(None)
 }
 
-/// Tag, length and what comes after them (BER, definite form).
-fn header(bytes: &[u8]) -> Result<Option<(u8, usize, &[u8])>, More> {
+/// Tag, length and what comes after them.
+type Header<'a> = (u8, usize, &'a [u8]);
+
+/// The next header (BER, definite form).
+fn header(bytes: &[u8]) -> Result<Option<Header<'_>>, More> {
     let (tag, rest) = bytes.split_first().ok_or(More)?;
     let (first, rest) = rest.split_first().ok_or(More)?;
     let long = usize::from(first & 0x7f);

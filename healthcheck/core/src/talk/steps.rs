@@ -72,7 +72,9 @@ impl Talk for Steps {
 
     fn end(&mut self) -> Finding {
         match &self.waits {
-            Some(wait) if wait.not && self.left.iter().all(|step| matches!(step, Step::Send(_))) => Finding::OK,
+            Some(wait) if wait.not && self.left.iter().all(|step| matches!(step, Step::Send(_))) => {
+                Finding::OK
+            }
             Some(_) => Finding::garbage("text_not_found"),
             None => Finding::OK,
         }

@@ -134,11 +134,16 @@ fn mysql_greets_lets_in_and_says_whether_galera_works() {
         let end = b"\xfe\0\0\x02\0";
         let parts = [&[2][..], b"\x03def1", b"\x03def2", end, &row, end];
         let packets = parts.iter().enumerate().flat_map(|(at, part)| packet(at as u8 + 1, part));
-        [greeting.clone(), packet(2, &[0, 0, 0, 2, 0])].concat().into_iter().chain(packets).collect::<Vec<_>>()
+        [greeting.clone(), packet(2, &[0, 0, 0, 2, 0])]
+            .concat()
+            .into_iter()
+            .chain(packets)
+            .collect::<Vec<_>>()
     };
     assert_eq!(note(&asks, &answer(b"ON")), "");
     assert_eq!(note(&asks, &answer(b"OFF")), "wsrep_not_ready");
-    let refused = [greeting, packet(2, &[0]), packet(1, b"\xff\x17\x04#08S01WSREP has not yet prepared")].concat();
+    let refused =
+        [greeting, packet(2, &[0]), packet(1, b"\xff\x17\x04#08S01WSREP has not yet prepared")].concat();
     assert_eq!(note(&asks, &refused), "wsrep_not_ready");
 }
 
@@ -177,7 +182,10 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         Kind::Postgres { user: "x".to_owned(), database: None },
         Kind::Mysql(login(None, None, false)),
         Kind::Mysql(login(Some("x"), Some("y"), true)),
-        Kind::Steps(vec![Step::Expect { pattern: pattern.clone(), not: true }, Step::Expect { pattern, not: false }]),
+        Kind::Steps(vec![
+            Step::Expect { pattern: pattern.clone(), not: true },
+            Step::Expect { pattern, not: false },
+        ]),
         Kind::Http(crate::HttpCheck::default()),
     ])
 }

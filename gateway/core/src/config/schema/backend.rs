@@ -21,7 +21,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) stick: Option<Spanned<String>>,
     pub(in crate::config) cookie: Option<Spanned<Cookie>>,
     pub(in crate::config) http_send_name_header: Option<Spanned<String>>,
-    pub(in crate::config) check: Option<CheckSpec>,
+    pub(in crate::config) check: Option<Spanned<CheckSpec>>,
     #[serde(default = "default_connect_timeout")]
     pub(in crate::config) connect_timeout: Spanned<Span>,
     #[serde(default = "default_server_timeout")]

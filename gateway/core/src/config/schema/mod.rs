@@ -1,6 +1,7 @@
 //! What is written in the file, before any name in it means anything.
 
 mod backend;
+mod checks;
 mod frontend;
 mod limit;
 mod lists;
@@ -11,6 +12,7 @@ mod table;
 mod trace;
 
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
+pub(super) use checks::Agent;
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
 pub(super) use limit::{Count, Fallback, Limit, Scope};
 pub(super) use lists::{List, Match};

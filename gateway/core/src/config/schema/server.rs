@@ -1,5 +1,6 @@
 //! A `[[backend.server]]` as it is written.
 
+use super::Agent;
 use crate::config::Alpn;
 use base_core::units::Span;
 use serde::Deserialize;
@@ -29,6 +30,11 @@ pub(in crate::config) struct Server {
     pub(in crate::config) verifyhost: Option<Spanned<String>>,
     pub(in crate::config) crt: Option<Spanned<PathBuf>>,
     pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
+    pub(in crate::config) check: Option<Spanned<bool>>,
+    pub(in crate::config) check_addr: Option<IpAddr>,
+    pub(in crate::config) check_port: Option<Spanned<u16>>,
+    pub(in crate::config) track: Option<Spanned<String>>,
+    pub(in crate::config) agent: Option<Spanned<Agent>>,
 }
 
 /// The form of the PROXY header that a server gets.
@@ -84,6 +90,11 @@ impl Server {
             verifyhost: self.verifyhost.or_else(|| default.verifyhost.clone()),
             crt: self.crt.or_else(|| default.crt.clone()),
             alpn: self.alpn.or_else(|| default.alpn.clone()),
+            check: self.check.or_else(|| default.check.clone()),
+            check_addr: self.check_addr.or(default.check_addr),
+            check_port: self.check_port.or_else(|| default.check_port.clone()),
+            track: self.track,
+            agent: self.agent.or_else(|| default.agent.clone()),
         }
     }
 }

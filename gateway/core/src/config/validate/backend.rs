@@ -1,10 +1,11 @@
 //! A `[[backend]]` and its servers: every name resolved, every value in range.
 
 use super::Result;
+use super::checks;
 use super::values::{duration, in_range, name, optional, resolve, unique};
 use super::{cookie, server};
 use crate::balance::{Algorithm, HashType};
-use crate::config::{Backend, Server, Table, TableId, schema};
+use crate::config::{Backend, Check, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
 use crate::retry::Policy;
 use crate::table::{DataType, Stored};
@@ -19,6 +20,7 @@ pub(super) fn all(
     tables: &mut [Table],
 ) -> Result<Vec<Backend>> {
     let mut backends = Vec::<Backend>::new();
+    let mut wishes = Vec::new();
     for backend in written {
         name(source, &backend.name)?;
         unique(source, &backend.name, "backend", backends.iter().map(|backend| &backend.name))?;
@@ -28,7 +30,9 @@ pub(super) fn all(
                 .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
                 .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
         }
-        let servers = server::all(source, backend.default_server.as_ref(), &backend.server)?;
+        let has_check = backend.check.is_some();
+        let servers = server::all(source, backend.default_server.as_ref(), &backend.server, has_check)?;
+        wishes.extend(checks::wishes(backends.len(), &backend.server));
         let (balance, hash_type) = balance(source, &backend)?;
         let cookie = backend.cookie.as_ref().map(|written| cookie::policy(source, written, &servers));
         let cookie = cookie.transpose()?;
@@ -61,7 +65,10 @@ pub(super) fn all(
             stick,
             cookie,
             http_send_name_header,
-            check: backend.check,
+            check: backend.check.map(|check| {
+                let origin = source.at(check.span(), "");
+                Check { spec: check.into_inner(), origin }
+            }),
             breaker: backend.breaker.as_ref().map(|written| breaker(source, written)).transpose()?,
             eject: eject(source, &backend.eject)?,
             maxconn,
@@ -77,6 +84,7 @@ pub(super) fn all(
             servers,
         });
     }
+    checks::track(source, &mut backends, wishes)?;
     Ok(backends)
 }
 

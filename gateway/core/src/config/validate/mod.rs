@@ -2,6 +2,7 @@
 
 mod backend;
 mod cookie;
+mod checks;
 mod frontend;
 mod limit;
 mod lists;

@@ -1,6 +1,7 @@
 //! The servers of a backend: what they say, and what all of them say.
 
 use super::backend::maxconn;
+use super::checks;
 use super::values::{in_range, name, optional, unique};
 use super::{Result, cookie};
 use crate::config::{Alpn, Backend, BackendId, Frontend, Mode, Server, ServerTls, Sni, schema};
@@ -14,6 +15,7 @@ pub(super) fn all(
     source: &Source,
     default: Option<&Spanned<schema::Server>>,
     written: &[Spanned<schema::Server>],
+    has_check: bool,
 ) -> Result<Vec<Server>> {
     let nothing = schema::Server::default();
     if let Some(default) = default
@@ -53,6 +55,8 @@ pub(super) fn all(
             shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
             http: http(source, &server)?,
             tls: tls(source, written, &server)?,
+            watch: checks::watch(source, &server, has_check)?,
+            agent: checks::agent(source, server.agent.as_ref())?,
         });
     }
     Ok(servers)
