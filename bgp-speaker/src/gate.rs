@@ -4,15 +4,14 @@ use crate::board::{Decisions, Orders};
 use crate::handover::{Freeze, SavedGate};
 use crate::journal::{Entry, Journal};
 use crate::metrics::GateMetrics;
-use crate::probe::Probe;
+use crate::probe::Probes;
 use crate::stream::Streams;
 use base::Clock;
 use base_core::{Machine, Time};
-use bgp_core::config::{Url, Vip};
+use bgp_core::config::Url;
 use bgp_core::gate::order::Order;
 use bgp_core::gate::{Action, Event, Gate};
 use bgp_core::neighbor::{Decision, Standings};
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ pub(crate) struct Task {
     clock: Clock,
     machine: Gate,
     streams: Streams,
-    probes: BTreeMap<IpAddr, Probe>,
+    probes: Probes,
     sender: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     standings: Standings,
@@ -47,15 +46,13 @@ impl Task {
         clock: Clock,
         machine: Gate,
         watch: Url,
-        vips: &[Vip],
+        probes: Probes,
         (decisions, orders, freezes): Wires,
         journal: Journal,
         metrics: GateMetrics,
     ) -> Self {
-        // One probe of each VIP is under way at most; who finds no room waits.
-        let (sender, inbox) = mpsc::channel(vips.len().max(1));
-        let probes =
-            vips.iter().filter_map(|vip| Some((vip.address, Probe::new(vip.probe.as_ref()?)?))).collect();
+        // One probe of each subject is under way at most; who finds no room waits.
+        let (sender, inbox) = mpsc::channel(probes.len().max(16));
         let (streams, standings) = (Streams::new(watch), Standings::new());
         Self {
             clock,
@@ -159,12 +156,12 @@ impl Task {
         match action {
             Action::Open { stream } => self.streams.open(stream),
             Action::Close { stream } => self.streams.close(stream),
-            Action::Probe { vip } => {
-                let Some(probe) = self.probes.get(&vip).cloned() else { return };
+            Action::Probe { subject } => {
+                let Some(probe) = self.probes.get(&subject).cloned() else { return };
                 let (sender, clock) = (self.sender.clone(), self.clock);
                 tokio::spawn(async move {
                     let served = probe.ask(clock).await;
-                    let _ = sender.send(Event::Probed { vip, served }).await;
+                    let _ = sender.send(Event::Probed { subject, served }).await;
                 });
             }
             Action::Ordered { vip, order } => {

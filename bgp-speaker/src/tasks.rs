@@ -7,7 +7,7 @@ use crate::journal::Journal;
 use crate::link::Link;
 use crate::listener::Door;
 use crate::metrics::Metrics;
-use crate::{gate, neighbor, text_api};
+use crate::{gate, neighbor, probe, text_api};
 use base::Clock;
 use bgp_core::config::change::Key;
 use bgp_core::config::{self, Config};
@@ -108,7 +108,7 @@ impl Tasks {
             clock,
             machine,
             config.health.watch.clone(),
-            &vips,
+            probe::all(config).map_err(io::Error::other)?,
             (decide, obey, freezes),
             journal.clone(),
             metrics.gate(config.vips.iter().map(|vip| vip.address)),

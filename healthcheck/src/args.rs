@@ -132,6 +132,7 @@ enum Type {
     Smtp,
     Ldap,
     Command,
+    File,
 }
 
 impl Args {

@@ -155,6 +155,19 @@ async fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn a_file_says_how_things_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ok");
+    let target = "192.0.2.7:81".parse().expect("an address");
+    let check = |more: &str| format!(r#"type = "file", path = "{}"{more}"#, path.display());
+    assert_eq!(run(&check(""), target, PATIENCE).await.to_string(), "L7STS file_missing");
+    assert!(run(&check(", absent = true"), target, PATIENCE).await.passed());
+    std::fs::write(&path, "").expect("a file");
+    assert!(run(&check(""), target, PATIENCE).await.passed());
+    assert_eq!(run(&check(", absent = true"), target, PATIENCE).await.note, "file_there");
+}
+
+#[tokio::test]
 async fn an_agent_is_heard_and_nonsense_is_not() {
     use healthcheck_core::agent::{Admin, Report};
     let clock = Clock::start();

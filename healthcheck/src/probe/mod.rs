@@ -4,6 +4,7 @@
 //! tokio runtime it is called on. It can be dropped at any point.
 
 mod command;
+mod file;
 mod group;
 mod grpc;
 
@@ -50,6 +51,7 @@ impl Prober {
         let started = clock.now();
         let Finding { status, code, note } = match &self.kind {
             Kind::Command(command) => command::run(command, &self.names, target, clock, deadline).await,
+            Kind::File { path, absent } => file::look(path.clone(), *absent, clock, deadline).await,
             _ => match tcp::connect(target, clock, deadline).await {
                 Err(status) => finding(status),
                 Ok(stream) => self.over(stream, target, clock, deadline).await,

@@ -143,6 +143,7 @@ fn others(old: &Config, new: &Config, lines: &mut Vec<String>) {
         ("drain", old.drain == new.drain),
         ("return", old.back == new.back),
         ("probe", old.probe == new.probe),
+        ("gate", old.gates == new.gates),
     ];
     lines.extend(parts.into_iter().filter(|(_, same)| !same).map(|(what, _)| format!("{what}: changed")));
 }

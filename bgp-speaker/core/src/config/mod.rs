@@ -6,17 +6,19 @@ pub mod change;
 pub(crate) mod communities;
 mod neighbor;
 pub mod plan;
+mod probe;
 mod schema;
 mod text_api;
 mod url;
 mod validate;
 
+pub use probe::{Ask, DEFAULT_INTERVAL};
 pub use text_api::{OnExit, Process, TextApi};
 pub use url::Url;
 
 use crate::bfd::{Hops, Timers};
 use crate::fsm::Mode;
-use crate::gate::Fall;
+use crate::gate::{Fall, Pace};
 use crate::soak::{self, HoldDown};
 use base_core::diagnose::{Diagnostic, Source};
 use plan::{Place, Plan};
@@ -43,7 +45,9 @@ pub struct Config {
     /// Who is to have which VIP.
     pub plan: Plan,
     /// When a VIP whose requests fail is bad.
-    pub probe: Fall,
+    pub probe: Pace,
+    /// Questions about the node: while one has a bad answer, no VIP is well.
+    pub gates: Vec<Ask>,
     /// Whom to announce to.
     pub neighbors: Vec<Neighbor>,
     /// What to announce.
@@ -194,7 +198,7 @@ pub struct Vip {
     /// Put it on the loopback interface before it is announced.
     pub loopback: bool,
     /// A request through it that must be answered.
-    pub probe: Option<Url>,
+    pub probe: Option<Ask>,
     /// What becomes of it when it fails while the gateway lives.
     pub on_down: OnDown,
     /// RFC 1997 communities.

@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) probe: Probe,
     #[serde(default)]
+    pub(super) gate: Vec<Spanned<toml::Value>>,
+    #[serde(default)]
     pub(super) template: Vec<Spanned<Neighbor>>,
     #[serde(default)]
     pub(super) neighbor: Vec<Spanned<Neighbor>>,
@@ -95,6 +97,8 @@ pub(super) struct Return {
 pub(super) struct Probe {
     pub(super) fall: Option<Spanned<u32>>,
     pub(super) window: Option<Spanned<u32>>,
+    pub(super) interval: Option<Spanned<Span>>,
+    pub(super) timeout: Option<Spanned<Span>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,7 +164,7 @@ pub(super) struct Vip {
     pub(super) backup_med: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) loopback: bool,
-    pub(super) probe: Option<Spanned<String>>,
+    pub(super) probe: Option<Spanned<toml::Value>>,
     #[serde(default)]
     pub(super) on_down: OnDown,
     #[serde(default)]

@@ -37,7 +37,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.health.watch.to_string(), DEFAULT_WATCH);
     assert_eq!(config.health.dead_after, DEFAULT_DEAD_AFTER);
     let back = Return { soak: DEFAULT_SOAK, gate_soak: Duration::ZERO, hold_down: None };
-    assert_eq!((config.probe, config.vips[0].on_down), (DEFAULT_FALL, OnDown::Withdraw));
+    assert_eq!((config.probe.fall, config.vips[0].on_down), (DEFAULT_FALL, OnDown::Withdraw));
     assert_eq!((config.back, config.vips[0].backup_med), (back, crate::policy::WORST_MED));
     assert_eq!((config.neighbors[0].port, config.vips[0].med), (DEFAULT_PORT, DEFAULT_MED));
 }
@@ -136,6 +136,21 @@ fn what_cannot_work_is_refused_with_its_reason() {
         ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nfall = 0", "0 is out of range"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nwindow = 65", "65 is out of range"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\nwindow = 1", "2 failures never happen"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\ninterval = \"1ms\"", "out of range"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[probe]\ntimeout = \"300ms\"", "out of range"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nprobe = { type = \"tls\" }", "a check without a port"),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\nprobe = { type = \"icmp\" }", "unknown variant `icmp`"),
+        (
+            "\"203.0.113.1\"",
+            "\"203.0.113.1\"\nprobe = { type = \"tcp\", port = 1, addr = \"203.0.113.2\" }",
+            "goes elsewhere",
+        ),
+        (
+            "\"203.0.113.1\"",
+            "\"203.0.113.1\"\nprobe = { type = \"tcp\", port = 1, rise = 3 }",
+            "have one pace",
+        ),
+        ("\"203.0.113.1\"", "\"203.0.113.1\"\n[[gate]]\ntype = \"file\"", "needs its `path`"),
         ("\"203.0.113.1\"", "\"203.0.113.1\"\n[return]\nsoak = \"2h\"", "out of range"),
         (
             "\"203.0.113.1\"",
@@ -213,4 +228,19 @@ fn a_url_has_an_address_and_defaults_to_port_80() {
 #[test]
 fn a_password_never_shows() {
     assert!(!format!("{:?}", Password("geheim".to_owned())).contains("geheim"));
+}
+
+#[test]
+fn a_vip_and_the_node_can_be_asked_about_in_every_way_that_a_server_can() {
+    let more = "[probe]\ninterval = \"100ms\"\ntimeout = \"80ms\"\n\
+                [[gate]]\ntype = \"file\"\npath = \"/run/ok\"\n[[gate]]\ntype = \"tcp\"\nport = 5\n\
+                [[vip]]\naddress = \"203.0.113.7\"\nprobe = { type = \"tls\", port = 443, tls = { verify = \"none\" } }\n\
+                [[vip]]\naddress = \"203.0.113.8\"\nprobe = { type = \"command\", command = \"/bin/true\" }\n";
+    let config = parse(&Source::new("bgp.toml", GOOD.to_owned() + more)).expect("valid");
+    assert_eq!(config.probe.interval, Duration::from_millis(100));
+    assert_eq!(config.probe.timeout, Duration::from_millis(80));
+    let target = |place: usize| config.vips[place].probe.as_ref().expect("it has one").target.to_string();
+    let last = config.vips.len() - 1;
+    assert_eq!((target(last - 1).as_str(), target(last).as_str()), ("203.0.113.7:443", "203.0.113.8:0"));
+    assert_eq!(config.gates[1].target.to_string(), "127.0.0.1:5");
 }

@@ -5,7 +5,7 @@ use super::neighbor::neighbors;
 use super::plan::{Place, Plan};
 use super::schema::{self, File};
 use super::{Bgp, Config, Drain, Health, Return, Url, Vip};
-use crate::gate::Fall;
+use crate::gate::{Fall, Pace};
 use crate::policy::WORST_MED;
 use crate::soak::HoldDown;
 use base_core::diagnose::{Diagnostic, Source};
@@ -37,6 +37,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
             back: back(&file.back, source)?,
             probe: probe(&file.probe, source)?,
             text_api: super::text_api::text_api(file.text_api, file.process, source)?,
+            gates: super::probe::gates(&file.gate, source)?,
             neighbors: Vec::new(),
         };
     let neighbors = neighbors(file.neighbor, file.template, &config, source)?;
@@ -107,7 +108,7 @@ fn back(back: &schema::Return, source: &Source) -> Checked<Return> {
     })
 }
 
-fn probe(raw: &schema::Probe, source: &Source) -> Checked<Fall> {
+fn probe(raw: &schema::Probe, source: &Source) -> Checked<Pace> {
     let number = |span: &Option<Spanned<u32>>, default, most| match span {
         Some(span) if !(1..=most).contains(span.get_ref()) => Err(source
             .at(span.span(), format!("{} is out of range", span.get_ref()))
@@ -122,7 +123,7 @@ fn probe(raw: &schema::Probe, source: &Source) -> Checked<Fall> {
         let message = format!("{fall} failures never happen among {window} requests");
         return Err(source.at(span, message).help("fall at most as large as window"));
     }
-    Ok(Fall { fall, window })
+    super::probe::pace(raw, Fall { fall, window }, source)
 }
 
 fn hold_down(raw: &schema::HoldDown, source: &Source) -> Checked<HoldDown> {
@@ -169,13 +170,7 @@ fn vip(vip: schema::Vip, place: Option<Place>, seen: &mut BTreeSet<IpAddr>, sour
     if !seen.insert(address) {
         return Err(source.at(vip.address.span(), format!("VIP {address} is there twice")));
     }
-    let probe = vip.probe.as_ref().map(|probe| url(probe, source)).transpose()?;
-    if let (Some(span), Some(url)) = (&vip.probe, &probe)
-        && url.address.ip() != address
-    {
-        let message = format!("the probe of {address} goes to {}", url.address.ip());
-        return Err(source.at(span.span(), message).help("a probe goes through the VIP that it guards"));
-    }
+    let probe = vip.probe.as_ref().map(|probe| super::probe::of_vip(probe, address, source)).transpose()?;
     let planned = place.map_or(super::DEFAULT_MED, Place::med);
     let med = vip.med.map_or(Ok(planned), |med| self::med(&med, source))?;
     Ok(Vip {

@@ -14,7 +14,7 @@ mod saved;
 mod vip;
 
 pub use feed::Reading;
-pub use probes::{Fall, PROBE_TIMEOUT};
+pub use probes::{Fall, Pace, Subject};
 pub use reason::{Reason, Standing};
 pub use saved::Saved;
 
@@ -53,10 +53,10 @@ pub enum Event {
         /// Which.
         stream: u64,
     },
-    /// A request through a VIP was answered, or was not.
+    /// A request through a VIP, or a gate of the node, was answered, or was not.
     Probed {
-        /// Which VIP.
-        vip: IpAddr,
+        /// What was asked about.
+        subject: Subject,
         /// Was it served? `None`: it could not be asked, which says nothing.
         served: Option<bool>,
     },
@@ -86,10 +86,10 @@ pub enum Action {
         /// Its number.
         stream: u64,
     },
-    /// Send a request through a VIP, answer with `Probed` within [`PROBE_TIMEOUT`].
+    /// Ask, answer with `Probed` within [`Pace::timeout`].
     Probe {
-        /// Which VIP.
-        vip: IpAddr,
+        /// About what.
+        subject: Subject,
     },
     /// Tell: this order holds for the VIP from now on, or none.
     Ordered {
@@ -128,8 +128,10 @@ pub struct Settings {
     pub loopback: BTreeSet<IpAddr>,
     /// Those that a failure makes worse and does not withdraw.
     pub worsened: BTreeSet<IpAddr>,
-    /// How many failed requests are too many.
-    pub fall: Fall,
+    /// How many gates the node has.
+    pub gates: usize,
+    /// How often is asked, and how many failures are too many.
+    pub pace: Pace,
     /// Makes this node's pauses differ from those of others.
     pub seed: u64,
 }
@@ -163,7 +165,8 @@ impl Settings {
             probed: select(|vip| vip.probe.is_some()),
             loopback: select(|vip| vip.loopback),
             worsened: select(|vip| vip.on_down == OnDown::Worsen),
-            fall: config.probe,
+            gates: config.gates.len(),
+            pace: config.probe,
             seed,
         }
     }
@@ -174,7 +177,7 @@ impl Gate {
     pub fn new(settings: Settings) -> Self {
         Self {
             feed: Feed::new(settings.dead_after, settings.seed),
-            probes: Probes::new(&settings.probed, settings.fall),
+            probes: Probes::new(&settings.probed, settings.gates, settings.pace),
             missing: settings.loopback.clone(),
             disabled: false,
             resumed: false,
@@ -218,6 +221,9 @@ impl Gate {
                 Reason::Ready | Reason::Draining if self.missing.contains(address) => {
                     (Standing::Withdrawn, Reason::NoAddress)
                 }
+                Reason::Ready | Reason::Draining if !self.probes.open() => {
+                    (Standing::Withdrawn, Reason::GateShut)
+                }
                 Reason::Ready | Reason::Draining if !self.probes.good(*address) => {
                     (Standing::Withdrawn, Reason::ProbeFailed)
                 }
@@ -256,7 +262,7 @@ impl Machine for Gate {
             Event::Opened { stream } => self.feed.opened(stream, now),
             Event::Line { stream, reading } => self.feed.line(stream, reading, now, actions),
             Event::Closed { stream } => self.feed.closed(stream, now),
-            Event::Probed { vip, served } => self.probes.probed(vip, served),
+            Event::Probed { subject, served } => self.probes.probed(subject, served),
             Event::Operator(command) => self.operate(command, now, actions),
             Event::Disabled(disabled) => self.disabled = disabled,
             Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),

@@ -1,4 +1,4 @@
-//! Real requests through each VIP: when the next is due, and whether enough of the latest were served.
+//! Real requests through each VIP, and the gates of the node: when the next is due, and whether enough of the latest were served.
 //!
 //! A VIP is bad when `fall` of the latest `window` requests failed, in a row or not. One that failed in one row, as
 //! something that was away for a moment does, is good again with the next success. One that failed here and there
@@ -19,11 +19,31 @@ pub struct Fall {
     pub window: u32,
 }
 
-/// The probes of all VIPs that have one.
+/// When requests go out, and when too many have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many failures are too many.
+    pub fall: Fall,
+    /// From one request to the next.
+    pub interval: Duration,
+    /// A request that takes longer failed; at most `interval`.
+    pub timeout: Duration,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A VIP.
+    Vip(IpAddr),
+    /// The node: one of its gates, by its place in the configuration.
+    Gate(usize),
+}
+
+/// The probes of all VIPs that have one, and of the node.
 #[derive(Debug)]
 pub(super) struct Probes {
-    rule: Fall,
-    vips: BTreeMap<IpAddr, Probe>,
+    pace: Pace,
+    subjects: BTreeMap<Subject, Probe>,
 }
 
 #[derive(Debug, Default)]
@@ -64,61 +84,71 @@ impl Probe {
 }
 
 impl Probes {
-    pub(super) fn new(vips: &BTreeSet<IpAddr>, rule: Fall) -> Self {
-        Self { rule, vips: vips.iter().map(|vip| (*vip, Probe::default())).collect() }
+    pub(super) fn new(vips: &BTreeSet<IpAddr>, gates: usize, pace: Pace) -> Self {
+        let vips = vips.iter().copied().map(Subject::Vip);
+        let subjects = vips.chain((0..gates).map(Subject::Gate));
+        Self { pace, subjects: subjects.map(|subject| (subject, Probe::default())).collect() }
     }
 
     /// A VIP without a probe has nothing against it.
     pub(super) fn good(&self, vip: IpAddr) -> bool {
-        self.vips.get(&vip).is_none_or(|probe| probe.good)
+        self.subjects.get(&Subject::Vip(vip)).is_none_or(|probe| probe.good)
+    }
+
+    /// Whether no gate of the node is shut.
+    pub(super) fn open(&self) -> bool {
+        // Gates come last.
+        self.subjects.range(Subject::Gate(0)..).all(|(_, probe)| probe.good)
     }
 
     /// Another process found it good; the next request will show.
     pub(super) fn believe(&mut self, vip: IpAddr) {
-        if let Some(probe) = self.vips.get_mut(&vip) {
+        if let Some(probe) = self.subjects.get_mut(&Subject::Vip(vip)) {
+            probe.good = true;
+        }
+    }
+
+    /// Another process found all gates open; the next answers will show.
+    pub(super) fn believe_open(&mut self) {
+        for (_, probe) in self.subjects.range_mut(Subject::Gate(0)..) {
             probe.good = true;
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.vips.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
+        self.subjects.values().filter(|probe| !probe.in_flight).filter_map(|probe| probe.due).min()
     }
 
-    pub(super) fn probed(&mut self, vip: IpAddr, served: Option<bool>) {
-        let Some(probe) = self.vips.get_mut(&vip) else { return };
+    pub(super) fn probed(&mut self, subject: Subject, served: Option<bool>) {
+        let Some(probe) = self.subjects.get_mut(&subject) else { return };
         probe.in_flight = false;
         if let Some(served) = served {
-            probe.judge(!served, self.rule);
+            probe.judge(!served, self.pace.fall);
         }
     }
 
     /// The gateway has just become ready: what failed is asked again at once. That it failed while the gateway was
     /// away says nothing about now.
     pub(super) fn hurry(&mut self, now: Time) {
-        for probe in self.vips.values_mut().filter(|probe| !probe.good) {
+        for probe in self.subjects.values_mut().filter(|probe| !probe.good) {
             *probe = Probe { due: Some(now), in_flight: probe.in_flight, ..Probe::default() };
         }
     }
 
     /// Sends what is due, at a fixed rate that does not depend on how long an answer takes.
     pub(super) fn run(&mut self, now: Time, actions: &mut Vec<Action>) {
-        for (vip, probe) in &mut self.vips {
+        for (subject, probe) in &mut self.subjects {
             let due = probe.due.unwrap_or(now);
             if !probe.in_flight && due <= now {
                 probe.in_flight = true;
-                probe.due = Some((due + PROBE_INTERVAL).max(now));
-                actions.push(Action::Probe { vip: *vip });
+                probe.due = Some((due + self.pace.interval).max(now));
+                actions.push(Action::Probe { subject: *subject });
             } else {
                 probe.due = Some(due);
             }
         }
     }
 }
-
-/// From one request to the next.
-const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// A request that takes longer failed.
-pub const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,8 @@ pub enum Reason {
     MoveFailed,
     /// Requests through the VIP fail.
     ProbeFailed,
+    /// A gate of the node is shut.
+    GateShut,
     /// The VIP could not be put on the loopback interface.
     NoAddress,
     /// An operator drains it.
@@ -77,6 +79,7 @@ impl Reason {
             Self::Unreachable => "unreachable",
             Self::MoveFailed => "move_failed",
             Self::ProbeFailed => "probe_failed",
+            Self::GateShut => "gate_shut",
             Self::NoAddress => "no_address",
             Self::Drained => "drained",
             Self::Disabled => "disabled",
@@ -95,6 +98,6 @@ impl Reason {
 
     /// Something is wrong.
     pub(super) const fn is_failure(self) -> bool {
-        self.is_death() || matches!(self, Self::NotReady | Self::ProbeFailed)
+        self.is_death() || matches!(self, Self::NotReady | Self::ProbeFailed | Self::GateShut)
     }
 }

@@ -14,6 +14,9 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     vips: Vec<(IpAddr, Vip)>,
+    /// No gate of the node was shut.
+    #[serde(default)]
+    pub(super) open: bool,
 }
 
 /// One VIP.
@@ -44,7 +47,7 @@ impl Gate {
         let one = |(address, vip): (&IpAddr, &super::vip::Vip)| {
             (*address, Vip { served: self.probes.good(*address), ..vip.save() })
         };
-        Saved { vips: self.vips.iter().map(one).collect() }
+        Saved { vips: self.vips.iter().map(one).collect(), open: self.probes.open() }
     }
 
     /// Goes on with what another process saved, as far as its VIPs are still there.
@@ -56,6 +59,9 @@ impl Gate {
                 gate.probes.believe(address);
             }
             *place = super::vip::Vip::resume(gate.settings.soak, vip);
+        }
+        if saved.open {
+            gate.probes.believe_open();
         }
         gate.resumed = true;
         gate

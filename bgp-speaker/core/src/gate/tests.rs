@@ -8,6 +8,11 @@ use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+const PACE: Pace = Pace {
+    fall: Fall { fall: 2, window: 5 },
+    interval: Duration::from_millis(200),
+    timeout: Duration::from_millis(200),
+};
 const PROBED: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
 const ON_LO: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 3));
 
@@ -31,6 +36,18 @@ impl Rig {
     }
 
     fn soaking(vips: &[IpAddr], soak: soak::Settings) -> Self {
+        Self::with(vips, soak, 0)
+    }
+
+    /// Ready, with a gate of the node.
+    fn gated(vips: &[IpAddr]) -> Self {
+        let mut rig = Self::with(vips, soak::Settings { soak: Duration::ZERO, hold_down: None }, 1);
+        rig.feed(Event::Opened { stream: rig.open[0] });
+        rig.say(Reading::Ready);
+        rig
+    }
+
+    fn with(vips: &[IpAddr], soak: soak::Settings, gates: usize) -> Self {
         let only = |vip| vips.iter().copied().filter(|one| *one == vip).collect();
         let settings = Settings {
             dead_after: Duration::from_millis(300),
@@ -41,7 +58,8 @@ impl Rig {
             probed: only(PROBED),
             loopback: only(ON_LO),
             worsened: only(ON_LO),
-            fall: Fall { fall: 2, window: 5 },
+            gates,
+            pace: PACE,
             seed: 1,
         };
         let mut rig = Self {
@@ -268,12 +286,13 @@ fn a_successor_that_does_not_show_up_counts_as_a_hang() {
 fn two_failed_probes_withdraw_their_vip_alone_and_one_good_one_announces_it() {
     let mut rig = Rig::ready(&[VIP, PROBED]);
     assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed), "not before the first answer");
-    let answer = |rig: &mut Rig, good| rig.feed(Event::Probed { vip: PROBED, served: Some(good) });
+    let answer =
+        |rig: &mut Rig, good| rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(good) });
     answer(&mut rig, true);
     assert_eq!(rig.stands(PROBED), (Standing::Announced, Reason::Ready));
     answer(&mut rig, false);
     assert_eq!(rig.stands(PROBED), (Standing::Announced, Reason::Ready));
-    rig.feed(Event::Probed { vip: PROBED, served: None });
+    rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: None });
     assert_eq!(rig.stands(PROBED), (Standing::Announced, Reason::Ready), "an unasked question is no answer");
     answer(&mut rig, false);
     assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
@@ -288,10 +307,10 @@ fn probes_go_out_every_200_ms_one_at_a_time() {
     assert_eq!(rig.probes, 1);
     rig.wait(1000);
     assert_eq!(rig.probes, 1, "the last one has not been answered");
-    rig.feed(Event::Probed { vip: PROBED, served: Some(true) });
+    rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(true) });
     assert_eq!(rig.probes, 2, "overdue, so at once");
     for _ in 0..10 {
-        rig.feed(Event::Probed { vip: PROBED, served: Some(true) });
+        rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(true) });
         rig.wait(200);
     }
     assert_eq!(rig.probes, 12);
@@ -301,10 +320,10 @@ fn probes_go_out_every_200_ms_one_at_a_time() {
 fn a_gateway_that_is_back_is_probed_at_once() {
     let mut rig = Rig::new(&[PROBED]);
     for _ in 0..2 {
-        rig.feed(Event::Probed { vip: PROBED, served: Some(false) });
+        rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(false) });
         rig.wait(200);
     }
-    rig.feed(Event::Probed { vip: PROBED, served: Some(false) });
+    rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(false) });
     let before = rig.probes;
     rig.wait(10);
     rig.say(Reading::Ready);
@@ -335,7 +354,7 @@ fn with_a_soak_the_first_start_is_at_once_and_each_way_back_is_slow() {
     rig.wait(5000);
     assert_eq!(rig.stands(VIP).0, Standing::Withdrawn);
     rig.say(Reading::Ready);
-    rig.feed(Event::Probed { vip: PROBED, served: Some(true) });
+    rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(true) });
     for vip in [VIP, PROBED] {
         assert_eq!(rig.stands(vip), (Standing::Announced, Reason::Ready), "a start is no return");
     }
@@ -386,7 +405,7 @@ fn a_request_that_fails_every_second_time_withdraws_once_and_for_all() {
     let mut changes = 0;
     for turn in 0..40 {
         let before = rig.stands.get(&PROBED).copied();
-        rig.feed(Event::Probed { vip: PROBED, served: Some(turn % 2 == 0) });
+        rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(turn % 2 == 0) });
         rig.say(Reading::Ready);
         rig.wait(200);
         changes += usize::from(rig.stands.get(&PROBED).copied() != before);
@@ -405,7 +424,7 @@ fn events() -> impl Strategy<Value = Event> {
         2 => (0..20_u64).prop_map(|stream| Event::Closed { stream }),
         1 => (0..20_u64).prop_map(|stream| Event::Opened { stream }),
         3 => (prop::sample::select(&[VIP, PROBED][..]), any::<Option<bool>>())
-            .prop_map(|(vip, served)| Event::Probed { vip, served }),
+            .prop_map(|(vip, served)| Event::Probed { subject: Subject::Vip(vip), served }),
         1 => (prop::sample::select(&[VIP, ON_LO][..]), any::<bool>())
             .prop_map(|(vip, present)| Event::Address { vip, present }),
         1 => any::<bool>().prop_map(Event::Disabled),
@@ -443,4 +462,21 @@ proptest! {
         rig.say_on(stream, Reading::Ready);
         prop_assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
     }
+}
+
+#[test]
+fn a_shut_gate_of_the_node_withdraws_every_vip_and_an_open_one_brings_them_back() {
+    let mut rig = Rig::gated(&[VIP, PROBED]);
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::GateShut), "not before its first answer");
+    let answer =
+        |rig: &mut Rig, served| rig.feed(Event::Probed { subject: Subject::Gate(0), served: Some(served) });
+    answer(&mut rig, true);
+    assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
+    assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed), "it has a probe of its own");
+    for _ in 0..2 {
+        answer(&mut rig, false);
+    }
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::GateShut));
+    answer(&mut rig, true);
+    assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
 }

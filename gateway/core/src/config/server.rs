@@ -1,7 +1,7 @@
 //! One server of a backend, and how it is spoken with.
 
-use crate::proxy_protocol::Version;
 use super::{Agent, Watch};
+use crate::proxy_protocol::Version;
 use base_core::diagnose::Diagnostic;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

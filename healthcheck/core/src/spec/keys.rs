@@ -31,6 +31,8 @@ pub(super) struct Keys {
     wsrep_ready: Option<bool>,
     hello: Option<String>,
     command: Option<Command>,
+    path: Option<PathBuf>,
+    absent: Option<bool>,
     tls: Option<Tls>,
     addr: Option<IpAddr>,
     port: Option<u16>,
@@ -56,6 +58,7 @@ enum Type {
     Smtp,
     Ldap,
     Command,
+    File,
 }
 
 #[derive(Deserialize)]
@@ -130,12 +133,13 @@ impl Type {
             Self::Smtp => "smtp",
             Self::Ldap => "ldap",
             Self::Command => "command",
+            Self::File => "file",
         }
     }
 
     /// Whether its first byte may be a TLS handshake's: databases begin in plaintext and then change over.
     const fn can_have_tls(self) -> bool {
-        !matches!(self, Self::Mysql | Self::Postgres | Self::Command)
+        !matches!(self, Self::Mysql | Self::Postgres | Self::Command | Self::File)
     }
 }
 
@@ -162,6 +166,10 @@ impl Keys {
             }
             Type::Ldap => Kind::Ldap,
             Type::Command => self.command()?,
+            Type::File => match self.path.take().filter(|path| path.is_absolute()) {
+                Some(path) => Kind::File { path, absent: self.absent.take().unwrap_or(false) },
+                None => return Err("a check of type \"file\" needs its `path`, from / on".to_owned()),
+            },
         })
     }
 
@@ -278,6 +286,8 @@ impl Keys {
             ("wsrep_ready", self.wsrep_ready.is_some()),
             ("hello", self.hello.is_some()),
             ("command", self.command.is_some()),
+            ("path", self.path.is_some()),
+            ("absent", self.absent.is_some()),
             ("tls", self.tls.is_some()),
         ];
         match left.iter().find(|(_, is_set)| *is_set) {

@@ -40,6 +40,11 @@ impl CheckSpec {
         Self { kind, tls: None, addr: None, port: None, timing: Timing::DEFAULT }
     }
 
+    /// Whether anything is sent anywhere, so that it matters where.
+    pub const fn goes_somewhere(&self) -> bool {
+        !matches!(self.kind, Kind::Command(_) | Kind::File { .. })
+    }
+
     /// Where to probe a server.
     pub fn target(&self, server: SocketAddr) -> SocketAddr {
         SocketAddr::new(self.addr.unwrap_or_else(|| server.ip()), self.port.unwrap_or_else(|| server.port()))
@@ -99,6 +104,13 @@ pub enum Kind {
     Ldap,
     /// To make a command of ours exit with 0.
     Command(CommandCheck),
+    /// Nothing: a file on this machine says it.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Whether it must not be there.
+        absent: bool,
+    },
 }
 
 /// One step of a talk that the operator wrote.

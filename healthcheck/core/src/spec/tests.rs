@@ -74,6 +74,8 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
         (r#"type = "http", headers = { X = "a\nb" }"#, "can't stand in `headers`"),
         (r#"type = "http", version = "2""#, "unknown variant `2`"),
         (r#"type = "command""#, "needs its `command`"),
+        (r#"type = "file""#, "needs its `path`"),
+        (r#"type = "tcp", path = "/x""#, "`path` has no meaning"),
         (r#"type = "command", command = "check""#, "the path of a program"),
         (r#"type = "command", command = "/x", tls = true"#, "`tls` has no meaning"),
         (r#"type = "tls", tls = { verify = "none", ca_file = "/x" }"#, "`ca_file` of a check has no meaning"),
@@ -138,6 +140,8 @@ fn each_type_takes_its_own_keys() {
         panic!("one")
     };
     assert_eq!(command.arguments, Some(vec!["-v".to_owned()]));
+    let file = Kind::File { path: "/run/x".into(), absent: true };
+    assert_eq!(kind(r#"type = "file", path = "/run/x", absent = true"#), file);
     let tls = |check: &str| read(check).expect(check).tls;
     assert_eq!(tls(r#"type = "tls""#), Some(TlsCheck::default()));
     assert_eq!(tls(r#"type = "http", tls = false"#), None);

@@ -80,7 +80,7 @@ pub type Sha1 = fn(&[u8]) -> [u8; 20];
 /// than one stream of bytes.
 pub fn start(kind: &Kind, target: SocketAddr, sha1: Sha1) -> Option<Box<dyn Talk + '_>> {
     Some(match kind {
-        Kind::Tcp | Kind::Tls | Kind::Grpc { .. } | Kind::Command(_) => return None,
+        Kind::Tcp | Kind::Tls | Kind::Grpc { .. } | Kind::Command(_) | Kind::File { .. } => return None,
         Kind::Steps(steps) => Box::new(steps::Steps::new(steps)),
         Kind::Http(check) => Box::new(http1::Exchange::new(check, target)),
         Kind::Mysql(login) => Box::new(mysql::Mysql::new(login, sha1)),

@@ -46,7 +46,7 @@ fn a_pinned_vip_stays_as_it_stands_whatever_is_said() {
     rig.order(Kind::Pin, PROBED, 60);
     for reading in [Reading::NotReady, Reading::Ready] {
         rig.say(reading);
-        rig.feed(Event::Probed { vip: PROBED, served: Some(true) });
+        rig.feed(Event::Probed { subject: Subject::Vip(PROBED), served: Some(true) });
         assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Pinned));
         assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::Pinned));
     }

@@ -1,8 +1,8 @@
 //! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
 
 mod backend;
-mod cookie;
 mod checks;
+mod cookie;
 mod frontend;
 mod limit;
 mod lists;
