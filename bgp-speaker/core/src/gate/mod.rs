@@ -27,7 +27,7 @@ use probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
-use vip::{Pace, Vip};
+use vip::Vip;
 
 /// What happens to the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl Gate {
             Reason::Draining => Some(Reason::Draining),
             _ => None,
         };
-        let pace = Pace { settle: self.settings.settle, worsen_for: self.settings.worsen_for };
+        let pace = vip::Pace { settle: self.settings.settle, worsen_for: self.settings.worsen_for };
         for (address, vip) in &mut self.vips {
             let mut known = match node {
                 Reason::Ready | Reason::Draining if self.missing.contains(address) => {
