@@ -170,7 +170,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        if self.gateway.is_draining() {
+        if self.gateway.is_draining() || link(session).is_some_and(Link::is_spent) {
             session.set_keepalive(None);
         }
         answers::fit(session, response);

@@ -37,6 +37,8 @@ pub(crate) struct Link {
     connection: Connection,
     /// Who is on the other side of it, as servers are told.
     forwarded_for: HeaderValue,
+    /// Whether it ends with its next answer.
+    spent: AtomicBool,
     /// What its TLS handshake has shown.
     tls: OnceLock<Arc<Handshake>>,
     /// When the head that is read, or was read last, began; 0: not known.
@@ -51,7 +53,23 @@ impl Link {
         // An address has nothing in it that a field's value can't have.
         let forwarded_for =
             HeaderValue::try_from(peer).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { connection, forwarded_for, tls: OnceLock::new(), head_began: AtomicU64::new(0), vanished }
+        Self {
+            connection,
+            forwarded_for,
+            spent: AtomicBool::new(false),
+            tls: OnceLock::new(),
+            head_began: AtomicU64::new(0),
+            vanished,
+        }
+    }
+
+    /// It ends with its next answer.
+    pub(crate) fn spend(&self) {
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// Says what the TLS handshake has shown, of which there is one.

@@ -4,10 +4,11 @@
 use super::tls;
 use crate::load::{Loaded, StartError};
 use base_core::diagnose::Diagnostic;
-use gateway_core::config::Bind;
-use socket2::{Domain, Protocol, Socket, Type};
+use gateway_core::config::{Bind, SocketOptions};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// A bound, listening socket of one worker.
 pub(crate) struct Listener {
@@ -23,9 +24,10 @@ pub(crate) fn bind_all(loaded: &Loaded, workers: usize) -> Result<Vec<Vec<Listen
     for (place, (frontend, tls)) in loaded.config.frontends.iter().zip(&loaded.tls).enumerate() {
         let tls = tls.as_ref().map(tls::Acceptor::new);
         for bind in &frontend.binds {
-            is_free(bind)?;
+            is_free(bind, &frontend.sockets)?;
             for listeners in &mut by_worker {
-                let socket = listen(bind.address, true).map_err(|error| taken(bind, &error))?;
+                let socket =
+                    listen(bind.address, &frontend.sockets, true).map_err(|error| taken(bind, &error))?;
                 listeners.push(Listener { frontend: place, socket, tls: tls.clone() });
             }
         }
@@ -35,16 +37,16 @@ pub(crate) fn bind_all(loaded: &Loaded, workers: usize) -> Result<Vec<Vec<Listen
 
 /// A socket for the admin listener, which nobody shares.
 pub(crate) fn bind_alone(bind: &Bind) -> Result<TcpListener, StartError> {
-    listen(bind.address, false).map_err(|error| taken(bind, &error))
+    listen(bind.address, &ADMIN, false).map_err(|error| taken(bind, &error))
 }
 
 /// Sockets that share a port would also share it with another process of the same user, which would
 /// then get half of the connections: so one that does not share asks first.
-fn is_free(bind: &Bind) -> Result<(), StartError> {
-    listen(bind.address, false).map(drop).map_err(|error| taken(bind, &error))
+fn is_free(bind: &Bind, options: &SocketOptions) -> Result<(), StartError> {
+    listen(bind.address, options, false).map(drop).map_err(|error| taken(bind, &error))
 }
 
-fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, options: &SocketOptions, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -55,11 +57,22 @@ fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
             socket.set_freebind_v6(true)?;
-            socket.set_only_v6(true)?;
+            socket.set_only_v6(!options.v4v6)?;
         }
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    // Connections have them from the socket that they come through.
+    if let Some(mss) = options.mss {
+        socket.set_tcp_mss(mss)?;
+    }
+    if let Some(time) = options.tcp_ut {
+        socket.set_tcp_user_timeout(Some(time))?;
+    }
+    if let Some(time) = options.keepalive {
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
+    }
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
@@ -75,5 +88,10 @@ fn taken(bind: &Bind, error: &io::Error) -> StartError {
     })))
 }
 
-/// Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn.
-const BACKLOG: i32 = 4096;
+/// The admin listener's.
+const ADMIN: SocketOptions =
+    SocketOptions { backlog: 256, mss: None, tcp_ut: None, keepalive: None, v4v6: false };
+/// Between questions to a client that says nothing.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Questions without an answer until it is gone.
+const KEEPALIVE_RETRIES: u32 = 3;

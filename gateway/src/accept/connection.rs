@@ -54,6 +54,11 @@ async fn begin(
             return None;
         }
     };
+    // One that a proxy speaks for is no better than one that comes itself.
+    if shared.rejects(peer) {
+        shared.gateway.metrics.refused(shared.frontend, "rejected");
+        return None;
+    }
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
     let connection = Connection { frontend: shared.frontend, peer, socket: descriptor };
@@ -123,6 +128,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
     let whole = frontend.http_request_timeout;
     let mut patience =
         Patience { first: whole, whole, due: true, h2c: frontend.h2c, bounds: frontend.bounds };
+    let (opened, mut served) = (shared.gateway.clock.now(), 0);
     loop {
         let clock = &shared.gateway.clock;
         let (head, chunks) =
@@ -141,7 +147,13 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
         }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
-        let keeps = !*shared.shutdown.borrow();
+        served += 1;
+        let is_spent =
+            served >= frontend.max_keepalive_requests || clock.now() - opened >= frontend.max_connection_age;
+        if is_spent {
+            link.spend();
+        }
+        let keeps = !is_spent && !*shared.shutdown.borrow();
         session.set_keepalive(keeps.then_some(frontend.keep_alive_timeout.as_secs().max(1)));
         session.set_read_timeout(Some(frontend.client_timeout));
         session.set_total_drain_timeout(Some(frontend.client_timeout));

@@ -57,6 +57,7 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
     let (running, receiver) = watch::channel(());
     drop(receiver);
     let (mut served, mut malformed, mut leaving) = (0, 0, false);
+    let mut old = std::pin::pin!(sleep(frontend.max_connection_age));
     loop {
         let patience = match (leaving, served) {
             (true, _) => LEAVE,
@@ -68,6 +69,12 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
             // A drain takes what comes; it lets the client know with the first request, or now.
             () = draining(&mut shutdown), if !leaving && served > 0 => {
+                connection.graceful_shutdown();
+                leaving = true;
+                continue;
+            }
+            // What runs is finished, as at a drain.
+            () = &mut old, if !leaving => {
                 connection.graceful_shutdown();
                 leaving = true;
                 continue;
@@ -85,6 +92,10 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 served += 1;
+                if served >= frontend.max_keepalive_requests && !leaving {
+                    connection.graceful_shutdown();
+                    leaving = true;
+                }
                 let mut session = ServerSession::new_http2(session);
                 session.set_write_timeout(Some(frontend.client_timeout));
                 session.set_total_drain_timeout(Some(frontend.client_timeout));

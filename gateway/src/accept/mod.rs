@@ -15,6 +15,7 @@ use crate::proxy::Edge;
 use crate::state::Gateway;
 use crate::worker::Phase;
 use pingora::proxy::HttpProxy;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,6 +74,11 @@ impl Shared {
         match accepted {
             Ok((socket, peer)) => {
                 metrics.accepted.inc();
+                if self.rejects(peer) {
+                    // It is told at once, and nothing of it stays.
+                    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+                    return self.gateway.metrics.refused(self.frontend, "rejected");
+                }
                 tokio::spawn(connection::serve(self.clone(), socket, peer));
             }
             Err(error) => {
@@ -84,6 +90,13 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Whether the frontend has nothing to do with whoever is at `peer`.
+    fn rejects(&self, peer: SocketAddr) -> bool {
+        let rejected = &self.gateway.config.frontends[self.frontend].reject;
+        let address = peer.ip().to_canonical();
+        rejected.iter().any(|network| network.contains(&address))
     }
 
     /// Connections that the kernel has accepted already would be reset if the socket just closed.

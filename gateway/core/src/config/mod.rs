@@ -252,6 +252,21 @@ pub enum Mode {
     Tcp,
 }
 
+/// How listening sockets, and the connections that come through them, are made (HAProxy manual, "bind").
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// Largest segment that is asked for, in bytes; `None`: what the way allows.
+    pub mss: Option<u32>,
+    /// How long what was sent may be unacknowledged; `None`: as the system says.
+    pub tcp_ut: Option<Duration>,
+    /// Silence after which the kernel asks whether a client is still there; `None`: it never does.
+    pub keepalive: Option<Duration>,
+    /// Whether an IPv6 address that is any takes IPv4, too.
+    pub v4v6: bool,
+}
+
 /// Listeners and the rules for what comes in through them.
 #[derive(Clone, Debug)]
 pub struct Frontend {
@@ -269,6 +284,14 @@ pub struct Frontend {
     pub trusted_proxies: Vec<IpNet>,
     /// Who must say in a PROXY header whose connection it passes on.
     pub accept_proxy: Vec<IpNet>,
+    /// Whose connections are reset before anything is read from them.
+    pub reject: Vec<IpNet>,
+    /// Requests after which a connection ends.
+    pub max_keepalive_requests: u32,
+    /// How long after its beginning a connection ends with its next answer.
+    pub max_connection_age: Duration,
+    /// How its listening sockets are made.
+    pub sockets: SocketOptions,
     /// What counts its clients, and limits on that, all of which apply.
     pub limits: Vec<limits::Tracker>,
     /// What is done with other spellings of a path.

@@ -31,6 +31,19 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) http_request_timeout: Spanned<Span>,
     #[serde(default = "default_client_timeout")]
     pub(in crate::config) client_timeout: Spanned<Span>,
+    #[serde(default)]
+    pub(in crate::config) reject: Vec<IpNet>,
+    #[serde(default = "default_max_keepalive_requests")]
+    pub(in crate::config) max_keepalive_requests: Spanned<u32>,
+    #[serde(default = "default_max_connection_age")]
+    pub(in crate::config) max_connection_age: Spanned<Span>,
+    #[serde(default = "default_backlog")]
+    pub(in crate::config) backlog: Spanned<u32>,
+    pub(in crate::config) mss: Option<Spanned<u32>>,
+    pub(in crate::config) tcp_ut: Option<Spanned<Span>>,
+    pub(in crate::config) clitcpka: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(in crate::config) v4v6: bool,
     pub(in crate::config) inspect_delay: Option<Spanned<Span>>,
     pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
     pub(in crate::config) h2c: Option<Spanned<bool>>,
@@ -122,6 +135,18 @@ pub(in crate::config) struct Route {
     pub(in crate::config) backend: Spanned<String>,
 }
 
+fn default_max_keepalive_requests() -> Spanned<u32> {
+    unwritten(DEFAULT_MAX_KEEPALIVE_REQUESTS)
+}
+
+fn default_max_connection_age() -> Spanned<Span> {
+    unwritten(DEFAULT_MAX_CONNECTION_AGE)
+}
+
+fn default_backlog() -> Spanned<u32> {
+    unwritten(DEFAULT_BACKLOG)
+}
+
 fn default_lifetime() -> Spanned<Span> {
     unwritten(DEFAULT_LIFETIME)
 }
@@ -152,6 +177,12 @@ fn default_tarpit_max() -> Spanned<u32> {
 
 /// Long enough for a client that comes now and then, short enough that its keys need not be kept for days.
 const DEFAULT_LIFETIME: Span = Span::secs(3600);
+/// No client needs more on one connection, and what a connection gathers goes with it now and then.
+const DEFAULT_MAX_KEEPALIVE_REQUESTS: u32 = 1_000_000;
+/// So that clients spread anew over nodes that have come back.
+const DEFAULT_MAX_CONNECTION_AGE: Span = Span::secs(3600);
+/// What net.core.somaxconn allows by default.
+const DEFAULT_BACKLOG: u32 = 4096;
 /// What the common client libraries use or exceed; an idle connection is cheap.
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Span = Span::secs(60);
 /// A handshake takes two round trips; this leaves room for the slowest link, and for no one who only

@@ -1,7 +1,7 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
 use super::values::{content_type, duration, in_range, name, path, resolve, unique};
-use super::{Result, tcp, tls};
+use super::{Result, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::lists::ListFile;
 use crate::route;
@@ -48,6 +48,9 @@ pub(super) fn all(
         let limits = super::limit::trackers(source, &frontend.limit, tcp::unit(&frontend), tables)?;
         let context = rule::Context { source, tables, backends: &names, lists };
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
+        let requests = &frontend.max_keepalive_requests;
+        in_range(source, requests, 1..=MAX_KEEPALIVE_REQUESTS, "max_keepalive_requests")?;
+        let sockets = sockets::options(source, &frontend)?;
         frontends.push(Frontend {
             mode: match frontend.mode {
                 schema::Mode::Http => Mode::Http,
@@ -79,6 +82,10 @@ pub(super) fn all(
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             trusted_proxies: frontend.trusted_proxies,
             accept_proxy: frontend.accept_proxy,
+            reject: frontend.reject,
+            sockets,
+            max_keepalive_requests: *frontend.max_keepalive_requests.get_ref(),
+            max_connection_age: duration(source, &frontend.max_connection_age, "max_connection_age")?,
             alpn: alpn(source, frontend.alpn, frontend.tls.is_some(), frontend.mode)?,
             h2c: h2c(source, frontend.h2c, frontend.tls.is_some())?,
             bounds: bounds(source, [&frontend.max_header_size, &frontend.max_uri], &frontend.max_headers)?,
@@ -220,5 +227,7 @@ fn route(
 const MAX_STREAMS: u32 = 1000;
 /// Bytes of a head that any client needs.
 const MIN_HEAD: usize = 256;
+/// Requests on one connection.
+const MAX_KEEPALIVE_REQUESTS: u32 = 1_000_000_000;
 /// Requests in a tarpit at once.
 const MAX_TARPITS: u32 = 1_000_000;

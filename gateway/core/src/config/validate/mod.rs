@@ -9,6 +9,7 @@ mod lists;
 mod log;
 mod peers;
 mod server;
+mod sockets;
 mod table;
 mod tcp;
 mod tls;

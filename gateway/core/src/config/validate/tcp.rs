@@ -61,6 +61,8 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
         ("max_header_size", span(frontend.max_header_size.as_ref())),
         ("max_headers", span(frontend.max_headers.as_ref())),
         ("max_uri", span(frontend.max_uri.as_ref())),
+        ("max_keepalive_requests", written(&frontend.max_keepalive_requests)),
+        ("max_connection_age", written(&frontend.max_connection_age)),
         ("h2c", span(frontend.h2c.as_ref())),
         ("h2_max_concurrent_streams", written(&frontend.h2_max_concurrent_streams)),
         ("normalize_path", whole(!matches!(frontend.normalize_path, NormalizePath::Off))),
