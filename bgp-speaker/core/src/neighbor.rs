@@ -104,6 +104,8 @@ pub struct Neighbor {
     injected: Arc<Injected>,
     /// What the neighbor was last told about each VIP.
     told: BTreeMap<IpAddr, Standing>,
+    /// Something has changed since the neighbor was last brought up to date.
+    due: bool,
     /// The connection that takes no bytes for now.
     blocked: Option<Way>,
     soak: Soak,
@@ -126,6 +128,7 @@ impl Neighbor {
             standings: None,
             injected: Arc::default(),
             told: BTreeMap::new(),
+            due: true,
             blocked: None,
             soak: Soak::new(soak),
             soaked: Time::ZERO,
@@ -209,12 +212,16 @@ impl Neighbor {
             fsm::Action::Up(negotiated) => {
                 self.rib_out.up(Agreed { families: negotiated.families, four_octet: negotiated.four_octet });
                 self.soak.back(now);
+                self.due = true;
             }
             fsm::Action::Down => {
                 self.rib_out.down();
                 self.told.clear();
             }
-            fsm::Action::Refresh(family) => self.rib_out.refresh(family),
+            fsm::Action::Refresh(family) => {
+                self.rib_out.refresh(family);
+                self.due = true;
+            }
             fsm::Action::Changed(change) => {
                 if change.from == State::Established {
                     if was_lost(&change.why) { self.soak.lost(now) } else { self.soak.ended() }
@@ -245,13 +252,14 @@ impl Neighbor {
         }
     }
 
-    /// Brings the neighbor up to date, unless it has not taken yet what was sent before.
+    /// Brings the neighbor up to date, if anything has changed, and unless it has not taken yet what was sent before.
     fn update(&mut self, actions: &mut Vec<Action>) {
-        if self.blocked == Some(self.session.way()) || self.session.state() != State::Established {
+        if !self.due || self.blocked == Some(self.session.way()) || self.session.state() != State::Established {
             return;
         }
         let local = self.local[self.session.way().index()];
         let (Some(standings), Some(local)) = (self.standings.clone(), local) else { return };
+        self.due = false;
         let extended_next_hop =
             self.session.negotiated().is_some_and(|negotiated| negotiated.extended_next_hop);
         let terms = Terms { asn: self.asn, local, extended_next_hop };
@@ -330,12 +338,19 @@ impl Machine for Neighbor {
                 };
                 self.session_event(event, now, actions);
             }
-            Event::Decided(standings) => self.standings = Some(standings),
-            Event::Injected(routes) => self.injected = routes,
+            Event::Decided(standings) => {
+                self.standings = Some(standings);
+                self.due = true;
+            }
+            Event::Injected(routes) => {
+                self.injected = routes;
+                self.due = true;
+            }
             Event::Bfd(change) => self.path_changed(change, now, actions),
         }
         if self.soak.pass(now) {
             self.soaked = now;
+            self.due = true;
         }
         self.update(actions);
     }
