@@ -254,7 +254,8 @@ impl Neighbor {
 
     /// Brings the neighbor up to date, if anything has changed, and unless it has not taken yet what was sent before.
     fn update(&mut self, actions: &mut Vec<Action>) {
-        if !self.due || self.blocked == Some(self.session.way()) || self.session.state() != State::Established {
+        if !self.due || self.blocked == Some(self.session.way()) || self.session.state() != State::Established
+        {
             return;
         }
         let local = self.local[self.session.way().index()];
