@@ -11,6 +11,7 @@ use gateway_core::failure::NoRequest;
 use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::{Counts, Record, Termination, Timers};
+use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::cell::Cell;
@@ -71,6 +72,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
             bytes: sent,
             termination: request.termination,
             reason: reason(request),
+            id: request.id.as_ref().map(HeaderValue::as_bytes),
             counts: counts(request, metrics),
             request: Some((
                 head.method.as_str(),
@@ -138,6 +140,7 @@ pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoR
                 ..Counts::default()
             },
             reason: why.reason(),
+            id: None,
             request: None,
         },
     );
@@ -166,6 +169,7 @@ pub(crate) fn session(worker: usize, request: &Request, traffic: Traffic) {
             bytes: traffic.to_client,
             termination,
             reason: reason(request),
+            id: None,
             counts: counts(request, &gateway.metrics.frontends[connection.frontend]),
             request: None,
         },

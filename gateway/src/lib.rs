@@ -27,6 +27,7 @@ mod pick;
 mod proxy;
 mod proxy_out;
 mod request;
+mod request_id;
 mod rules;
 pub mod run;
 mod state;

@@ -6,7 +6,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
-use crate::{account, answers, cookie, guard, pick, proxy_out, rules, tries, tunnel};
+use crate::{account, answers, cookie, guard, pick, proxy_out, request_id, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::client;
@@ -297,6 +297,7 @@ impl Edge {
             return Err(Answer::of(200));
         }
         request.count();
+        request.id = frontend.unique_id_header.as_ref().and_then(|field| request_id::give(session, field));
         request.trace = self.gateway.tracer.as_ref().and_then(|tracer| {
             let mut said = session.req_header().headers.get_all(TRACEPARENT).iter();
             // Of several none holds.

@@ -161,6 +161,8 @@ pub(crate) struct Request {
     pub(crate) tarpit: Option<Duration>,
     /// What rules have changed about how it is served.
     pub(crate) effects: Effects,
+    /// Its id, if it shall have one.
+    pub(crate) id: Option<HeaderValue>,
     /// Where it stands in its trace, if the gateway has a say in that.
     pub(crate) trace: Option<Context>,
     /// How fast its answer may go, if that is limited.
@@ -219,6 +221,7 @@ impl Request {
             proto_is_set: false,
             tarpit: None,
             effects: Effects::default(),
+            id: None,
             trace: None,
             pace: None,
         }

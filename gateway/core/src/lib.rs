@@ -26,6 +26,7 @@ pub mod peers;
 pub mod proxy_protocol;
 pub mod queue;
 pub mod record;
+pub mod request_id;
 pub mod retry;
 pub mod route;
 pub mod rules;

@@ -35,6 +35,8 @@ pub struct Record<'a> {
     pub termination: Termination,
     /// The reason word, if it was refused.
     pub reason: Option<&'a str>,
+    /// The request's id; `None` where it has none.
+    pub id: Option<&'a [u8]>,
     /// How many others there were when it ended.
     pub counts: Counts,
     /// The request line: method, target as it came, version; `None` if no proper one came.
@@ -179,6 +181,12 @@ impl Record<'_> {
         out.push_str(self.termination.code());
         out.push_str("-- ");
         self.counts.write(out);
+        if let Some(id) = self.id {
+            // Where HAProxy has the fields of a request that it captures.
+            out.push_str(" {");
+            escape(id, out);
+            out.push('}');
+        }
         out.push_str(" \"");
         match self.request {
             None => out.push_str("<BADREQ>"),
@@ -223,6 +231,7 @@ mod tests {
             bytes: 217,
             termination: Termination::Normal,
             reason: None,
+            id: None,
             counts: Counts {
                 actconn: 4,
                 feconn: 3,
@@ -250,6 +259,12 @@ mod tests {
             "192.0.2.7:55544 [21/Nov/2026:20:47:06.714] fe be/s1 0/0/1/12/15 200 217 - - ---- 4/3/2/1/+1 0/5 \
              \"GET /x HTTP/1.1\"\n"
         );
+    }
+
+    #[test]
+    fn an_id_stands_where_haproxy_has_what_it_captures() {
+        let line = line(&Record { id: Some(b"7f3a-1"), ..record() });
+        assert!(line.ends_with(" 4/3/2/1/+1 0/5 {7f3a-1} \"GET /x HTTP/1.1\"\n"), "{line}");
     }
 
     #[test]

@@ -33,6 +33,45 @@ fn a_line_of_json_tells_why() {
 }
 
 #[test]
+fn a_request_has_one_id_at_the_server_and_in_the_log() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "unique_id_header = \"X-Request-Id\"");
+    for said in [
+        "X-Request-Id: edge-7f3a:1\r\n",
+        "X-Request-Id: a}\"b\r\n",
+        "X-Request-Id: 1\r\nX-Request-Id: 2\r\n",
+        "",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{said}Connection: close\r\n\r\n");
+        assert!(gateway.raw(request.as_bytes()).contains("200 OK"));
+    }
+    let lines = gateway.log_lines(4);
+    let ids: Vec<_> = server
+        .heads()
+        .iter()
+        .map(|head| {
+            let ids: Vec<_> = head
+                .lines()
+                .filter_map(|line| line.strip_prefix("X-Request-Id: "))
+                .map(str::to_owned)
+                .collect();
+            let [id] = ids.as_slice() else { panic!("one id: {head}") };
+            id.clone()
+        })
+        .collect();
+    assert_eq!(ids[0], "edge-7f3a:1");
+    for id in &ids {
+        let known = lines.iter().filter(|line| line.contains(&format!(" {{{id}}} \"GET / "))).count();
+        assert_eq!(known, 1, "{id}: {lines:?}");
+    }
+    for made in &ids[1..] {
+        assert!(made.len() == 36 && made.as_bytes()[14] == b'4', "{made}");
+    }
+    let all: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(all.len(), 4, "{ids:?}");
+}
+
+#[test]
 fn a_log_that_nobody_reads_delays_nothing_and_its_lines_are_counted() {
     let server = Server::named("s1");
     let folder = tempfile::tempdir().expect("a folder");

@@ -280,6 +280,8 @@ pub struct Frontend {
     pub tls: Option<Tls>,
     /// Path that the gateway answers itself, for probes through the listener (HAProxy: monitor-uri).
     pub monitor_uri: Option<String>,
+    /// The field that holds a request's id (HAProxy: unique-id-header).
+    pub unique_id_header: Option<String>,
     /// Who may say in `X-Forwarded-For` whom it speaks for.
     pub trusted_proxies: Vec<IpNet>,
     /// Who must say in a PROXY header whose connection it passes on.

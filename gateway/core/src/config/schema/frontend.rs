@@ -18,6 +18,7 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) bind: Spanned<Vec<Spanned<SocketAddr>>>,
     pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) monitor_uri: Option<Spanned<String>>,
+    pub(in crate::config) unique_id_header: Option<Spanned<String>>,
     pub(in crate::config) default_backend: Option<Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) trusted_proxies: Vec<IpNet>,

@@ -1,7 +1,7 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
 use super::values::{content_type, duration, in_range, name, path, resolve, unique};
-use super::{Result, sockets, tcp, tls};
+use super::{Result, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::lists::ListFile;
 use crate::route;
@@ -51,6 +51,9 @@ pub(super) fn all(
         let requests = &frontend.max_keepalive_requests;
         in_range(source, requests, 1..=MAX_KEEPALIVE_REQUESTS, "max_keepalive_requests")?;
         let sockets = sockets::options(source, &frontend)?;
+        let unique_id_header = frontend.unique_id_header.as_ref();
+        let unique_id_header =
+            unique_id_header.map(|written| cookie::token(source, written, "a field's name")).transpose()?;
         frontends.push(Frontend {
             mode: match frontend.mode {
                 schema::Mode::Http => Mode::Http,
@@ -80,6 +83,7 @@ pub(super) fn all(
                 .map(|address| super::bind(source, address))
                 .collect(),
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
+            unique_id_header,
             trusted_proxies: frontend.trusted_proxies,
             accept_proxy: frontend.accept_proxy,
             reject: frontend.reject,

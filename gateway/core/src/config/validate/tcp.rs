@@ -55,6 +55,7 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     let whole = |there: bool| there.then(|| frontend.name.span());
     let mut keys = vec![
         ("monitor_uri", span(frontend.monitor_uri.as_ref())),
+        ("unique_id_header", span(frontend.unique_id_header.as_ref())),
         ("trusted_proxies", whole(!frontend.trusted_proxies.is_empty())),
         ("keep_alive_timeout", written(&frontend.keep_alive_timeout)),
         ("http_request_timeout", written(&frontend.http_request_timeout)),
