@@ -39,7 +39,8 @@ fn second_tier(
     outcome: &mut Outcome,
     run_one: impl Fn(&str) -> Result<Outcome>,
 ) -> Result<()> {
-    outcome.add(testing::programs(&[testing::LONG])?);
+    // One after the other, as the lab's: they keep a pace, or move much.
+    outcome.add(testing::programs(&["--test-threads=1", testing::LONG])?);
     let names = testing::long_cases()?;
     let mut left_out = Vec::new();
     for name in &names {
