@@ -154,26 +154,36 @@ fn control_frames_without_end_are_cut_off_when_their_answers_are_not_read() {
     for (kind, payload) in [(PING, vec![0; 8]), (SETTINGS, vec![])] {
         beside_a_neighbour(&gateway, || {
             let mut stream = connected(&gateway, &[]);
-            let cut = flood(&mut stream, false, PERSISTENCE, |_| frame(kind, 0, 0, &payload).repeat(50));
-            drop(stream);
-            eprintln!("frames of kind {kind}: cut off: {cut}");
+            let cut = flood(&mut stream, false, DEADLINE, |_| frame(kind, 0, 0, &payload).repeat(50));
+            assert!(cut, "frames of kind {kind}");
         });
     }
 }
 
+/// Repeats a frame on an open stream, for at most so long; whether that was cut off.
+fn repeats(gateway: &Gateway, kind: u8, stream_id: u32, payload: &[u8], most: Duration) -> bool {
+    let mut stream = connected(gateway, &[]);
+    stream.write_all(&frame(HEADERS, END_HEADERS, 1, POST)).expect("sent");
+    flood(&mut stream, true, most, |_| frame(kind, 0, stream_id, payload).repeat(20))
+}
+
 #[test]
-fn empty_frames_without_end_cost_nobody_else_anything() {
+fn data_without_bytes_without_end_is_cut_off() {
     let server = Server::named("s1");
     let gateway = gateway(&server);
-    for (kind, payload) in
-        [(DATA, vec![]), (PRIORITY, vec![0, 0, 0, 0, 16]), (WINDOW_UPDATE, vec![0, 0, 0, 1])]
+    beside_a_neighbour(&gateway, || assert!(repeats(&gateway, DATA, 1, &[], DEADLINE)));
+}
+
+/// Nothing counts these: they go on, at their sender's cost.
+#[test]
+fn priorities_and_windows_without_end_cost_nobody_else_anything() {
+    let server = Server::named("s1");
+    let gateway = gateway(&server);
+    for (kind, id, payload) in
+        [(PRIORITY, 3, [0, 0, 0, 0, 16].as_slice()), (WINDOW_UPDATE, 1, [0, 0, 0, 1].as_slice())]
     {
         beside_a_neighbour(&gateway, || {
-            let mut stream = connected(&gateway, &[]);
-            stream.write_all(&frame(HEADERS, END_HEADERS, 1, POST)).expect("sent");
-            let id = if kind == PRIORITY { 3 } else { 1 };
-            let cut = flood(&mut stream, true, PERSISTENCE, |_| frame(kind, 0, id, &payload).repeat(20));
-            eprintln!("frames of kind {kind}: cut off: {cut}");
+            repeats(&gateway, kind, id, payload, PERSISTENCE);
         });
     }
 }
