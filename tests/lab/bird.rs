@@ -48,16 +48,24 @@ impl Route {
 impl Bird {
     /// Starts it in the router's namespace, and waits until it answers.
     pub(crate) fn start(namespace: &Namespace, folder: &Path, hold_time: u32) -> Result<Self> {
-        let folder = folder.join("router");
+        Self::run(namespace, folder.join("router"), |folder| templates::bird(folder, hold_time))
+    }
+
+    /// Starts it with what `config` says for its folder, and waits until it answers.
+    pub(crate) fn run(
+        namespace: &Namespace,
+        folder: PathBuf,
+        config: impl FnOnce(&Path) -> String,
+    ) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        let (config, socket) = (folder.join("bird.conf"), folder.join("bird.ctl"));
-        std::fs::write(&config, templates::bird(&folder, hold_time))?;
+        let (file, socket) = (folder.join("bird.conf"), folder.join("bird.ctl"));
+        std::fs::write(&file, config(&folder))?;
         let text = |path: &Path| path.display().to_string();
         let daemon = Daemon::new(Recipe {
             name: "bird".to_owned(),
             namespace: Some(namespace.clone()),
             program: crate::system_program("bird")?,
-            arguments: vec!["-f".to_owned(), "-c".to_owned(), text(&config), "-s".to_owned(), text(&socket)],
+            arguments: vec!["-f".to_owned(), "-c".to_owned(), text(&file), "-s".to_owned(), text(&socket)],
             folder,
         });
         daemon.start()?;
@@ -76,7 +84,8 @@ impl Bird {
         let mut birdc = Command::new(crate::system_program("birdc")?);
         let output = birdc.arg("-s").arg(&self.socket).args(command.split(' ')).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
+        // A VIP without a route is an answer, with a failure code.
+        if !output.status.success() && !text.contains("Network not found") {
             bail!("birdc {command}: {text}{}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(text)
@@ -84,11 +93,7 @@ impl Bird {
 
     /// All routes of a VIP in its table.
     pub fn routes(&self, vip: Ipv4Addr) -> Result<Vec<Route>> {
-        // A VIP without a route is an answer ("Network not found"), with a failure code.
-        let mut birdc = Command::new(crate::system_program("birdc")?);
-        let network = format!("{vip}/32");
-        let output = birdc.arg("-s").arg(&self.socket).args(["show", "route", &network, "all"]).output()?;
-        Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+        Ok(parse(&self.ask(&format!("show route {vip}/32 all"))?))
     }
 
     /// The route that it prefers for a VIP.
@@ -104,6 +109,10 @@ impl Bird {
     /// Whether the session with a neighbor is established.
     pub fn is_established(&self, neighbor: &str) -> Result<bool> {
         Ok(self.ask(&format!("show protocols {neighbor}"))?.contains("Established"))
+    }
+
+    pub(crate) const fn daemon(&self) -> &Daemon {
+        &self.daemon
     }
 
     /// The path of its control socket, for `birdc -s`.

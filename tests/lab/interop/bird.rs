@@ -1,63 +1,32 @@
 //! BIRD as the router of many sessions.
 
 use super::peering::{Peering, ROUTER_AS, Router, Seen, Vip};
-use crate::daemon::{Daemon, Recipe};
+use crate::bird;
+use crate::daemon::Daemon;
 use crate::netns::Namespace;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
 /// The daemon.
 #[derive(Debug)]
-pub(super) struct Bird {
-    daemon: Daemon,
-    socket: PathBuf,
-}
+pub(super) struct Bird(bird::Bird);
 
 impl Bird {
     pub(super) fn start(namespace: &Namespace, folder: &Path, peerings: &[Peering]) -> Result<Self> {
-        let folder = folder.join("bird");
-        std::fs::create_dir_all(&folder)?;
-        let (file, socket) = (folder.join("bird.conf"), folder.join("bird.ctl"));
-        std::fs::write(&file, config(&folder, peerings))?;
-        let text = |path: &Path| path.display().to_string();
-        let daemon = Daemon::new(Recipe {
-            name: "bird".to_owned(),
-            namespace: Some(namespace.clone()),
-            program: crate::system_program("bird")?,
-            arguments: vec!["-f".to_owned(), "-c".to_owned(), text(&file), "-s".to_owned(), text(&socket)],
-            folder,
-        });
-        daemon.start()?;
-        let bird = Self { daemon, socket };
-        crate::wait_until("an answer from BIRD", Duration::from_secs(5), || {
-            if !bird.daemon.is_running() {
-                bail!("BIRD has ended:\n{}", bird.daemon.log());
-            }
-            Ok(bird.ask("show status").ok())
-        })?;
-        Ok(bird)
+        bird::Bird::run(namespace, folder.join("bird"), |folder| config(folder, peerings)).map(Self)
     }
 
     pub(super) const fn daemon(&self) -> &Daemon {
-        &self.daemon
+        self.0.daemon()
     }
 
-    /// Its answer; one that begins with "not found" is an answer too.
     pub(super) fn ask(&self, command: &str) -> Result<String> {
-        let mut birdc = Command::new(crate::system_program("birdc")?);
-        let output = birdc.arg("-s").arg(&self.socket).args(command.split(' ')).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !text.starts_with("BIRD") || text.contains("syntax error") {
-            bail!("birdc {command}: {text}");
-        }
-        Ok(text)
+        self.0.ask(command)
     }
 
     pub(super) fn is_established(&self, peering: &Peering) -> Result<bool> {
-        Ok(self.ask(&format!("show protocols {}", peering.protocol()))?.contains("Established"))
+        self.0.is_established(&peering.protocol())
     }
 
     pub(super) fn is_path_up(&self, peering: &Peering) -> Result<bool> {
