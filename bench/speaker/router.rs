@@ -1,6 +1,6 @@
 //! Stands in for routers: as many as wanted, each a listener on an address of its own.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base::Clock;
 use base_core::Time;
 use bgp_core::wire::attribute::PathAttributes;
@@ -90,6 +90,8 @@ impl Session {
                 }
             }
         }
+        // What came of itself would be taken for the answer.
+        ensure!(self.held == 0, "the speaker announced {} routes unasked", self.held);
         self.write.write_all(&RouteRefresh::encode(Family::Ipv4)).await?;
         self.announced(held).await
     }
