@@ -9,7 +9,7 @@ use std::net::IpAddr;
 /// it ends. A client for whom a table has no room is let through, and the table counts it: a limit
 /// must not become an outage.
 pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> Result<(), Denial> {
-    let gateway = request.gateway.clone();
+    let Request { gateway, tracked, .. } = request;
     let now = gateway.clock.now();
     for tracker in &gateway.config.frontends[frontend].limits {
         let table = &gateway.tables[tracker.table.0];
@@ -18,13 +18,13 @@ pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> R
             Some(peers) if tracker.is_for_cluster() => peers.others(tracker, key.as_ref(), now),
             _ => Others::NONE,
         };
-        let tracked = table.track(key, now, |entry| {
+        let admitted = table.track(key, now, |entry| {
             let verdict = tracker.admit(entry, client, &others, now);
             (verdict, verdict.holds)
         });
-        let Some((verdict, held)) = tracked else { continue };
+        let Some((verdict, held)) = admitted else { continue };
         if let Some(held) = held {
-            request.tracked.hold(tracker, held);
+            tracked.hold(tracker, held);
         }
         if let Some(reason) = verdict.would_deny {
             gateway.metrics.dry_run(frontend, reason);
