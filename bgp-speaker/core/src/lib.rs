@@ -12,7 +12,6 @@ pub mod fsm;
 pub mod gate;
 pub mod neighbor;
 pub mod policy;
-mod random;
 pub mod rib_out;
 pub mod soak;
 pub mod text_api;

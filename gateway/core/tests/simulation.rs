@@ -3,6 +3,7 @@
 //! A failing seed is printed; `SIMULATION_SEED=7 cargo test -p gateway-core --test simulation` runs it again,
 //! `SIMULATION_SEEDS=1000` runs more of them.
 
+use base_core::random::Random;
 use base_core::{Machine, Time};
 use gateway_core::limits::{Limit, Scope};
 use gateway_core::peers::{Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Shared, frame};
@@ -78,7 +79,7 @@ impl World {
     fn new(count: usize, seed: u64) -> Self {
         let mut world = Self {
             now: Time::from_millis(1_000_000),
-            random: Random(seed),
+            random: Random::new(seed),
             nodes: Vec::new(),
             wires: Vec::new(),
             cut: Vec::new(),
@@ -364,18 +365,6 @@ impl World {
             }
             assert_eq!(node.cluster.nodes().0 as usize, self.nodes.len(), "{} hears all", node.name);
         }
-    }
-}
-
-/// splitmix64: the same numbers for the same seed everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % bound
     }
 }
 

@@ -6,6 +6,7 @@
 //! server never gets a burst. HAProxy manual 5.2 `inter`, 3.2 `spread-checks`.
 
 use base_core::Time;
+use base_core::random::Random;
 use std::time::Duration;
 
 /// The slots of one server's probes.
@@ -19,13 +20,13 @@ pub struct Schedule {
     next: Time,
     /// When the next probe starts.
     due: Time,
-    random: u64,
+    random: Random,
 }
 
 impl Schedule {
     /// The first probe falls somewhere in one `interval` from `now`; where is decided by `seed`.
     pub fn start(now: Time, interval: Duration, seed: u64) -> Self {
-        let mut schedule = Self { last: now, started: now, next: now, due: now, random: seed };
+        let mut schedule = Self { last: now, started: now, next: now, due: now, random: Random::new(seed) };
         let first = now + schedule.below(interval);
         (schedule.last, schedule.next, schedule.due) = (first, first, first);
         schedule
@@ -60,15 +61,9 @@ impl Schedule {
         }
     }
 
-    /// A duration in `0..limit` (splitmix64; fairness is all that is asked of it).
     fn below(&mut self, limit: Duration) -> Duration {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(z.checked_rem(limit).unwrap_or(0))
+        Duration::from_nanos(self.random.below(limit))
     }
 }
 

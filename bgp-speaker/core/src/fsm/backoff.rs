@@ -1,6 +1,6 @@
 //! Growing pauses with jitter from a seed, so that neighbors and nodes do not try in step.
 
-use crate::random::Random;
+use base_core::random::Random;
 use std::time::Duration;
 
 /// Pauses that double from `first` up to `cap`, each shortened by up to a quarter.

@@ -37,22 +37,3 @@ pub(crate) struct Connection {
 
 /// From one end to the other.
 pub(crate) const LATENCY: Duration = Duration::from_millis(1);
-
-/// Numbers that follow from a seed (SplitMix64).
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// From 0 up to, and not including, `sides`.
-    pub(crate) const fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % sides
-    }
-}

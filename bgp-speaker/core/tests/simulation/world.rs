@@ -1,8 +1,8 @@
 //! Nodes, router and faults on one clock, and what must hold at every moment.
 
-use crate::link::Dice;
 use crate::node::{Gateway, Node, Process};
 use crate::router::Port;
+use base_core::random::Random;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::gate::Reading;
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
 
 pub(crate) struct World {
     now: Time,
-    dice: Dice,
+    dice: Random,
     detection: Detection,
     nodes: Vec<Node>,
     ports: Vec<Port>,
@@ -49,7 +49,7 @@ impl World {
         nodes.iter_mut().for_each(|node| node.start(Time::from_millis(1)));
         Self {
             now: Time::from_millis(1),
-            dice: Dice::new(seed),
+            dice: Random::new(seed),
             detection,
             nodes,
             ports: (1..=3).map(|number| Port::new(number, bfd)).collect(),
@@ -64,7 +64,7 @@ impl World {
         while self.now < PEACE {
             if self.next_fault <= self.now {
                 self.fault();
-                self.next_fault = self.now + Duration::from_millis(self.dice.roll(4000));
+                self.next_fault = self.now + Duration::from_millis(self.dice.below(4000));
             }
             self.step()?;
         }
@@ -77,9 +77,9 @@ impl World {
     }
 
     fn fault(&mut self) {
-        let index = usize::try_from(self.dice.roll(3)).unwrap_or_default();
+        let index = usize::try_from(self.dice.below(3)).unwrap_or_default();
         let now = self.now;
-        let kind = self.dice.roll(14);
+        let kind = self.dice.below(14);
         let node = &mut self.nodes[index];
         self.outcome.faults += 1;
         match kind {

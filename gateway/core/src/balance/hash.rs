@@ -2,19 +2,12 @@
 //! Clients do choose what is hashed, but not so as to gain by it: each value only ever has one server.
 
 use super::Member;
+use base_core::random::mix;
 
 /// The hash of some bytes (FNV-1a, mixed).
 pub(super) fn bytes(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
-}
-
-/// Spreads every bit of the input over all of the output (the finaliser of SplitMix64).
-pub(super) fn mix(mut bits: u64) -> u64 {
-    bits = bits.wrapping_add(STEP);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 /// The hash of each server's name.
@@ -104,8 +97,6 @@ impl Maglev {
     }
 }
 
-/// The golden ratio: what makes neighbours far apart.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A prime, and large against the number of servers: shares are exact to 1 %.
 const PLACES: usize = 65_537;
 const NOBODY: u16 = u16::MAX;

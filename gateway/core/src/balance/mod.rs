@@ -13,7 +13,8 @@ mod tests;
 pub use algorithm::{Algorithm, HashType, Uri};
 pub use slowstart::{STEPS, ramped};
 
-use hash::{Maglev, mix, rendezvous};
+use base_core::random::mix;
+use hash::{Maglev, rendezvous};
 
 /// What a choice needs to know of one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 
 use super::frame::Control;
 use super::hello::Status;
+use base_core::random::Random;
 use base_core::{Machine, Time};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub struct Link {
     first: bool,
     /// Whether everything was learnt once from this peer, or it had its time to teach.
     learnt: bool,
-    seed: u64,
+    random: Random,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +100,12 @@ pub enum Reason {
 impl Link {
     /// To a peer called `remote`, from `local`; `seed` makes moments differ between nodes.
     pub fn new(local: &str, remote: &str, seed: u64, now: Time) -> Self {
-        let mut link =
-            Self { state: State::Waiting { dial_at: now }, first: local < remote, learnt: false, seed };
+        let mut link = Self {
+            state: State::Waiting { dial_at: now },
+            first: local < remote,
+            learnt: false,
+            random: Random::new(seed),
+        };
         link.wait(now, START);
         link
     }
@@ -171,11 +176,7 @@ impl Link {
 
     /// Waits for a moment from this range, and longer if the other side is to dial first.
     fn wait(&mut self, now: Time, (least, most): (u64, u64)) {
-        // A step of splitmix64: only has to differ from node to node.
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.seed ^ self.seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let jitter = (mixed ^ mixed >> 31) % (most - least).max(1);
+        let jitter = self.random.below((most - least).max(1));
         let second = if self.first { 0 } else { SECOND_DIALS_LATER };
         self.state = State::Waiting { dial_at: now + Duration::from_millis(least + jitter + second) };
     }

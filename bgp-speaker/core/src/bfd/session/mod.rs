@@ -22,7 +22,7 @@ pub use saved::Saved;
 
 use super::packet::Packet;
 use super::{Diagnostic, State};
-use crate::random::Random;
+use base_core::random::Random;
 use base_core::{Machine, Time};
 use pace::Pace;
 use std::num::{NonZeroU8, NonZeroU32};

@@ -3,8 +3,8 @@
 use super::pace::Pace;
 use super::{Poll, Remote, Session, Settings, Timers};
 use crate::bfd::{Diagnostic, State};
-use crate::random::Random;
 use base_core::Time;
+use base_core::random::Random;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
