@@ -84,7 +84,7 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
             balancer.pick(None, |_| Candidate { weight: 1, usable: true, ..Candidate::default() }).is_some()
         );
         let held = held.expect("it runs");
-        table.release(held, |entry| Tracker::release(entry, Outcome::default(), Time::ZERO));
+        table.release(held, Time::ZERO, |entry| Tracker::release(entry, Outcome::default(), Time::ZERO));
     };
     // The first request of a client makes its entry.
     request();

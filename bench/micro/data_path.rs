@@ -74,7 +74,7 @@ fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
         });
         if let Some((verdict, Some(held))) = black_box(tracked) {
             assert!(verdict.denial.is_none());
-            table.release(held, |entry| Tracker::release(entry, outcome, now));
+            table.release(held, now, |entry| Tracker::release(entry, outcome, now));
         }
     });
 }

@@ -252,7 +252,7 @@ impl Drop for Request {
         }
         let (now, outcome) = (self.gateway.clock.now(), self.tracked.outcome);
         for (table, held) in self.tracked.take() {
-            self.gateway.tables[table].release(held, |entry| Tracker::release(entry, outcome, now));
+            self.gateway.tables[table].release(held, now, |entry| Tracker::release(entry, outcome, now));
         }
     }
 }

@@ -6,7 +6,8 @@
 //! equally long, that is also the order in which they expire, so expiry looks at the oldest and
 //! nowhere else (one that a peer taught with less time left is gone for all who ask, and its room is free
 //! when its turn comes). When a shard is full the oldest entry goes and is counted; an entry that is held by
-//! a running request never goes, or what it counts would be lost with it.
+//! a running request, or an open connection, never goes, or what it counts would be lost with it: it has no
+//! place in that order until it is let go.
 //!
 //! A table that is shared with peers lines up what has changed; each reader has a place in that line, and
 //! an entry that changes a hundred times before it is read is read once.
@@ -163,7 +164,7 @@ impl StickTable {
             let (result, hold) = change(&mut shard.entry(&self.shape, slot));
             shard.changed(&self.shape, slot);
             if hold {
-                shard.hold(&self.shape, slot, true);
+                shard.hold(&self.shape, slot);
             }
             (result, hold)
         });
@@ -178,14 +179,21 @@ impl StickTable {
         Some(change(&mut shard.entry(&self.shape, held.slot)))
     }
 
-    /// Lets `change` write a held entry for the last time.
+    /// Lets `look` read a held entry.
     #[inline]
-    pub fn release(&self, held: Held, change: impl FnOnce(&mut Entry<'_>)) {
+    pub fn read<R>(&self, held: &Held, look: impl FnOnce(&Entry<'_>) -> R) -> Option<R> {
+        let mut shard = lock(self.shards.get(usize::from(held.shard))?);
+        Some(look(&shard.entry(&self.shape, held.slot)))
+    }
+
+    /// Lets `change` write a held entry for the last time; from now on its time runs.
+    #[inline]
+    pub fn release(&self, held: Held, now: Time, change: impl FnOnce(&mut Entry<'_>)) {
         let Some(shard) = self.shards.get(usize::from(held.shard)) else { return };
         let mut shard = lock(shard);
         shard.changed(&self.shape, held.slot);
         change(&mut shard.entry(&self.shape, held.slot));
-        shard.hold(&self.shape, held.slot, false);
+        shard.let_go(&self.shape, held.slot, now);
     }
 
     /// Lets `look` read the entry of `key` if there is one, without counting it as used.

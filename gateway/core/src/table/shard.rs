@@ -1,5 +1,6 @@
 //! One shard of a table: entries side by side in one block of words, found by an index, linked in the order
-//! of their last use, and a line of those that have changed, for peers to read.
+//! of their last use, and a line of those that have changed, for peers to read. An entry that is held stands
+//! outside of that order until it is let go: so the oldest is always one that may go.
 
 use super::data::Layout;
 use super::entry::Entry;
@@ -138,7 +139,7 @@ impl Shard {
                 if self.is_dead(shape, slot, now) {
                     self.entry(shape, slot).words.fill(0);
                 }
-                if self.newest != slot {
+                if self.newest != slot && self.holds(shape, slot) == 0 {
                     self.unlink(shape, slot);
                     self.link_newest(shape, slot);
                 }
@@ -150,10 +151,23 @@ impl Shard {
         Some(slot)
     }
 
-    /// Holds an entry, so that it stays, or lets go of it.
-    pub(super) fn hold(&mut self, shape: &Shape, slot: u32, holds: bool) {
+    /// Holds an entry, so that it stays.
+    pub(super) fn hold(&mut self, shape: &Shape, slot: u32) {
+        if self.holds(shape, slot) == 0 {
+            self.unlink(shape, slot);
+        }
         let count = &mut self.slot_mut(shape, slot)[HOLDS];
-        *count = if holds { count.saturating_add(1) } else { count.saturating_sub(1) };
+        *count = count.saturating_add(1);
+    }
+
+    /// Lets go of an entry, which is used for the last time with that.
+    pub(super) fn let_go(&mut self, shape: &Shape, slot: u32, now: Time) {
+        let words = self.slot_mut(shape, slot);
+        words[EXPIRES] = millis(now).wrapping_add(shape.expire);
+        words[HOLDS] = words[HOLDS].saturating_sub(1);
+        if words[HOLDS] == 0 {
+            self.link_newest(shape, slot);
+        }
     }
 
     /// How often an entry is held.
@@ -266,8 +280,10 @@ impl Shard {
 
     fn insert(&mut self, shape: &Shape, hash: u32, key: &[u8]) -> Option<u32> {
         if self.len() >= self.capacity {
-            let victim = if shape.nopurge { None } else { self.oldest_idle(shape) }?;
-            self.remove(shape, victim);
+            if shape.nopurge || self.oldest == NONE {
+                return None;
+            }
+            self.remove(shape, self.oldest);
             self.evicted += 1;
         }
         let slot = self.free_slot(shape);
@@ -297,18 +313,6 @@ impl Shard {
         self.words.resize(self.words.len() + stride, 0);
         self.slots += 1;
         self.slots - 1
-    }
-
-    /// The oldest entry that nobody holds; gives up after a few.
-    fn oldest_idle(&self, shape: &Shape) -> Option<u32> {
-        let mut slot = self.oldest;
-        for _ in 0..BUSY_SKIPPED {
-            if slot == NONE || self.holds(shape, slot) == 0 {
-                break;
-            }
-            slot = self.slot(shape, slot)[NEWER];
-        }
-        (slot != NONE && self.holds(shape, slot) == 0).then_some(slot)
     }
 
     fn remove(&mut self, shape: &Shape, slot: u32) {
@@ -369,7 +373,10 @@ impl Shard {
             assert!(seen <= self.len(), "the list has no loop");
             (before, slot) = (slot, self.slot(shape, slot)[NEWER]);
         }
-        assert_eq!((self.newest, seen), (before, self.len()), "every entry is linked");
+        let held =
+            |slot: &u32| self.slot(shape, *slot)[CHANGE_AND_USE] != FREE && self.holds(shape, *slot) > 0;
+        let held = (0..self.slots).filter(held).count();
+        assert_eq!((self.newest, seen + held), (before, self.len()), "every entry is linked or held");
         assert!(self.len() <= self.capacity, "the bound holds");
         assert!(self.changes.line.len() <= 2 * self.capacity + SLACK + 2, "the line is bounded");
     }
@@ -420,5 +427,3 @@ const FAR: u32 = 1 << 31;
 const SLACK: usize = 64;
 /// Expired entries dropped per call: more than one, so that the dead go faster than the new come.
 const EXPIRED_PER_CALL: usize = 4;
-/// Entries in use that are stepped over in search of one to evict.
-const BUSY_SKIPPED: usize = 32;

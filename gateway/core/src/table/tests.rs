@@ -77,9 +77,10 @@ fn who_holds_an_entry_keeps_it() {
     assert_eq!(table.update(key(2), later, |_| {}), None);
     assert_eq!(table.refused(), 1);
     assert!(!table.remove(key(1), later));
-    table.release(held.expect("it is held"), |entry| entry.set(DataType::ServerId, 7));
-    assert_eq!(table.peek(key(1), later, server), None, "its time has passed");
-    assert_eq!(table.update(key(2), later, |_| {}), Some(()));
+    table.release(held.expect("it is held"), later, |entry| entry.set(DataType::ServerId, 7));
+    assert_eq!(table.peek(key(1), Time::from_millis(29_999), server), Some(7), "its time runs from then on");
+    assert_eq!(table.peek(key(1), Time::from_millis(30_000), server), None);
+    assert_eq!(table.update(key(2), later, |_| {}), Some(()), "and it may go");
 }
 
 #[test]
@@ -189,10 +190,11 @@ proptest! {
                 table.update(key(number), now, |_| {});
                 list.insert(number, (now + Duration::from_secs(10), value));
             } else {
-                prop_assert!(held.len() >= size.min(32));
+                prop_assert!(held.len() >= size);
             }
-            if kind == 1 && let Some((_, hold)) = held.pop() {
-                table.release(hold, |_| {});
+            if kind == 1 && let Some((number, hold)) = held.pop() {
+                table.release(hold, now, |_| {});
+                list.entry(number).and_modify(|entry| entry.0 = now + Duration::from_secs(10));
             }
             if kind < 4 {
                 table.read_changes(&mut cursor, 3, now, |row| {
@@ -216,6 +218,6 @@ proptest! {
             read.insert(row.key.to_vec(), server(&row.entry));
         }) {}
         table.for_each(now, |row| assert_eq!(read.get(row.key), Some(&server(&row.entry))));
-        held.into_iter().for_each(|(_, hold)| table.release(hold, |_| {}));
+        held.into_iter().for_each(|(_, hold)| table.release(hold, now, |_| {}));
     }
 }
