@@ -13,7 +13,7 @@ use crate::topology::{PORT, SERVICES, VIPS, client_address};
 use anyhow::Result;
 use base::Clock;
 use base_core::Time;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -102,6 +102,8 @@ struct Memory {
     samples: Vec<Sample>,
     /// Requests without an outcome yet, by number.
     open: HashMap<u64, (Kind, Time)>,
+    /// When the last request whose outcome is known was begun on each connection that is kept.
+    kept: BTreeMap<u32, Time>,
     begun: u64,
 }
 
@@ -157,9 +159,16 @@ impl Load {
         self.settle_those("the outcome of new requests", |kind| kind == Kind::New)
     }
 
-    /// Waits until every request of any kind that was begun before now has its outcome: some seconds.
+    /// Waits until every request of any kind that was begun before now has its outcome, some seconds, and every
+    /// connection that is kept has been asked once more: whether it has been broken is then known.
     pub fn settle_all(&self) -> Result<()> {
-        self.settle_those("the outcome of all requests", |_| true)
+        let now = self.shared.clock.now();
+        self.settle_those("the outcome of all requests", |_| true)?;
+        crate::wait_until("a request on every kept connection", 2 * KEEP_ALIVE_DEADLINE, || {
+            let memory = self.shared.memory();
+            let asked = memory.kept.values().filter(|start| **start >= now).count();
+            Ok((asked == self.shared.mix.keep_alive as usize).then_some(()))
+        })
     }
 
     fn settle_those(&self, what: &str, wanted: impl Fn(Kind) -> bool) -> Result<()> {
@@ -281,6 +290,7 @@ async fn keep_alive(shared: Arc<Shared>, index: u32, client: u32) {
             }
         };
         shared.end(&plan, begun, outcome);
+        shared.memory().kept.insert(index, begun.1);
     }
 }
 
