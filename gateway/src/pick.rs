@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType, Result};
 use std::future::Future;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use tokio::io::Interest;
 
 /// What a request is hashed by, if it is.
 pub(crate) fn key(gateway: &Gateway, request: &Request, head: &RequestHeader) -> Option<u64> {
@@ -71,7 +72,10 @@ async fn wait(
     let outcome = tokio::select! {
         biased;
         lease = waiter.turn() => lease.ok_or_else(|| Error::new(ErrorType::InternalError)),
-        () = gone => Err(Error::explain(ErrorType::ConnectionClosed, "in the queue").into_down()),
+        () = gone => {
+            request.termination = Termination::ClientInQueue;
+            Err(Error::explain(ErrorType::ConnectionClosed, "in the queue").into_down())
+        }
         () = tokio::time::sleep(gateway.config.backends[backend.0].queue_timeout) => {
             Err(refuse(request, Termination::TimeoutInQueue, "queue_timeout"))
         }
@@ -97,8 +101,22 @@ pub(crate) async fn gone(session: &mut Session, socket: Option<RawFd>) {
         let _ = session.read_body_or_idle(true).await;
         return;
     }
+    left(socket, true).await;
+}
+
+/// Ends when the other side of a socket has gone away: also if it has closed only its sending side, where `half`
+/// says so.
+pub(crate) async fn left(socket: Option<RawFd>, half: bool) {
     let watched = socket.and_then(|socket| sys::watch(socket).ok());
     let Some(watched) = watched else { return std::future::pending().await };
+    if !half {
+        // Nobody is told of a connection that can't be watched: its timeout ends the wait.
+        let cut = watched.ready(Interest::ERROR).await;
+        if cut.is_err() {
+            std::future::pending::<()>().await;
+        }
+        return;
+    }
     while let Ok(mut ready) = watched.readable().await {
         if ready.ready().is_read_closed() {
             return;

@@ -67,9 +67,11 @@ impl ProxyHttp for Edge {
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
         let head = session.req_header();
-        let mut peer = lease.peer(rules::host(head));
-        if let Some(link) = link(session) {
-            let handshake = link.handshake().map(Arc::as_ref);
+        let link = link(session);
+        let handshake = link.and_then(Link::handshake).map(Arc::as_ref);
+        let asked = handshake.and_then(|handshake| handshake.name.as_deref());
+        let mut peer = lease.peer(rules::host(head), asked);
+        if let Some(link) = link {
             lease.announce(&mut peer, |version| {
                 proxy_out::header(version, link.connection(), handshake, None)
             });

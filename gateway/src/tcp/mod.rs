@@ -18,16 +18,18 @@ use crate::tls::identity::Handshake;
 use crate::{account, guard, pick, proxy_out, tries, upstream};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
-use gateway_core::config::Frontend;
+use gateway_core::config::{Backend, Frontend};
 use gateway_core::limits::Outcome;
 use gateway_core::record::Termination;
 use pingora::protocols::Stream;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 /// One connection; told to the log when it is dropped, also at the end of the process.
 pub(crate) struct Session {
@@ -35,6 +37,12 @@ pub(crate) struct Session {
     request: Request,
     traffic: Traffic,
     handshake: Option<Handshake>,
+}
+
+/// A connection to a server.
+enum Server {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
 }
 
 /// Bytes that have arrived where they were to go.
@@ -95,23 +103,24 @@ impl Session {
             Err(termination) => return termination,
         };
         let config = &gateway.config.backends[backend.0];
-        let patience = patience(frontend, config.server_timeout, config.tunnel_timeout);
-        relay::relay(client, &mut server, patience, &gateway.clock, &mut self.traffic).await
+        let patience = patience(frontend, config);
+        let (clock, traffic) = (&gateway.clock, &mut self.traffic);
+        match &mut server {
+            Server::Plain(server) => relay::relay(client, server, patience, clock, traffic).await,
+            Server::Secure(server) => relay::relay(client, server.as_mut(), patience, clock, traffic).await,
+        }
     }
 
     /// A connection to a server, if need be to another than the first.
-    async fn connect(
-        &mut self,
-        gateway: &Arc<Gateway>,
-        name: Option<&str>,
-    ) -> Result<TcpStream, Termination> {
+    async fn connect(&mut self, gateway: &Arc<Gateway>, name: Option<&str>) -> Result<Server, Termination> {
         let request = &mut self.request;
         let key = key(gateway, request);
+        let socket = request.connection.map(|connection| connection.socket);
+        let aborts = request.backend.is_some_and(|backend| gateway.config.backends[backend.0].abortonclose);
         loop {
             request.lease = None;
-            // Who has closed its sending side may still want an answer: nobody leaves the line but by its
-            // timeout.
-            let lease = pick::server(gateway, request, key, std::future::pending()).await;
+            let left = pick::left(socket, aborts);
+            let lease = pick::server(gateway, request, key, left).await;
             let lease = lease.map_err(|_| request.termination)?;
             let config = &gateway.config.backends[lease.backend.0];
             let address = config.servers[lease.server].address;
@@ -123,14 +132,14 @@ impl Session {
                 proxy_out::header(version, connection, self.handshake.as_ref(), name)
             });
             let header = header.as_deref().unwrap_or_default();
-            let opened = upstream::announce(address, lease.server().source, header);
+            let opened = open(lease.server(), address, header, name);
             let error = match timeout(config.connect_timeout, opened).await {
-                Ok(Ok(server)) => {
+                Ok(Ok((server, socket))) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
                     lease.observed(Some(200), true);
                     request.connect = Some(gateway.clock.now() - picked);
-                    request.session = lease.server().runs(server.as_raw_fd());
+                    request.session = lease.server().runs(socket);
                     return Ok(server);
                 }
                 Ok(Err(error)) => error.kind(),
@@ -171,19 +180,35 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
     if *balance == Algorithm::Source { balance.key(client, "", |_| None) } else { None }
 }
 
-/// Who may be silent for how long: both, for the shorter of the two times, as what goes through counts for
-/// both sides.
-fn patience(
-    frontend: &Frontend,
-    server_timeout: Duration,
-    tunnel_timeout: Option<Duration>,
-) -> relay::Patience {
-    if let Some(silence) = tunnel_timeout {
-        return relay::Patience { silence, ends_as: Termination::TimeoutInData };
-    }
-    let client = frontend.client_timeout <= server_timeout;
+/// Connects to a server, and shakes hands where it speaks TLS: the connection, and its socket.
+async fn open(
+    server: &upstream::Server,
+    address: SocketAddr,
+    header: &[u8],
+    asked: Option<&str>,
+) -> io::Result<(Server, RawFd)> {
+    let stream = upstream::announce(address, server.source, header).await?;
+    let socket = stream.as_raw_fd();
+    let server = match &server.secure {
+        None => Server::Plain(stream),
+        Some(secure) => Server::Secure(Box::new(secure.handshake(stream, address.ip(), asked).await?)),
+    };
+    Ok((server, socket))
+}
+
+/// Who may be silent for how long. While both sides go on, both for the shorter of the two times, as what goes
+/// through counts for both.
+fn patience(frontend: &Frontend, backend: &Backend) -> relay::Patience {
+    let (client, server) = (frontend.client_timeout, backend.server_timeout);
+    let both = match backend.tunnel_timeout {
+        Some(silence) => (silence, Termination::TimeoutInData),
+        None if client <= server => (client, Termination::ClientTimeoutInData),
+        None => (server, Termination::TimeoutInData),
+    };
+    let left = |fin: Option<Duration>, own| fin.or(backend.tunnel_timeout).unwrap_or(own);
     relay::Patience {
-        silence: frontend.client_timeout.min(server_timeout),
-        ends_as: if client { Termination::ClientTimeoutInData } else { Termination::TimeoutInData },
+        both,
+        client: (left(frontend.client_fin_timeout, client), Termination::ClientTimeoutInData),
+        server: (left(backend.server_fin_timeout, server), Termination::TimeoutInData),
     }
 }

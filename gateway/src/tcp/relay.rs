@@ -15,11 +15,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
 
-/// How long nothing may go through.
+/// How long nothing may go through, and what it is called when that was too long.
 pub(super) struct Patience {
-    pub(super) silence: Duration,
-    /// What it is called when that was too long.
-    pub(super) ends_as: Termination,
+    /// While both sides go on.
+    pub(super) both: (Duration, Termination),
+    /// When only the client has not ended (HAProxy manual, "timeout client-fin").
+    pub(super) client: (Duration, Termination),
+    /// When only the server has not ended (HAProxy manual, "timeout server-fin").
+    pub(super) server: (Duration, Termination),
 }
 
 /// Goes on until both sides have ended, one breaks off, or nothing has gone through for too long.
@@ -36,7 +39,8 @@ where
 {
     let (mut up, mut down) = (Way::default(), Way::default());
     let mut last = clock.now();
-    let mut silence = std::pin::pin!(sleep(patience.silence));
+    let mut allowed = patience.both;
+    let mut silence = std::pin::pin!(sleep(allowed.0));
     std::future::poll_fn(|cx| {
         let before = up.passed + down.passed;
         let ended = both(&mut up, &mut down, cx, client, server);
@@ -47,17 +51,33 @@ where
         if ended.is_ready() {
             return ended;
         }
+        let now_allowed = patience.after(&up, &down);
+        if now_allowed != allowed {
+            (allowed, last) = (now_allowed, clock.now());
+            silence.set(sleep(allowed.0));
+        }
         // Set anew only when it has run out: that is rarer than bytes are.
         while silence.as_mut().poll(cx).is_ready() {
             let waited = clock.now() - last;
-            if waited >= patience.silence {
-                return Poll::Ready(patience.ends_as);
+            if waited >= allowed.0 {
+                return Poll::Ready(allowed.1);
             }
-            silence.set(sleep(patience.silence - waited));
+            silence.set(sleep(allowed.0 - waited));
         }
         Poll::Pending
     })
     .await
+}
+
+impl Patience {
+    /// What holds when one way has ended, or none.
+    fn after(&self, up: &Way, down: &Way) -> (Duration, Termination) {
+        match (up.ended.is_some(), down.ended.is_some()) {
+            (true, false) => self.server,
+            (false, true) => self.client,
+            _ => self.both,
+        }
+    }
 }
 
 fn both<C, S>(

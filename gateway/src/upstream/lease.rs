@@ -111,9 +111,9 @@ impl Lease {
         }
     }
 
-    /// What pingora needs in order to connect.
-    pub(crate) fn peer(&self, host: &str) -> Box<HttpPeer> {
-        Box::new(self.server().peer(host))
+    /// What pingora needs in order to connect, for a request to `host` whose client has asked for `asked`.
+    pub(crate) fn peer(&self, host: &str, asked: Option<&str>) -> Box<HttpPeer> {
+        Box::new(self.server().peer(host, asked))
     }
 
     /// Has the connection begin with the PROXY header that the server wants.

@@ -4,6 +4,7 @@ mod agents;
 mod checks;
 mod connect;
 mod lease;
+mod secure;
 mod server;
 mod sessions;
 mod tls;

@@ -1,6 +1,7 @@
 //! One server: what it does now, and how it is reached.
 
 use super::connect::{Announced, Source};
+use super::secure::Secure;
 use super::sessions::{Session, Sessions};
 use super::tls::Identity;
 use base_core::Time;
@@ -41,9 +42,11 @@ pub(crate) struct Server {
     /// Whether its last request failed, where that is watched.
     pub(super) failing: AtomicBool,
     peer: HttpPeer,
-    /// Whether it is asked for the name that a request is for.
-    sni_is_host: bool,
+    /// The name that it is asked for.
+    sni: Sni,
     pub(crate) source: Option<IpAddr>,
+    /// TLS in mode tcp, if it speaks it and is reached in it.
+    pub(crate) secure: Option<Secure>,
     /// The form of the PROXY header that it gets.
     pub(crate) send_proxy: Option<Version>,
     /// What runs on it, if that ends when it is marked down.
@@ -71,8 +74,9 @@ impl Server {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             answers: AtomicU64::new(0),
-            sni_is_host: server.tls.as_ref().is_some_and(|tls| tls.sni == Sni::Host),
+            sni: server.tls.as_ref().map_or(Sni::None, |tls| tls.sni.clone()),
             source: server.source,
+            secure: identity.as_ref().and_then(|identity| identity.secure.clone()),
             send_proxy: server.send_proxy,
             sessions: server.shutdown_sessions.then(Arc::default),
             failing: AtomicBool::new(false),
@@ -81,11 +85,16 @@ impl Server {
         }
     }
 
-    /// What pingora needs in order to connect, for a request to `host`.
-    pub(super) fn peer(&self, host: &str) -> HttpPeer {
+    /// What pingora needs in order to connect, for a request to `host` whose client has asked for `asked`.
+    pub(super) fn peer(&self, host: &str, asked: Option<&str>) -> HttpPeer {
         let mut peer = self.peer.clone();
-        if self.sni_is_host {
-            host_name(host).clone_into(&mut peer.sni);
+        match self.sni {
+            Sni::Host => host_name(host).clone_into(&mut peer.sni),
+            Sni::Client => match asked {
+                Some(name) => name.clone_into(&mut peer.sni),
+                None => peer.options.verify_hostname = false,
+            },
+            Sni::None | Sni::Name(_) => {}
         }
         peer
     }
@@ -222,7 +231,7 @@ fn peer(backend: &config::Backend, server: &config::Server, identity: Option<Ide
         // Without a name nothing would be verified; an address is verified, but not asked for.
         peer.sni = match &tls.sni {
             Sni::Name(name) => name.clone(),
-            Sni::None | Sni::Host => server.address.ip().to_string(),
+            Sni::None | Sni::Host | Sni::Client => server.address.ip().to_string(),
         };
     }
     peer

@@ -1,7 +1,8 @@
 //! What TLS towards servers needs from files: whom to trust, and what to show.
 
+use super::secure::{Authorities, Secure};
 use base_core::diagnose::Diagnostic;
-use gateway_core::config::{Config, ServerTls};
+use gateway_core::config::{BackendId, Config, Frontend, Mode, ServerTls};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::sign::CertifiedKey;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub(crate) struct Identity {
     pub(crate) ca: Option<Arc<CaType>>,
     pub(crate) cert_key: Option<Arc<CertKey>>,
+    /// What mode tcp needs, where the server is reached in it.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// What all servers need.
@@ -32,21 +35,26 @@ pub(crate) fn load(config: &Config) -> Result<Identities, Diagnostic> {
     let mut files = servers().filter_map(|server| server.tls.as_ref()).filter(|tls| tls.verify);
     let first = files.next().and_then(|tls| tls.ca_file.clone());
     let ca_file = first.filter(|first| files.all(|tls| tls.ca_file.as_ref() == Some(first)));
-    let servers = config.backends.iter().map(|backend| {
-        let servers = backend.servers.iter();
-        servers
-            .map(|server| server.tls.as_ref().map(|tls| identity(tls, ca_file.is_some())).transpose())
-            .collect()
+    let mut known = Authorities::new();
+    let servers = config.backends.iter().enumerate().map(|(place, backend)| {
+        let of_tcp = |frontend: &Frontend| {
+            frontend.mode == Mode::Tcp && frontend.backends().any(|BackendId(used)| used == place)
+        };
+        let is_tcp = config.frontends.iter().any(of_tcp);
+        let mut identity = |tls: &ServerTls| {
+            let mut identity = identity(tls, ca_file.is_some())?;
+            if is_tcp {
+                identity.secure = Some(Secure::load(tls, &mut known).map_err(|error| told(tls, error))?);
+            }
+            Ok(identity)
+        };
+        backend.servers.iter().map(|server| server.tls.as_ref().map(&mut identity).transpose()).collect()
     });
     Ok(Identities { servers: servers.collect::<Result<_, _>>()?, ca_file })
 }
 
 fn identity(tls: &ServerTls, ca_is_shared: bool) -> Result<Identity, Diagnostic> {
-    let told = |error: String| {
-        let mut told = tls.origin.clone();
-        told.message = error;
-        told
-    };
+    let told = |error| told(tls, error);
     let ca = match &tls.ca_file {
         None => None,
         Some(path) => {
@@ -56,11 +64,17 @@ fn identity(tls: &ServerTls, ca_is_shared: bool) -> Result<Identity, Diagnostic>
         }
     };
     let cert_key = tls.crt.as_deref().map(cert_key).transpose().map_err(told)?;
-    Ok(Identity { ca, cert_key: cert_key.map(Arc::new) })
+    Ok(Identity { ca, cert_key: cert_key.map(Arc::new), secure: None })
+}
+
+fn told(tls: &ServerTls, error: String) -> Diagnostic {
+    let mut told = tls.origin.clone();
+    told.message = error;
+    told
 }
 
 /// The certificates of a file, each of which can be read.
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let certs = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certs = certs.map_err(|error| told(&error))?;

@@ -34,5 +34,7 @@ mod robustness;
 mod rules;
 mod servers;
 mod tcp;
+mod tcp_ends;
+mod tcp_tls;
 mod trace;
 mod websocket;

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// nginx with TLS and HTTP/2 on one port and h2c on the other; it answers with what it saw.
-struct Nginx {
+pub(crate) struct Nginx {
     folder: tempfile::TempDir,
-    tls: SocketAddr,
+    pub(crate) tls: SocketAddr,
     h2c: SocketAddr,
     _process: Running,
 }
@@ -21,7 +21,7 @@ struct Nginx {
 impl Nginx {
     /// With a certificate for `api.example`, and asking for one of the same CA where `mutual`. `None` if there
     /// is no nginx.
-    fn start(mutual: bool) -> Option<Self> {
+    pub(crate) fn start(mutual: bool) -> Option<Self> {
         let nginx = program("nginx")?;
         let folder = tempfile::tempdir().expect("a folder");
         let at = folder.path();
@@ -49,7 +49,7 @@ impl Nginx {
         Some(nginx)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 }
@@ -78,7 +78,7 @@ fn gateway(address: SocketAddr, keys: &str) -> Gateway {
     Gateway::of_backend(&format!("server = [{{ name = \"s1\", address = \"{address}\", {keys} }}]"))
 }
 
-fn body(answer: &str) -> &str {
+pub(crate) fn body(answer: &str) -> &str {
     answer.rsplit("\r\n").next().unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
 //! Mode tcp: bytes both ways, whatever they mean.
 
 use crate::daemons::{Running, output, program};
-use crate::harness::{Gateway, connect, free_address, wait_until, write};
+use crate::harness::{DEADLINE, Gateway, connect, free_address, wait_until, write};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -159,8 +159,11 @@ fn limits_go_by_client_and_are_given_back() {
 
 #[test]
 fn a_client_keeps_its_server_and_waits_for_a_place_on_it() {
-    let gateway =
-        gateway(&[echo("a"), echo("b")], "", "stick = \"clients\"\nmaxconn = 1\nqueue_timeout = \"20s\"");
+    let gateway = gateway(
+        &[echo("a"), echo("b")],
+        "",
+        "stick = \"clients\"\nmaxconn = 1\nqueue_timeout = \"20s\"\nabortonclose = false",
+    );
     let mut first = gateway.connect();
     let mut name = [0];
     first.read_exact(&mut name).expect("a server");
@@ -170,7 +173,8 @@ fn a_client_keeps_its_server_and_waits_for_a_place_on_it() {
     drop(first);
     assert_eq!(waits.join().expect("served"), name, "the same server");
     assert_eq!(ask(gateway.front, b""), name);
-    let full = self::gateway(&[echo("a")], "", "maxconn = 1\nqueue_timeout = \"100ms\"");
+    let full =
+        self::gateway(&[echo("a")], "", "maxconn = 1\nqueue_timeout = \"100ms\"\nabortonclose = false");
     let mut holds = full.connect();
     holds.read_exact(&mut name).expect("a server");
     assert_eq!(ask(full.front, b""), b"");
@@ -213,8 +217,16 @@ fn a_line_is_as_haproxys_own_for_the_same_end() {
         let _ = stream.write_all(b"half");
         let _ = stream.peek(&mut [0]);
     });
+    let ends = server(|mut stream| {
+        let _ = stream.shutdown(Shutdown::Write);
+        rest(&mut stream);
+    });
+    let never_ends = server(|stream| {
+        let _ = stream.peek(&mut [0]);
+        crate::harness::pause(DEADLINE);
+    });
     let (folder, gone) = (tempfile::tempdir().expect("a folder"), free_address());
-    let fetch: [(SocketAddr, fn(SocketAddr)); 5] = [
+    let fetch: [(SocketAddr, fn(SocketAddr)); 7] = [
         (echo, |front| drop(ask(front, b"hello"))),
         (echo, |front| drop(rest(&mut connect(front)))),
         (resets, |front| {
@@ -227,15 +239,27 @@ fn a_line_is_as_haproxys_own_for_the_same_end() {
             let stream = connect(front);
             stream.peek(&mut [0]).expect("something came");
         }),
+        (ends, |front| {
+            let mut stream = connect(front);
+            assert_eq!(rest(&mut stream), b"");
+            // The rest of the connection is its client's, who is silent and goes with the test.
+            std::mem::forget(stream);
+        }),
+        (never_ends, |front| drop(ask(front, b"x"))),
     ];
     for (number, (server, fetch)) in fetch.into_iter().enumerate() {
-        let gateway = gateway(&[server], "client_timeout = \"300ms\"", "retries = 0");
+        let gateway = gateway(
+            &[server],
+            "client_timeout = \"300ms\"\nclient_fin_timeout = \"150ms\"",
+            "retries = 0\nserver_fin_timeout = \"150ms\"",
+        );
         fetch(gateway.front);
         let ours = gateway.log_lines(1).remove(0);
         let front = free_address();
         let config = format!(
             "global\n log stdout format raw local0\ndefaults\n log global\n mode tcp\n option tcplog\n retries 0\n\
              timeout client 300ms\n timeout server 60s\n timeout connect 2s\n\
+             timeout client-fin 150ms\n timeout server-fin 150ms\n\
              frontend fe\n bind {front}\n default_backend be\nbackend be\n server s0 {server}\n"
         );
         let file = write(folder.path(), "haproxy.cfg", &config);

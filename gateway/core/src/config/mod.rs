@@ -317,6 +317,8 @@ pub struct Frontend {
     /// Longest silence of a client in the middle of a body, and longest that it may take nothing of an
     /// answer.
     pub client_timeout: Duration,
+    /// Mode tcp: the same once the server has ended its side; `None`: as before.
+    pub client_fin_timeout: Option<Duration>,
     /// Longest wait for the name that a TLS client asks for, where TLS is passed on unopened and routes go by
     /// that name.
     pub inspect_delay: Option<Duration>,
@@ -382,6 +384,10 @@ pub struct Backend {
     pub server_timeout: Duration,
     /// Longest silence of both sides once a connection is a tunnel; `None`: what holds before.
     pub tunnel_timeout: Option<Duration>,
+    /// Mode tcp: longest silence of a server once its client has ended its side; `None`: as before.
+    pub server_fin_timeout: Option<Duration>,
+    /// Mode tcp: whether a client that has ended its side while it waits in line has gone.
+    pub abortonclose: bool,
     /// How long a connection to a server is kept that nobody uses.
     pub pool_purge_delay: Duration,
     /// Whether connections to servers are used again.

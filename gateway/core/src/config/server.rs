@@ -51,6 +51,8 @@ pub struct ServerTls {
     pub sni: Sni,
     /// What the gateway shows of itself: a chain and its key.
     pub crt: Option<PathBuf>,
+    /// What it may choose from, as written; in mode tcp it is offered nothing else.
+    pub alpn: Vec<String>,
     /// What to tell when a file does not load.
     pub origin: Diagnostic,
 }
@@ -62,6 +64,8 @@ pub enum Sni {
     None,
     /// The one that the request is for.
     Host,
+    /// The one that the client has asked for in its own handshake, if it has.
+    Client,
     /// This one.
     Name(String),
 }

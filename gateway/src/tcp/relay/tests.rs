@@ -10,7 +10,11 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let ((client, mut inner), (server, mut outer)) = (duplex(room), duplex(room));
-        let patience = Patience { silence, ends_as: Termination::ClientTimeoutInData };
+        let patience = Patience {
+            both: (silence, Termination::ClientTimeoutInData),
+            client: (silence, Termination::ClientTimeoutInData),
+            server: (silence, Termination::TimeoutInData),
+        };
         let (clock, mut traffic) = (Clock::start(), Traffic::default());
         let relay = async {
             let ended = relay(&mut inner, &mut outer, patience, &clock, &mut traffic).await;

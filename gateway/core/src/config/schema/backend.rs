@@ -27,6 +27,8 @@ pub(in crate::config) struct Backend {
     #[serde(default = "default_server_timeout")]
     pub(in crate::config) server_timeout: Spanned<Span>,
     pub(in crate::config) tunnel_timeout: Option<Spanned<Span>>,
+    pub(in crate::config) server_fin_timeout: Option<Spanned<Span>>,
+    pub(in crate::config) abortonclose: Option<bool>,
     pub(in crate::config) pool_purge_delay: Option<Spanned<Span>>,
     #[serde(default)]
     pub(in crate::config) http_reuse: HttpReuse,

@@ -32,6 +32,7 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) http_request_timeout: Spanned<Span>,
     #[serde(default = "default_client_timeout")]
     pub(in crate::config) client_timeout: Spanned<Span>,
+    pub(in crate::config) client_fin_timeout: Option<Spanned<Span>>,
     #[serde(default)]
     pub(in crate::config) reject: Vec<IpNet>,
     #[serde(default = "default_max_keepalive_requests")]

@@ -1,7 +1,6 @@
 //! A `[[backend.server]]` as it is written.
 
 use super::Agent;
-use crate::config::Alpn;
 use base_core::units::Span;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +28,7 @@ pub(in crate::config) struct Server {
     pub(in crate::config) sni: Option<Spanned<String>>,
     pub(in crate::config) verifyhost: Option<Spanned<String>>,
     pub(in crate::config) crt: Option<Spanned<PathBuf>>,
-    pub(in crate::config) alpn: Option<Spanned<Vec<Alpn>>>,
+    pub(in crate::config) alpn: Option<Spanned<Vec<String>>>,
     pub(in crate::config) check: Option<Spanned<bool>>,
     pub(in crate::config) check_addr: Option<IpAddr>,
     pub(in crate::config) check_port: Option<Spanned<u16>>,

@@ -78,6 +78,8 @@ pub(super) fn all(
             connect_timeout,
             server_timeout: duration(source, &backend.server_timeout, "server_timeout")?,
             tunnel_timeout: optional(source, backend.tunnel_timeout.as_ref(), "tunnel_timeout")?,
+            server_fin_timeout: optional(source, backend.server_fin_timeout.as_ref(), "server_fin_timeout")?,
+            abortonclose: backend.abortonclose.unwrap_or(true),
             pool_purge_delay: optional(source, backend.pool_purge_delay.as_ref(), "pool_purge_delay")?
                 .unwrap_or(DEFAULT_POOL_PURGE_DELAY),
             reuses: backend.http_reuse == schema::HttpReuse::Always,

@@ -1,6 +1,6 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
-use super::values::{content_type, duration, in_range, name, path, resolve, unique};
+use super::values::{content_type, duration, in_range, name, optional, path, resolve, unique};
 use super::{Result, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::lists::ListFile;
@@ -103,6 +103,7 @@ pub(super) fn all(
             handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
             http_request_timeout: duration(source, &frontend.http_request_timeout, "http_request_timeout")?,
             client_timeout: duration(source, &frontend.client_timeout, "client_timeout")?,
+            client_fin_timeout: optional(source, frontend.client_fin_timeout.as_ref(), "client_fin_timeout")?,
         });
     }
     Ok(frontends)

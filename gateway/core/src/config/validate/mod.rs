@@ -36,7 +36,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let backends = backend::all(source, file.backend, &mut tables)?;
     let lists = lists::all(source, file.acl, file.map)?;
     let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
-    server::tcp_speaks_no_tls(&frontends, &backends)?;
+    server::tls_fits_modes(&frontends, &backends)?;
     let admin = admin(source, file.admin);
     if frontends.is_empty() {
         return Err(source

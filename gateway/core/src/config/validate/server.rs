@@ -71,15 +71,18 @@ fn http(source: &Source, server: &schema::Server) -> Result<(u8, u8)> {
         }
         (Some(proto), None) if *proto.get_ref() == schema::Proto::H2 => Ok((2, 2)),
         (None, Some(alpn)) => {
-            let has = |protocol| alpn.get_ref().contains(&protocol);
-            match (has(Alpn::Http11), has(Alpn::H2)) {
-                (true, true) => Ok((1, 2)),
-                (false, true) => Ok((2, 2)),
-                (true, false) => Ok((1, 1)),
-                (false, false) => {
-                    Err(source.at(alpn.span(), "nothing to offer").help("expected `h2`, `http/1.1` or both"))
-                }
+            let names = alpn.get_ref();
+            let fits = |name: &String| (1..=255).contains(&name.len());
+            if !(1..=MAX_ALPN).contains(&names.len()) || !names.iter().all(fits) {
+                let help = format!("expected 1 to {MAX_ALPN} names, such as `h2` and `http/1.1`");
+                return Err(source.at(alpn.span(), "nothing to offer").help(help));
             }
+            let has = |protocol: Alpn| names.iter().any(|name| name == protocol.name());
+            Ok(match (has(Alpn::Http11), has(Alpn::H2)) {
+                (true, true) => (1, 2),
+                (false, true) => (2, 2),
+                _ => (1, 1),
+            })
         }
         _ => Ok((1, 1)),
     }
@@ -121,6 +124,7 @@ fn tls(
         ca_file: server.ca_file.as_ref().filter(|path| !system(path)).map(|path| path.get_ref().clone()),
         sni: sni(source, server)?,
         crt: server.crt.as_ref().map(|path| path.get_ref().clone()),
+        alpn: server.alpn.as_ref().map(|names| names.get_ref().clone()).unwrap_or_default(),
         origin: source.at(written.span(), "TLS of this server"),
     }))
 }
@@ -140,6 +144,7 @@ fn sni(source: &Source, server: &schema::Server) -> Result<Sni> {
         (None, None) => Ok(Sni::None),
         (None, Some(name)) => fixed(name),
         (Some(sni), None) if sni.get_ref() == HOST => Ok(Sni::Host),
+        (Some(sni), None) if sni.get_ref() == CLIENT => Ok(Sni::Client),
         (Some(sni), None) => fixed(sni),
         (Some(sni), Some(name)) if sni.get_ref() == name.get_ref() => fixed(name),
         (Some(_), Some(name)) => Err(source
@@ -148,15 +153,24 @@ fn sni(source: &Source, server: &schema::Server) -> Result<Sni> {
     }
 }
 
-/// Mode tcp passes bytes on as they are: it would speak in the clear with a server that wants TLS.
-pub(super) fn tcp_speaks_no_tls(frontends: &[Frontend], backends: &[Backend]) -> Result<()> {
-    for frontend in frontends.iter().filter(|frontend| frontend.mode == Mode::Tcp) {
+/// TLS of servers means something in the modes that they are used in.
+pub(super) fn tls_fits_modes(frontends: &[Frontend], backends: &[Backend]) -> Result<()> {
+    let is_http = |name: &String| [Alpn::H2, Alpn::Http11].iter().any(|known| known.name() == name);
+    for frontend in frontends {
         for BackendId(place) in frontend.backends() {
-            let tls = backends[place].servers.iter().find_map(|server| server.tls.as_ref());
-            if let Some(tls) = tls {
+            for tls in backends[place].servers.iter().filter_map(|server| server.tls.as_ref()) {
+                let (message, help) = match frontend.mode {
+                    Mode::Tcp if tls.sni == Sni::Host => {
+                        ("no request that is for a host", "say sni = \"ssl_fc_sni\", or a name")
+                    }
+                    Mode::Http if !tls.alpn.is_empty() && !tls.alpn.iter().any(is_http) => {
+                        ("nothing but requests for this server", "add `h2` or `http/1.1` to its alpn")
+                    }
+                    _ => continue,
+                };
                 let mut error = tls.origin.clone();
-                error.message = format!("frontend `{}` is of mode tcp, which speaks no TLS", frontend.name);
-                return Err(error.help("leave out ssl: TLS of the clients passes through as it is"));
+                error.message = format!("frontend `{}` has {message}", frontend.name);
+                return Err(error.help(help));
             }
         }
     }
@@ -171,3 +185,7 @@ const MAX_WEIGHT: u32 = 256;
 const SYSTEM_CA: &str = "@system-ca";
 /// HAProxy's word for the name that a request is for.
 const HOST: &str = "req.hdr(host)";
+/// HAProxy's word for the name that a client asks for.
+const CLIENT: &str = "ssl_fc_sni";
+/// Names that a server may choose from: they fit one record.
+const MAX_ALPN: usize = 16;

@@ -45,7 +45,10 @@ pub(super) fn inspect_delay(source: &Source, frontend: &Frontend) -> Result<Opti
 }
 
 fn of_tcp(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
-    let mut keys = vec![("inspect_delay", span(frontend.inspect_delay.as_ref()))];
+    let mut keys = vec![
+        ("inspect_delay", span(frontend.inspect_delay.as_ref())),
+        ("client_fin_timeout", span(frontend.client_fin_timeout.as_ref())),
+    ];
     keys.extend(frontend.route.iter().map(|route| ("sni", span(route.get_ref().sni.as_ref()))));
     keys.extend(limits(frontend, |data| matches!(data, DataType::ConnCnt | DataType::ConnRate)));
     keys
