@@ -112,9 +112,25 @@ fn trace(session: &Session, request: &Request, status: Option<u16>, total: Durat
 
 /// What a client sent did not become a request.
 pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoRequest, sent: u64) {
+    connection(gateway, worker, link, (why, Some(why.status())), sent);
+}
+
+/// A connection was cut off, without an answer that would say so.
+pub(crate) fn cut(gateway: &Gateway, worker: usize, link: &Link, reason: &'static str) {
+    connection(gateway, worker, link, (NoRequest::Refused(reason), None), 0);
+}
+
+/// A connection has ended, or will, for what came on it that was no request.
+fn connection(
+    gateway: &Gateway,
+    worker: usize,
+    link: &Link,
+    (why, status): (NoRequest, Option<u16>),
+    sent: u64,
+) {
     let connection = link.connection();
     let metrics = &gateway.metrics.frontends[connection.frontend];
-    metrics.answered(Some(why.status()));
+    metrics.answered(status);
     if let Some(reason) = why.reason() {
         gateway.metrics.refused(connection.frontend, reason);
     }
@@ -131,7 +147,7 @@ pub(crate) fn no_request(gateway: &Gateway, worker: usize, link: &Link, why: NoR
             backend: &frontend.name,
             server: None,
             timers: Timers { total, ..Timers::default() },
-            status: Some(why.status()),
+            status,
             bytes: sent,
             termination: why.termination(),
             counts: Counts {

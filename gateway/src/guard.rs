@@ -1,8 +1,9 @@
 //! Lets a request through, or says why not: is it one request, and may its client have it?
 
-use crate::request::Request;
+use crate::request::{Connection, Request};
+use crate::state::Gateway;
 use gateway_core::limits::{Denial, Others, Outcome, Tracker};
-use gateway_core::table::Held;
+use gateway_core::table::{DataType, Held};
 use std::net::IpAddr;
 
 /// Asks every limit of the frontend. All must agree; what the request holds of them it gives back when
@@ -34,6 +35,20 @@ pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> R
         }
     }
     Ok(())
+}
+
+/// A client's connection was cut off for how it was used: counted where a table stores that.
+pub(crate) fn glitch(gateway: &Gateway, connection: Connection) {
+    let now = gateway.clock.now();
+    for tracker in &gateway.config.frontends[connection.frontend].limits {
+        let table = &gateway.tables[tracker.table.0];
+        let stores = |data| table.layout().get(data).is_some();
+        if (stores(DataType::GlitchCnt) || stores(DataType::GlitchRate))
+            && let Some(key) = table.address(connection.peer.ip().to_canonical())
+        {
+            table.update(key, now, |entry| Tracker::glitch(entry, now));
+        }
+    }
 }
 
 /// Entries that a request holds while it runs: the first few without any allocation.

@@ -1,7 +1,7 @@
 //! The gateway's decisions, in the order in which a request meets them. Nothing here opens a socket,
 //! reads a clock or logs; the shell in the crate `gateway` asks and obeys.
 //!
-//! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
+//! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`h2`] (does it send more than it may?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
 //! of it?) → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`eject`] and [`queue`], which
 //! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
@@ -18,6 +18,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod eject;
 pub mod failure;
+pub mod h2;
 pub mod limits;
 pub mod lists;
 pub mod names;

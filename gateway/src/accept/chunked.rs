@@ -1,17 +1,11 @@
 //! A client's connection while a body of chunks comes in on it: each byte that is read is checked beside
 //! the decoder, which is more lenient than the one behind the next server may be.
 
-use async_trait::async_trait;
+use super::passes::passes_on;
 use gateway_core::strict::chunks::Chunks;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -80,50 +74,4 @@ impl AsyncWrite for Chunked {
     }
 }
 
-#[async_trait]
-impl Shutdown for Chunked {
-    async fn shutdown(&mut self) {
-        self.io.shutdown().await;
-    }
-}
-
-impl UniqueID for Chunked {
-    fn id(&self) -> UniqueIDType {
-        self.io.id()
-    }
-}
-
-impl Ssl for Chunked {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.io.get_ssl_digest()
-    }
-}
-
-#[async_trait]
-impl Peek for Chunked {}
-
-impl GetTimingDigest for Chunked {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.io.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Chunked {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.io.get_proxy_digest()
-    }
-
-    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.io.set_proxy_digest(digest);
-    }
-}
-
-impl GetSocketDigest for Chunked {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.io.get_socket_digest()
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.io.set_socket_digest(digest);
-    }
-}
+passes_on!(Chunked);

@@ -1,17 +1,24 @@
 //! HTTP/2 towards clients: its streams are requests like any others. What a client may cost is bounded
-//! here; the floods that HTTP/2 invites are cut off by the `h2` crate below.
+//! here; the floods that HTTP/2 invites are cut off by the count of frames below, or by the `h2` crate.
 
 use super::Shared;
+use super::frames::{Excess, Framed};
 use crate::request::Link;
+use crate::{account, guard};
+use ::h2::Reason;
+use ::h2::server::Connection;
+use bytes::Bytes;
 use gateway_core::config::Frontend;
-use gateway_core::strict;
+use gateway_core::{h2, strict};
 use http::header::COOKIE;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
 use pingora::protocols::{Digest, Stream};
 use pingora::proxy::Session;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -50,8 +57,23 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
+    let (stream, excess) = Framed::watch(stream, frontend.h2_glitches, shared.gateway.clock);
     let handshake = handshake(stream, Some(options(frontend)));
     let Ok(Ok(mut connection)) = timeout(frontend.http_request_timeout, handshake).await else { return };
+    if let Some(reason) = requests(shared, &mut connection, digest, &excess, frontend).await {
+        guard::glitch(&shared.gateway, link.connection());
+        account::cut(&shared.gateway, shared.worker, link, reason);
+    }
+}
+
+/// Hands each request over until the connection ends. The reason word, if that is its client's fault.
+async fn requests(
+    shared: &Shared,
+    connection: &mut Connection<Stream, Bytes>,
+    digest: Arc<Digest>,
+    excess: &Excess,
+    frontend: &Frontend,
+) -> Option<&'static str> {
     let mut shutdown = shared.shutdown.clone();
     // Each request that runs holds a receiver.
     let (running, receiver) = watch::channel(());
@@ -66,7 +88,13 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
         };
         let accepted = tokio::select! {
             biased;
-            accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+            accepted = HttpSession::from_h2_conn(connection, Arc::clone(&digest)) => accepted,
+            // It is set while frames are read, right above.
+            reason = poll_fn(|_| excess.get().map_or(Poll::Pending, |reason| Poll::Ready(*reason))) => {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                let _ = timeout(LEAVE, poll_fn(|cx| connection.poll_closed(cx))).await;
+                return Some(reason);
+            }
             // A drain takes what comes; it lets the client know with the first request, or now.
             () = draining(&mut shutdown), if !leaving && served > 0 => {
                 connection.graceful_shutdown();
@@ -82,7 +110,7 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
             // Counts anew with each request, but not with anything else that a client may send.
             () = idle(&running, patience) => {
                 if leaving {
-                    return;
+                    return None;
                 }
                 connection.graceful_shutdown();
                 leaving = true;
@@ -108,12 +136,19 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
                 if malformed > MAX_MALFORMED {
-                    return;
+                    return Some("h2_malformed_requests");
                 }
             }
-            Ok(None) | Err(_) => return,
+            Ok(None) => return None,
+            Err(error) => return fault(&error),
         }
     }
+}
+
+/// Why the `h2` crate has ended a connection, if it was its client's fault.
+fn fault(error: &pingora::Error) -> Option<&'static str> {
+    let error = error.root_cause().downcast_ref::<::h2::Error>()?;
+    error.reason().filter(|_| error.is_go_away() && error.is_library()).map(|code| h2::fault(code.into()))
 }
 
 async fn draining(shutdown: &mut watch::Receiver<bool>) {

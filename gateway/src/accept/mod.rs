@@ -3,8 +3,10 @@
 mod bind;
 mod chunked;
 mod connection;
+mod frames;
 pub(crate) mod h2;
 mod head;
+mod passes;
 mod proxy_header;
 pub(crate) mod stream;
 mod tls;

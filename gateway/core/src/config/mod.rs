@@ -328,6 +328,8 @@ pub struct Frontend {
     pub h2c: bool,
     /// Requests that may run at once on a connection of HTTP/2.
     pub h2_max_concurrent_streams: u32,
+    /// Frames that a client of HTTP/2 may send without getting anything.
+    pub h2_glitches: crate::h2::glitches::Policy,
     /// How large the head of a request may be.
     pub bounds: crate::strict::Bounds,
 }

@@ -44,6 +44,12 @@ impl Tracker {
         verdict
     }
 
+    /// Counts a connection that was cut off for how it was used.
+    pub fn glitch(entry: &mut Entry<'_>, now: Time) {
+        entry.add(DataType::GlitchCnt, 1);
+        entry.add_rate(DataType::GlitchRate, 1, now);
+    }
+
     /// Gives back what [`Verdict::holds`] took, and counts how the request ended.
     pub fn release(entry: &mut Entry<'_>, outcome: Outcome, now: Time) {
         entry.sub(DataType::ConnCur, 1);

@@ -8,26 +8,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// A type that there is not.
+const UNKNOWN: u8 = 0xbb;
+pub(super) const ACK: u8 = 1;
+const PADDED: u8 = 8;
 const END_HEADERS: u8 = 4;
-const END_BOTH: u8 = 5;
-/// How long a flood goes on that need not be cut off.
-const PERSISTENCE: Duration = Duration::from_secs(3);
-const GET: &[u8] = b"\x82\x84\x86\x41\x01a";
+pub(super) const END_BOTH: u8 = 5;
+pub(super) const GET: &[u8] = b"\x82\x84\x86\x41\x01a";
 const POST: &[u8] = b"\x83\x84\x86\x41\x01a";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-fn connected(gateway: &Gateway, settings: &[u8]) -> TcpStream {
+pub(super) fn connected(gateway: &Gateway, settings: &[u8]) -> TcpStream {
     let mut stream = gateway.connect();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
     stream.write_all(&frame(SETTINGS, 0, 0, settings)).expect("sent");
@@ -147,46 +150,69 @@ fn a_head_in_endless_continuations_is_cut_off() {
     assert!(server.heads().iter().all(|head| head.contains("/neighbour")));
 }
 
-#[test]
-fn control_frames_without_end_are_cut_off_when_their_answers_are_not_read() {
-    let server = Server::named("s1");
-    let gateway = gateway(&server);
-    for (kind, payload) in [(PING, vec![0; 8]), (SETTINGS, vec![])] {
-        beside_a_neighbour(&gateway, || {
-            let mut stream = connected(&gateway, &[]);
-            let cut = flood(&mut stream, false, DEADLINE, |_| frame(kind, 0, 0, &payload).repeat(50));
-            assert!(cut, "frames of kind {kind}");
-        });
-    }
-}
-
-/// Repeats a frame on an open stream, for at most so long; whether that was cut off.
-fn repeats(gateway: &Gateway, kind: u8, stream_id: u32, payload: &[u8], most: Duration) -> bool {
+/// Repeats a frame on an open stream until that is cut off.
+fn repeats(gateway: &Gateway, (kind, flags): (u8, u8), stream_id: u32, payload: &[u8], reads: bool) {
     let mut stream = connected(gateway, &[]);
     stream.write_all(&frame(HEADERS, END_HEADERS, 1, POST)).expect("sent");
-    flood(&mut stream, true, most, |_| frame(kind, 0, stream_id, payload).repeat(20))
+    let cut = flood(&mut stream, reads, DEADLINE, |_| frame(kind, flags, stream_id, payload).repeat(20));
+    assert!(cut, "frames of kind {kind}, reads: {reads}");
 }
 
 #[test]
-fn data_without_bytes_without_end_is_cut_off() {
+fn frames_without_end_are_cut_off_whether_their_sender_reads_or_not() {
     let server = Server::named("s1");
     let gateway = gateway(&server);
-    beside_a_neighbour(&gateway, || assert!(repeats(&gateway, DATA, 1, &[], DEADLINE)));
+    for (kind, id, payload, reason) in [
+        (DATA, 1, &[][..], "h2_flood"),
+        (PRIORITY, 3, &[0, 0, 0, 0, 16], "h2_priority_flood"),
+        (SETTINGS, 0, &[], "h2_settings_flood"),
+        (PING, 0, &[0; 8], "h2_ping_flood"),
+        (WINDOW_UPDATE, 1, &[0, 0, 0, 1], "h2_window_update_flood"),
+        (UNKNOWN, 0, &[1, 2, 3], "h2_unknown_frame_flood"),
+    ] {
+        for reads in [true, false] {
+            beside_a_neighbour(&gateway, || repeats(&gateway, (kind, 0), id, payload, reads));
+        }
+        let name = format!("headgate_refused_total{{frontend=\"fe\",reason=\"{reason}\"}}");
+        assert_eq!(gateway.metric(&name), 2.0, "{reason}");
+    }
+    // Data of nothing but padding is data without bytes; so is the answer to a ping that was not asked.
+    beside_a_neighbour(&gateway, || repeats(&gateway, (DATA, PADDED), 1, &[3, 0, 0, 0], true));
+    beside_a_neighbour(&gateway, || repeats(&gateway, (PING, ACK), 0, &[0; 8], true));
+    wait_until("each has its line in the log", || {
+        let is_cut = |line: &&String| line.contains(" fe fe/<NOSRV> ") && line.contains(" -1 0 - - PR-- ");
+        gateway.log_lines(1).iter().filter(is_cut).count() == 14
+    });
 }
 
-/// Nothing counts these: they go on, at their sender's cost.
 #[test]
-fn priorities_and_windows_without_end_cost_nobody_else_anything() {
+fn the_sender_of_a_flood_is_told_to_calm_down_and_its_address_is_counted() {
     let server = Server::named("s1");
-    let gateway = gateway(&server);
-    for (kind, id, payload) in
-        [(PRIORITY, 3, [0, 0, 0, 0, 16].as_slice()), (WINDOW_UPDATE, 1, [0, 0, 0, 1].as_slice())]
-    {
-        beside_a_neighbour(&gateway, || {
-            repeats(&gateway, kind, id, payload, PERSISTENCE);
+    let gateway = Gateway::start(&CALM.replace("SERVER", &server.address.to_string()));
+    for number in 1..=3 {
+        let mut stream = connected(&gateway, &[]);
+        // A few more than may be, and then nothing, so that nothing is lost in a reset.
+        stream.write_all(&frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 16]).repeat(60)).expect("sent");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let goaway = answer.windows(9).position(|head| head[3] == GOAWAY && head[4..] == [0; 5]);
+        let code = goaway.and_then(|place| answer.get(place + 13..place + 17));
+        assert_eq!(code, Some(&[0, 0, 0, 11][..]), "ENHANCE_YOUR_CALM in {answer:?}");
+        wait_until("it is counted", || {
+            let refused = "headgate_refused_total{frontend=\"fe\",reason=\"h2_priority_flood\"}";
+            gateway.get_admin("/metrics").contains(&format!("{refused} {number}\n"))
         });
     }
+    assert!(gateway.get("/").contains(" 429 "), "a limit goes by glitch_cnt");
 }
+
+const CALM: &str = "node = \"gw\"\nworkers = 4\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n\
+    [log]\nto = \"none\"\n\
+    [[stick_table]]\nname = \"clients\"\n\
+    [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\nh2c = true\ndefault_backend = \"be\"\n\
+    h2_glitches_threshold = 50\nh2_glitches_rate = 1\n\
+    limit = [{ table = \"clients\", glitch_cnt = 3, glitch_rate = 100, period = \"10s\" }]\n\
+    [[backend]]\nname = \"be\"\nserver = [{ name = \"s1\", address = \"SERVER\" }]\n";
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off_and_costs_little() {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod bodies;
+mod calm;
 mod floods;
 mod heads;
 

@@ -54,6 +54,10 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) max_uri: Option<Spanned<Bytes>>,
     #[serde(default = "default_h2_max_concurrent_streams")]
     pub(in crate::config) h2_max_concurrent_streams: Spanned<u32>,
+    #[serde(default = "default_h2_glitches_threshold")]
+    pub(in crate::config) h2_glitches_threshold: Spanned<u32>,
+    #[serde(default = "default_h2_glitches_rate")]
+    pub(in crate::config) h2_glitches_rate: Spanned<u32>,
     #[serde(default)]
     pub(in crate::config) limit: Vec<Spanned<Limit>>,
     #[serde(default)]
@@ -173,6 +177,14 @@ fn default_h2_max_concurrent_streams() -> Spanned<u32> {
     unwritten(DEFAULT_H2_MAX_CONCURRENT_STREAMS)
 }
 
+fn default_h2_glitches_threshold() -> Spanned<u32> {
+    unwritten(DEFAULT_H2_GLITCHES_THRESHOLD)
+}
+
+fn default_h2_glitches_rate() -> Spanned<u32> {
+    unwritten(DEFAULT_H2_GLITCHES_RATE)
+}
+
 fn default_tarpit_max() -> Spanned<u32> {
     unwritten(DEFAULT_TARPIT_MAX)
 }
@@ -196,5 +208,9 @@ const DEFAULT_HTTP_REQUEST_TIMEOUT: Span = Span::secs(10);
 const DEFAULT_CLIENT_TIMEOUT: Span = Span::secs(60);
 /// HAProxy's default, and the least that RFC 9113 §6.5.2 recommends.
 const DEFAULT_H2_MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Ten for each stream that may be open: no client needs as many before it gets anything.
+const DEFAULT_H2_GLITCHES_THRESHOLD: u32 = 1000;
+/// One for each stream that may be open: all may be given up every second. A flood is thousands.
+const DEFAULT_H2_GLITCHES_RATE: u32 = 100;
 /// Connections that wait cost little, but each holds a descriptor.
 const DEFAULT_TARPIT_MAX: u32 = 1000;

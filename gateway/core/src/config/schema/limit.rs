@@ -21,6 +21,8 @@ pub(in crate::config) struct Limit {
     http_fail_rate: Option<Spanned<u32>>,
     bytes_in_rate: Option<Spanned<u32>>,
     bytes_out_rate: Option<Spanned<u32>>,
+    glitch_cnt: Option<Spanned<u32>>,
+    glitch_rate: Option<Spanned<u32>>,
     gpc0: Option<Spanned<u32>>,
     gpc1: Option<Spanned<u32>>,
     pub(in crate::config) period: Option<Spanned<Span>>,
@@ -69,6 +71,8 @@ impl Limit {
             (DataType::HttpFailRate, &self.http_fail_rate),
             (DataType::BytesInRate, &self.bytes_in_rate),
             (DataType::BytesOutRate, &self.bytes_out_rate),
+            (DataType::GlitchCnt, &self.glitch_cnt),
+            (DataType::GlitchRate, &self.glitch_rate),
             (DataType::Gpc0, &self.gpc0),
             (DataType::Gpc1, &self.gpc1),
         ];

@@ -3,6 +3,7 @@
 use super::values::{content_type, duration, in_range, name, optional, path, resolve, unique};
 use super::{Result, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
+use crate::h2::glitches;
 use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
@@ -98,6 +99,7 @@ pub(super) fn all(
                 in_range(source, &streams, 1..=MAX_STREAMS, "h2_max_concurrent_streams")?;
                 streams.into_inner()
             },
+            h2_glitches: h2_glitches(source, &frontend.h2_glitches_threshold, &frontend.h2_glitches_rate)?,
             tls: frontend.tls.map(|tls| tls::tls(source, tls)).transpose()?,
             keep_alive_timeout: duration(source, &frontend.keep_alive_timeout, "keep_alive_timeout")?,
             handshake_timeout: duration(source, &frontend.handshake_timeout, "handshake_timeout")?,
@@ -107,6 +109,12 @@ pub(super) fn all(
         });
     }
     Ok(frontends)
+}
+
+fn h2_glitches(source: &Source, threshold: &Spanned<u32>, rate: &Spanned<u32>) -> Result<glitches::Policy> {
+    in_range(source, threshold, MIN_GLITCHES..=MAX_GLITCHES, "h2_glitches_threshold")?;
+    in_range(source, rate, 1..=MAX_GLITCHES, "h2_glitches_rate")?;
+    Ok(glitches::Policy { threshold: *threshold.get_ref(), rate: *rate.get_ref() })
 }
 
 /// Never wider than what the whole gateway is built for.
@@ -230,6 +238,10 @@ fn route(
 
 /// Above that a connection is no longer one client's.
 const MAX_STREAMS: u32 = 1000;
+/// Frames of control that any client needs: its settings, its answer to ours, a window.
+const MIN_GLITCHES: u32 = 50;
+/// So many are no bound any more.
+const MAX_GLITCHES: u32 = 1_000_000;
 /// Bytes of a head that any client needs.
 const MIN_HEAD: usize = 256;
 /// Requests on one connection.

@@ -69,6 +69,8 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
         ("max_connection_age", written(&frontend.max_connection_age)),
         ("h2c", span(frontend.h2c.as_ref())),
         ("h2_max_concurrent_streams", written(&frontend.h2_max_concurrent_streams)),
+        ("h2_glitches_threshold", written(&frontend.h2_glitches_threshold)),
+        ("h2_glitches_rate", written(&frontend.h2_glitches_rate)),
         ("normalize_path", whole(!matches!(frontend.normalize_path, NormalizePath::Off))),
         ("block_scanners", whole(!matches!(frontend.block_scanners, BlockScanners::Off))),
         ("tarpit_max", written(&frontend.tarpit_max)),
@@ -77,7 +79,8 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     for route in frontend.route.iter().map(Spanned::get_ref) {
         keys.extend([("host", span(route.host.as_ref())), ("path", span(route.path.as_ref()))]);
     }
-    keys.extend(limits(frontend, |data| data.name().starts_with("http_")));
+    let of_requests = ["http_", "glitch_"];
+    keys.extend(limits(frontend, |data| of_requests.iter().any(|of| data.name().starts_with(of))));
     keys
 }
 
