@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }),
         Command::Run { config } => {
             // What clients and servers do wrong is in the access log, not here.
-            base::logging::start("info,pingora_core=off,pingora_proxy=off");
+            base::logging::start("info,pingora_core=off,pingora_proxy=off,h2=error");
             gateway::load::load(&config).and_then(gateway::run::run)
         }
     };
