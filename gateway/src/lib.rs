@@ -17,6 +17,7 @@ mod answers;
 pub mod certificates;
 pub mod cookie;
 mod error_pages;
+mod exchange;
 mod guard;
 mod health;
 pub mod lists;

@@ -6,6 +6,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
+use crate::upstream::Lease;
 use crate::{account, answers, cookie, guard, pick, proxy_out, request_id, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,37 +56,9 @@ impl ProxyHttp for Edge {
 
     /// pick
     async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
-        // The place on the server before goes back first, or it would weigh on the choice.
-        request.lease = None;
-        request.connect = None;
-        request.response = None;
-        request.session = None;
-        request.switch = None;
-        let socket = request.connection.map(|connection| connection.socket);
-        let key = pick::key(&self.gateway, request, session.req_header());
-        request.wanted = cookie::wanted(request, session.req_header());
-        let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
-        request.picked = Some(self.gateway.clock.now());
-        let head = session.req_header();
-        let link = link(session);
-        let handshake = link.and_then(Link::handshake).map(Arc::as_ref);
-        let asked = handshake.and_then(|handshake| handshake.name.as_deref());
-        let mut peer = lease.peer(rules::host(head), asked);
-        if let Some(link) = link {
-            lease.announce(&mut peer, |version| {
-                proxy_out::header(version, link.connection(), handshake, None)
-            });
-        }
-        if let Some(timeout) = request.effects.server_timeout {
-            peer.options.read_timeout = Some(timeout);
-            peer.options.write_timeout = Some(timeout);
-        }
-        let tunnel = self.gateway.config.backends[lease.backend.0].tunnel_timeout;
-        if let Some(timeout) = tunnel.filter(|_| head.headers.contains_key(UPGRADE)) {
-            peer.options.read_timeout = Some(timeout);
-        }
-        request.lease = Some(lease);
-        Ok(peer)
+        self.choose(session, request).await?;
+        let lease = request.lease.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
+        Ok(Self::peer(session, request, lease))
     }
 
     async fn connected_to_upstream(
@@ -97,15 +70,7 @@ impl ProxyHttp for Edge {
         _digest: Option<&Digest>,
         request: &mut Request,
     ) -> Result<()> {
-        let took = request.picked.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked);
-        request.connect = Some(if reused { Duration::ZERO } else { took });
-        let Some(lease) = &request.lease else { return Ok(()) };
-        request.session = lease.server().runs(fd);
-        let backend = &self.gateway.config.backends[lease.backend.0];
-        if backend.tunnel_timeout.is_some() && session.req_header().headers.contains_key(UPGRADE) {
-            let timeout = request.effects.server_timeout.unwrap_or(backend.server_timeout);
-            request.switch = tunnel::Switch::within(fd, timeout);
-        }
+        self.connected(session, reused, fd, request);
         Ok(())
     }
 
@@ -191,9 +156,7 @@ impl ProxyHttp for Edge {
         _end_of_stream: bool,
         request: &mut Request,
     ) -> Result<Option<Duration>> {
-        let pace = request.pace.as_mut().zip(body.as_ref());
-        let delay = pace.map(|(pace, body)| pace.delay(body.len(), self.gateway.clock.now()));
-        Ok(delay.filter(|delay| !delay.is_zero()))
+        Ok(body.as_ref().and_then(|body| self.delay(request, body.len())))
     }
 
     fn fail_to_connect(
@@ -264,6 +227,71 @@ impl ProxyHttp for Edge {
 }
 
 impl Edge {
+    /// Chooses the server of the next try.
+    pub(crate) async fn choose(&self, session: &mut Session, request: &mut Request) -> Result<()> {
+        // The place on the server before goes back first, or it would weigh on the choice.
+        request.lease = None;
+        request.connect = None;
+        request.response = None;
+        request.session = None;
+        request.switch = None;
+        let socket = request.connection.map(|connection| connection.socket);
+        let key = pick::key(&self.gateway, request, session.req_header());
+        request.wanted = cookie::wanted(request, session.req_header());
+        let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
+        request.picked = Some(self.gateway.clock.now());
+        request.lease = Some(lease);
+        Ok(())
+    }
+
+    /// How the server that was chosen is reached.
+    pub(crate) fn peer(session: &Session, request: &Request, lease: &Lease) -> Box<HttpPeer> {
+        let head = session.req_header();
+        let link = link(session);
+        let handshake = link.and_then(Link::handshake).map(Arc::as_ref);
+        let asked = handshake.and_then(|handshake| handshake.name.as_deref());
+        let mut peer = lease.peer(rules::host(head), asked);
+        if let Some(link) = link {
+            lease.announce(&mut peer, |version| {
+                proxy_out::header(version, link.connection(), handshake, None)
+            });
+        }
+        if let Some(timeout) = request.effects.server_timeout {
+            peer.options.read_timeout = Some(timeout);
+            peer.options.write_timeout = Some(timeout);
+        }
+        let tunnel = request.gateway.config.backends[lease.backend.0].tunnel_timeout;
+        if let Some(timeout) = tunnel.filter(|_| head.headers.contains_key(UPGRADE)) {
+            peer.options.read_timeout = Some(timeout);
+        }
+        peer
+    }
+
+    /// How long a server may be silent, and not take what it is sent.
+    pub(crate) fn server_timeout(&self, request: &Request) -> Option<Duration> {
+        let own = request.backend.map(|backend| self.gateway.config.backends[backend.0].server_timeout);
+        request.effects.server_timeout.or(own)
+    }
+
+    /// There is a connection to the server.
+    pub(crate) fn connected(&self, session: &Session, reused: bool, fd: RawFd, request: &mut Request) {
+        let took = request.picked.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked);
+        request.connect = Some(if reused { Duration::ZERO } else { took });
+        let Some(lease) = &request.lease else { return };
+        request.session = lease.server().runs(fd);
+        let backend = &self.gateway.config.backends[lease.backend.0];
+        if backend.tunnel_timeout.is_some() && session.req_header().headers.contains_key(UPGRADE) {
+            let timeout = request.effects.server_timeout.unwrap_or(backend.server_timeout);
+            request.switch = tunnel::Switch::within(fd, timeout);
+        }
+    }
+
+    /// How long so many bytes of an answer wait, if at all.
+    pub(crate) fn delay(&self, request: &mut Request, bytes: usize) -> Option<Duration> {
+        let pace = request.pace.as_mut()?;
+        Some(pace.delay(bytes, self.gateway.clock.now())).filter(|delay| !delay.is_zero())
+    }
+
     /// The server has answered: what may become a tunnel has become one, or not.
     fn switched(&self, session: &mut Session, request: &mut Request, response: &ResponseHeader) {
         let informs = response.status.is_informational();

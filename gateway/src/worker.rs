@@ -2,6 +2,7 @@
 //! to servers. Nothing moves between workers, so nothing waits for another core.
 
 use crate::accept::{self, Listener};
+use crate::exchange::Exchange;
 use crate::proxy::Edge;
 use crate::state::Gateway;
 use pingora::apps::HttpServerApp;
@@ -52,19 +53,23 @@ async fn run(
         ca_file: gateway.server_ca.as_ref().map(|path| path.display().to_string()),
         ..ServerConf::default()
     };
+    let exchange = Arc::new(Exchange::new(Edge { gateway: Arc::clone(&gateway), worker }, &conf));
     let mut proxy = HttpProxy::new(Edge { gateway: Arc::clone(&gateway), worker }, Arc::new(conf));
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     for listener in listeners {
-        tokio::spawn(accept::run(Arc::clone(&gateway), worker, listener, Arc::clone(&proxy), phase.clone()));
+        let (proxy, exchange) = (Arc::clone(&proxy), Arc::clone(&exchange));
+        tokio::spawn(accept::run(Arc::clone(&gateway), worker, listener, proxy, exchange, phase.clone()));
     }
     let mut turn = tokio::time::interval(TURN);
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
             _ = turn.tick() => {
                 gateway.turned(worker);
                 gateway.access_log.flush(worker);
             }
+            _ = sweep.tick() => exchange.sweep(),
             changed = phase.wait_for(|phase| *phase == Phase::Stop) => {
                 if changed.is_ok() {
                     proxy.http_cleanup().await;
@@ -78,6 +83,9 @@ async fn run(
 /// How often a worker says that its loop turns: several times in the 300 ms after which it counts as
 /// stuck.
 const TURN: Duration = Duration::from_millis(50);
+/// How often connections to servers are asked whether they still stand: so long one that its server has closed
+/// holds a descriptor.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Idle connections to servers that a worker keeps.
 const IDLE_CONNECTIONS: usize = 1024;
 /// Above any number of retries that can be configured: those are what bounds tries.

@@ -54,6 +54,12 @@ impl Head {
         self.fields.codings > 0
     }
 
+    /// Whether it asks for an answer and nothing else: it has no body, speaks HTTP/1.1, and says nothing of
+    /// the connection but whether it stays.
+    pub fn is_plain(&self) -> bool {
+        self.version == Some(Version::Http11) && !self.fields.is_special && self.fields.authority.is_none()
+    }
+
     /// Goes on with `bytes`, all that has come so far, from the first byte on. `Some` is the length of
     /// the head, from its request line through the empty line that ends it; what follows is its body.
     /// The error is the reason word for log and metric.
@@ -204,6 +210,8 @@ struct Fields {
     /// Whether a length is stated that is not 0.
     length: bool,
     cookie: bool,
+    /// Whether any field has to do with more than an answer.
+    is_special: bool,
     /// From a target in absolute form: the server would go by it, a route by `Host`.
     authority: Option<Box<[u8]>>,
 }
@@ -229,6 +237,7 @@ impl Fields {
             return Err("bad_field_value");
         }
         let value = value.trim_ascii();
+        self.is_special |= is_special(name, value);
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
             if !host::is_host(value) {
@@ -266,6 +275,27 @@ impl Fields {
             Self { codings: 1, .. } if version == Version::Http10 => Err("encoding_in_http10"),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether a field has to do with a body, or with the connection in another way than whether it stays.
+fn is_special(name: &[u8], value: &[u8]) -> bool {
+    // Names of these lengths are few, so most are told apart by that.
+    let is_one_of = |names: &[&[u8]]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    match name.len() {
+        2 => is_one_of(&[b"te"]),
+        6 => is_one_of(&[b"expect"]),
+        7 => is_one_of(&[b"upgrade", b"trailer"]),
+        10 if is_one_of(&[b"connection"]) => {
+            !value.eq_ignore_ascii_case(b"close") && !value.eq_ignore_ascii_case(b"keep-alive")
+        }
+        10 => is_one_of(&[b"keep-alive"]),
+        14 => is_one_of(&[b"content-length", b"http2-settings"]),
+        16 => is_one_of(&[b"proxy-connection"]),
+        17 => is_one_of(&[b"transfer-encoding"]),
+        18 => is_one_of(&[b"proxy-authenticate"]),
+        19 => is_one_of(&[b"proxy-authorization"]),
+        _ => false,
     }
 }
 

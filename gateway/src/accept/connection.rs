@@ -1,7 +1,7 @@
 //! One connection of a client, from its socket to its last request.
 
 use super::chunked::Chunked;
-use super::head::{self, Arrival, Patience};
+use super::head::{self, Arrival, Body, Patience};
 use super::stream::Buffered;
 use super::{Shared, h2, proxy_header};
 use crate::account;
@@ -131,9 +131,9 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
     let (opened, mut served) = (shared.gateway.clock.now(), 0);
     loop {
         let clock = &shared.gateway.clock;
-        let (head, chunks) =
+        let (head, body) =
             match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
-                Arrival::Head(head, chunks) => (head, chunks),
+                Arrival::Head(head, body) => (head, body),
                 Arrival::Preface(preface) => {
                     let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
                     io.unread(preface);
@@ -142,11 +142,6 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
                 Arrival::Nothing => return,
                 Arrival::NoRequest(why) => return Box::pin(no_request(shared, stream, link, why)).await,
             };
-        if let Some(chunks) = chunks {
-            stream = Chunked::watch(stream, chunks);
-        }
-        let mut session = ServerSession::new_http1(stream);
-        session.set_pipelined_prefix(head);
         served += 1;
         let is_spent =
             served >= frontend.max_keepalive_requests || clock.now() - opened >= frontend.max_connection_age;
@@ -154,11 +149,29 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
             link.spend();
         }
         let keeps = !is_spent && !*shared.shutdown.borrow();
-        session.set_keepalive(keeps.then_some(frontend.keep_alive_timeout.as_secs().max(1)));
-        session.set_read_timeout(Some(frontend.client_timeout));
-        session.set_total_drain_timeout(Some(frontend.client_timeout));
-        let Some(reused) = shared.proxy.process_new_http(session, &shared.shutdown).await else { return };
-        stream = Chunked::unwrap(reused.consume().0);
+        let prepare = |session: &mut ServerSession| {
+            session.set_pipelined_prefix(head);
+            session.set_keepalive(keeps.then_some(frontend.keep_alive_timeout.as_secs().max(1)));
+            session.set_read_timeout(Some(frontend.client_timeout));
+            session.set_total_drain_timeout(Some(frontend.client_timeout));
+        };
+        let kept = match body {
+            Body::Nothing if shared.exchange.takes(shared.frontend) => {
+                shared.exchange.serve(stream, prepare).await
+            }
+            body => {
+                let stream = match body {
+                    Body::Chunked(chunks) => Chunked::watch(stream, chunks),
+                    Body::Nothing | Body::Other => stream,
+                };
+                let mut session = ServerSession::new_http1(stream);
+                prepare(&mut session);
+                let kept = shared.proxy.process_new_http(session, &shared.shutdown).await;
+                kept.map(|reused| Chunked::unwrap(reused.consume().0))
+            }
+        };
+        let Some(kept) = kept else { return };
+        stream = kept;
         patience = Patience { first: frontend.keep_alive_timeout, whole, due: false, h2c: false, ..patience };
     }
 }

@@ -35,14 +35,24 @@ pub(super) struct Patience {
 
 /// What came.
 pub(super) enum Arrival {
-    /// A head, and perhaps the start of its body; how far that is, if it comes in chunks.
-    Head(BytesMut, Option<Chunks>),
+    /// A head, and perhaps the start of its body.
+    Head(BytesMut, Body),
     /// The beginning of HTTP/2, and perhaps more.
     Preface(BytesMut),
     /// Not a byte, in time or before the client went: it was only open.
     Nothing,
     /// Something that did not become a request.
     NoRequest(NoRequest),
+}
+
+/// What there is behind a head.
+pub(super) enum Body {
+    /// Nothing, and the head says nothing of the connection but whether it stays.
+    Nothing,
+    /// Chunks, and how far they have come.
+    Chunked(Chunks),
+    /// Whatever else the head says.
+    Other,
 }
 
 /// Reads a head. `began` is told when its first byte came.
@@ -66,7 +76,7 @@ pub(super) async fn read(
             _ => head.advance(&bytes),
         };
         match told {
-            Ok(Some(length)) => return with_body(bytes, length, head.is_chunked()),
+            Ok(Some(length)) => return with_body(bytes, length, &head),
             Ok(None) => {}
             Err(reason) => return Arrival::NoRequest(NoRequest::Refused(reason)),
         }
@@ -96,13 +106,15 @@ async fn first(stream: &mut Stream) -> io::Result<BytesMut> {
     .await
 }
 
-fn with_body(bytes: BytesMut, length: usize, is_chunked: bool) -> Arrival {
-    if !is_chunked {
-        return Arrival::Head(bytes, None);
+fn with_body(bytes: BytesMut, length: usize, head: &strict::Head) -> Arrival {
+    let rest = bytes.get(length..).unwrap_or_default();
+    if !head.is_chunked() {
+        let nothing = head.is_plain() && rest.is_empty();
+        return Arrival::Head(bytes, if nothing { Body::Nothing } else { Body::Other });
     }
     let mut chunks = Chunks::default();
-    match chunks.advance(bytes.get(length..).unwrap_or_default()) {
-        Ok(()) => Arrival::Head(bytes, Some(chunks)),
+    match chunks.advance(rest) {
+        Ok(()) => Arrival::Head(bytes, Body::Chunked(chunks)),
         Err(reason) => Arrival::NoRequest(NoRequest::Refused(reason)),
     }
 }

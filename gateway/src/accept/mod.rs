@@ -13,6 +13,7 @@ mod tls;
 
 pub(crate) use bind::{Listener, bind_all, bind_alone};
 
+use crate::exchange::Exchange;
 use crate::proxy::Edge;
 use crate::state::Gateway;
 use crate::worker::Phase;
@@ -31,12 +32,13 @@ pub(crate) async fn run(
     worker: usize,
     listener: Listener,
     proxy: Arc<HttpProxy<Edge>>,
+    exchange: Arc<Exchange>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let frontend = listener.frontend;
     let closing = |phase: &Phase| matches!(phase, Phase::Close | Phase::Stop);
     let (ends_keep_alive, shutdown) = watch::channel(false);
-    let shared = Shared { gateway, worker, frontend, proxy, tls: listener.tls, shutdown };
+    let shared = Shared { gateway, worker, frontend, proxy, exchange, tls: listener.tls, shutdown };
     let socket = match TcpListener::from_std(listener.socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%error, "a listener can't be used"),
@@ -66,6 +68,7 @@ struct Shared {
     worker: usize,
     frontend: usize,
     proxy: Arc<HttpProxy<Edge>>,
+    exchange: Arc<Exchange>,
     tls: Option<tls::Acceptor>,
     shutdown: watch::Receiver<bool>,
 }

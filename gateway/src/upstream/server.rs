@@ -12,7 +12,7 @@ use healthcheck::Checker;
 use healthcheck_core::State;
 use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
@@ -44,6 +44,8 @@ pub(crate) struct Server {
     peer: HttpPeer,
     /// The name that it is asked for.
     sni: Sni,
+    /// What connections made by `peer` are kept by.
+    key: u64,
     pub(crate) source: Option<IpAddr>,
     /// TLS in mode tcp, if it speaks it and is reached in it.
     pub(crate) secure: Option<Secure>,
@@ -61,7 +63,11 @@ impl Server {
         server: &config::Server,
         identity: Option<Identity>,
     ) -> Self {
+        let secure = identity.as_ref().and_then(|identity| identity.secure.clone());
+        let peer = peer(backend, server, identity);
         Self {
+            key: peer.reuse_hash(),
+            peer,
             weight: AtomicU32::new(server.weight),
             checked: AtomicBool::new(true),
             standing: Mutex::new(Standing::INITIAL),
@@ -76,11 +82,10 @@ impl Server {
             answers: AtomicU64::new(0),
             sni: server.tls.as_ref().map_or(Sni::None, |tls| tls.sni.clone()),
             source: server.source,
-            secure: identity.as_ref().and_then(|identity| identity.secure.clone()),
+            secure,
             send_proxy: server.send_proxy,
             sessions: server.shutdown_sessions.then(Arc::default),
             failing: AtomicBool::new(false),
-            peer: peer(backend, server, identity),
             checker: OnceLock::new(),
         }
     }
@@ -97,6 +102,12 @@ impl Server {
             Sni::None | Sni::Name(_) => {}
         }
         peer
+    }
+
+    /// What connections to it are kept by, where one is like the other for all requests.
+    pub(crate) fn key(&self) -> Option<u64> {
+        let names_one = matches!(self.sni, Sni::None | Sni::Name(_));
+        (names_one && self.send_proxy.is_none()).then_some(self.key)
     }
 
     /// Has a connection begin with `header`. It is used again only for whoever would bring the same.

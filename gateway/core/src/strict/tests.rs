@@ -106,6 +106,38 @@ fn http_2_is_read_as_strictly() {
 }
 
 #[test]
+fn a_plain_request_says_nothing_of_bodies_and_connections() {
+    let is_plain = |line: &str, field: &str| {
+        let mut head = Head::default();
+        let told = head.advance(format!("{line}\r\nHost: a\r\n{field}\r\n\r\n").as_bytes());
+        assert!(matches!(told, Ok(Some(_))), "{told:?} {line} {field}");
+        head.is_plain()
+    };
+    for field in ["A: b", "Connection: Close", "connection: keep-alive", "Accept: */*", "Cookie: a=b"] {
+        assert!(is_plain("GET / HTTP/1.1", field), "{field}");
+    }
+    for field in [
+        "Content-Length: 0",
+        "Transfer-Encoding: chunked",
+        "Expect: 100-continue",
+        "Upgrade: websocket",
+        "Connection: close, x",
+        "Connection: ",
+        "Keep-Alive: timeout=5",
+        "TE: trailers",
+        "Trailer: x",
+        "HTTP2-Settings: x",
+        "Proxy-Connection: close",
+        "Proxy-Authenticate: x",
+        "Proxy-Authorization: x",
+    ] {
+        assert!(!is_plain("GET / HTTP/1.1", field), "{field}");
+    }
+    assert!(!is_plain("GET / HTTP/1.0", "A: b"));
+    assert!(!is_plain("GET http://a/ HTTP/1.1", "A: b"));
+}
+
+#[test]
 fn a_head_without_end_is_refused_at_the_bound() {
     let endless = vec![b'a'; MAX_HEAD + 1];
     assert_eq!(Head::default().advance(&endless[..MAX_HEAD]), Ok(None));
