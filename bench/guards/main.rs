@@ -5,7 +5,7 @@ use base_core::Time;
 use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
-use gateway_core::limits::{Count, Limit, Others, Outcome, Scope, Tracker, Unit};
+use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
@@ -62,7 +62,7 @@ fn an_allocation_is_counted() {
 fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let table = table(10_000);
-    let limit = |data| Limit { data, most: 10, scope: Scope::Node, dry_run: false, exempt: Vec::new() };
+    let limit = |data| Limit::new(data, 10);
     let limits = vec![limit(DataType::ConnCur), limit(DataType::HttpReqRate)];
     let tracker = Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits };
     let route = Route { host: HostPattern::parse("a.example"), path: None, backend: BackendId(0) };

@@ -72,6 +72,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
             bytes: sent,
             termination: request.termination,
             reason: reason(request),
+            mark: request.tracked.mark,
             id: request.id.as_ref().map(HeaderValue::as_bytes),
             counts: counts(request, metrics),
             request: Some((
@@ -156,6 +157,7 @@ fn connection(
                 ..Counts::default()
             },
             reason: why.reason(),
+            mark: None,
             id: None,
             request: None,
         },
@@ -185,6 +187,7 @@ pub(crate) fn session(worker: usize, request: &Request, traffic: Traffic) {
             bytes: traffic.to_client,
             termination,
             reason: reason(request),
+            mark: None,
             id: None,
             counts: counts(request, &gateway.metrics.frontends[connection.frontend]),
             request: None,
@@ -255,7 +258,8 @@ fn timers(request: &Request, total: Duration) -> Timers {
         && !matches!(request.termination, Termination::Refused | Termination::QueueFull);
     Timers {
         request: Some(request.head),
-        queue: reached.then_some(request.queued.waited),
+        queue: (reached || !request.limit_wait.is_zero())
+            .then_some(request.queued.waited + request.limit_wait),
         connect: request.connect,
         response: request.response,
         total,

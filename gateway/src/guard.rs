@@ -1,46 +1,119 @@
 //! Lets a request through, or says why not: is it one request, and may its client have it?
 
+mod line;
+
+pub(crate) use line::Lines;
+
+use crate::answer::Answer;
 use crate::request::{Connection, Request};
 use crate::state::Gateway;
-use gateway_core::limits::{Denial, Others, Outcome, Tracker};
+use gateway_core::limits::{Action, Denial, Others, Outcome, Patience, Tracker};
 use gateway_core::table::{DataType, Held};
+use pingora::proxy::Session;
 use std::net::IpAddr;
 
-/// Asks every limit of the frontend. All must agree; what the request holds of them it gives back when
-/// it ends. A client for whom a table has no room is let through, and the table counts it: a limit
-/// must not become an outage.
-pub(crate) fn admit(request: &mut Request, frontend: usize, client: IpAddr) -> Result<(), Denial> {
-    let Request { gateway, tracked, .. } = request;
-    let now = gateway.clock.now();
-    for tracker in &gateway.config.frontends[frontend].limits {
-        let table = &gateway.tables[tracker.table.0];
-        let Some(key) = table.address(client) else { continue };
-        let others = match &gateway.peers {
-            Some(peers) if tracker.is_for_cluster() => peers.others(tracker, key.as_ref(), now),
-            _ => Others::NONE,
-        };
-        let admitted = table.track(key, now, |entry| {
-            let verdict = tracker.admit(entry, client, &others, now);
-            (verdict, verdict.holds)
-        });
-        let Some((verdict, held)) = admitted else { continue };
-        if let Some(held) = held {
-            tracked.hold(tracker, held);
-        }
-        if let Some(reason) = verdict.would_deny {
-            gateway.metrics.dry_run(frontend, reason);
-        }
-        if let Some(denial) = verdict.denial {
-            return Err(denial);
-        }
+/// Why a request goes no further, for now or for good.
+pub(crate) enum Stopped {
+    /// There is too much already.
+    Denied(Denial),
+    /// Others of its client wait before it.
+    Behind(Patience),
+}
+
+/// A client and the limits of its frontend, asked one after the other.
+pub(crate) struct Asking<'a> {
+    trackers: &'a [Tracker],
+    client: IpAddr,
+    frontend: usize,
+    next: usize,
+}
+
+impl<'a> Asking<'a> {
+    pub(crate) fn new(trackers: &'a [Tracker], frontend: usize, client: IpAddr) -> Self {
+        Self { trackers, client, frontend, next: 0 }
     }
-    Ok(())
+
+    /// Asks every limit that has not let it through yet. All must agree; what is held of them is given back when
+    /// the request, or the connection, ends. A client for whom a table has no room is let through, and the table
+    /// counts it: a limit must not become an outage.
+    pub(crate) fn ask(
+        &mut self,
+        gateway: &Gateway,
+        tracked: &mut Tracked,
+        is_first: bool,
+    ) -> Result<(), Stopped> {
+        let now = gateway.clock.now();
+        while let Some(tracker) = self.trackers.get(self.next) {
+            self.next += 1;
+            let table = &gateway.tables[tracker.table.0];
+            let Some(key) = table.address(self.client) else { continue };
+            if !is_first
+                && gateway.lines.waits(tracker.table.0, key.as_ref())
+                && let Some(patience) = tracker.patience()
+            {
+                self.next -= 1;
+                return Err(Stopped::Behind(patience));
+            }
+            let others = match &gateway.peers {
+                Some(peers) if tracker.is_for_cluster() => peers.others(tracker, key.as_ref(), now),
+                _ => Others::NONE,
+            };
+            let admitted = table.track(key, now, |entry| {
+                let verdict = tracker.admit(entry, self.client, &others, now);
+                (verdict, verdict.holds)
+            });
+            let Some((verdict, held)) = admitted else { continue };
+            if let Some(held) = held {
+                tracked.hold(tracker, held, key.as_ref());
+            }
+            if let Some(reason) = verdict.would_deny {
+                gateway.metrics.dry_run(self.frontend, reason);
+            }
+            if let Some(reason) = verdict.mark {
+                tracked.mark = tracked.mark.or(Some(reason));
+                gateway.metrics.marked(self.frontend, reason);
+            }
+            if let Some(denial) = verdict.denial {
+                self.next -= 1;
+                return Err(Stopped::Denied(denial));
+            }
+        }
+        Ok(())
+    }
+
+    /// The limit that was asked last: its table and the key in it.
+    fn line(&self, gateway: &Gateway) -> Option<(usize, Box<[u8]>)> {
+        let table = self.trackers.get(self.next)?.table.0;
+        Some((table, gateway.tables[table].address(self.client)?.as_ref().into()))
+    }
+}
+
+/// Asks the limits for a request. None in the place of an answer: nobody is left to hear it.
+pub(crate) async fn admit(
+    session: &mut Session,
+    request: &mut Request,
+    trackers: &[Tracker],
+) -> Result<(), Option<Answer>> {
+    let Some((connection, client)) = request.connection.zip(request.client.as_ref()) else {
+        return Err(Some(Answer::of(500)));
+    };
+    let mut asking = Asking::new(trackers, connection.frontend, client.address);
+    let patience = match asking.ask(&request.gateway, &mut request.tracked, false) {
+        Ok(()) => return Ok(()),
+        Err(Stopped::Behind(patience)) => patience,
+        Err(Stopped::Denied(denial)) => match denial.action {
+            Action::Queue(patience) => patience,
+            _ => return Err(Some(refusal(denial))),
+        },
+    };
+    Box::pin(line::wait(session, request, &mut asking, patience)).await
 }
 
 /// A client's connection was cut off for how it was used: counted where a table stores that.
 pub(crate) fn glitch(gateway: &Gateway, connection: Connection) {
     let now = gateway.clock.now();
-    for tracker in &gateway.config.frontends[connection.frontend].limits {
+    let frontend = &gateway.config.frontends[connection.frontend];
+    for tracker in frontend.limits.iter().chain(&frontend.connection_limits) {
         let table = &gateway.tables[tracker.table.0];
         let stores = |data| table.layout().get(data).is_some();
         if (stores(DataType::GlitchCnt) || stores(DataType::GlitchRate))
@@ -51,27 +124,52 @@ pub(crate) fn glitch(gateway: &Gateway, connection: Connection) {
     }
 }
 
+/// How a refusal is answered.
+fn refusal(denial: Denial) -> Answer {
+    let action = denial.action;
+    let answer = Answer::refuse(429, denial.reason);
+    let answer = Answer { limited: Some(Box::new(denial)), ..answer };
+    match action {
+        Action::Tarpit(timeout) => Answer { tarpit: Some(timeout), close: true, ..answer },
+        Action::SilentDrop => Answer { silent_drop: true, close: true, ..answer },
+        Action::Deny | Action::Queue(_) | Action::Mark => answer,
+    }
+}
+
 /// Entries that a request holds while it runs: the first few without any allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Tracked {
     few: [Option<(usize, Held)>; FEW],
     more: Vec<(usize, Held)>,
+    /// Where somebody may wait for what it holds.
+    lines: Vec<(usize, Box<[u8]>)>,
+    /// What there is too much of, where that is only marked.
+    pub(crate) mark: Option<&'static str>,
     /// How the request ended, once that is known.
     pub(crate) outcome: Outcome,
 }
 
 impl Tracked {
-    fn hold(&mut self, tracker: &Tracker, held: Held) {
+    fn hold(&mut self, tracker: &Tracker, held: Held, key: &[u8]) {
         let held = (tracker.table.0, held);
         match self.few.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(held),
             None => self.more.push(held),
         }
+        if tracker.patience().is_some() {
+            self.lines.push((tracker.table.0, key.into()));
+        }
     }
 
-    /// All that is held, with the place of its table, for the last time.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = (usize, Held)> {
-        self.few.iter_mut().filter_map(Option::take).chain(self.more.drain(..))
+    /// Gives back all that is held, for the last time.
+    pub(crate) fn release(&mut self, gateway: &Gateway) {
+        let (now, outcome) = (gateway.clock.now(), self.outcome);
+        for (table, held) in self.few.iter_mut().filter_map(Option::take).chain(self.more.drain(..)) {
+            gateway.tables[table].release(held, now, |entry| Tracker::release(entry, outcome, now));
+        }
+        for (table, key) in self.lines.drain(..) {
+            gateway.lines.freed(table, key);
+        }
     }
 }
 

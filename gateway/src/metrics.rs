@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     tcp_sessions: IntCounterVec,
     tcp_bytes: IntCounterVec,
     dry_runs: IntCounterVec,
+    marks: IntCounterVec,
     failures: IntCounterVec,
     pub(crate) frontends: Vec<FrontendMetrics>,
     pub(crate) backends: Vec<BackendMetrics>,
@@ -34,6 +35,7 @@ pub(crate) struct FrontendMetrics {
     pub(crate) accepted: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) tls_failures: IntCounter,
+    pub(crate) limit_queued: IntCounter,
     /// Whole ones, and those that went on with a session.
     handshakes: [IntCounter; 2],
     pub(crate) duration: Histogram,
@@ -84,6 +86,10 @@ impl Metrics {
         let tcp_bytes = register(&registry, IntCounterVec::new(tcp_bytes, &["frontend", "direction"]));
         let dry_runs = opts(names::LIMIT_DRY_RUNS_TOTAL, "Requests that a limit would refuse, by reason");
         let dry_runs = register(&registry, IntCounterVec::new(dry_runs, &["frontend", "reason"]));
+        let marks = opts(names::LIMIT_MARKS_TOTAL, "Requests that a limit has marked, by reason");
+        let marks = register(&registry, IntCounterVec::new(marks, &["frontend", "reason"]));
+        let limit_queued =
+            per_frontend(names::LIMIT_QUEUED_TOTAL, "Requests that had to wait for their turn under a limit");
         let retries = opts(names::RETRIES_TOTAL, "Tries after the first");
         let retries = register(&registry, IntCounterVec::new(retries, &["backend", "reason"]));
         let frontend = |name: &String| FrontendMetrics {
@@ -92,6 +98,7 @@ impl Metrics {
             accepted: accepted.with_label_values(&[name]),
             accept_errors: accept_errors.with_label_values(&[name]),
             tls_failures: tls_failures.with_label_values(&[name]),
+            limit_queued: limit_queued.with_label_values(&[name]),
             handshakes: ["full", "resumed"].map(|kind| handshakes.with_label_values(&[name.as_str(), kind])),
             duration: duration.with_label_values(&[name]),
             classes: CLASSES.map(|class| requests.with_label_values(&[name.as_str(), class])),
@@ -121,6 +128,7 @@ impl Metrics {
             tcp_sessions,
             tcp_bytes,
             dry_runs,
+            marks,
             failures,
             frontends: config.frontends.iter().map(|config| frontend(&config.name)).collect(),
             backends: config.backends.iter().map(|config| backend(&config.name)).collect(),
@@ -154,6 +162,11 @@ impl Metrics {
     /// Counts what a limit would refuse if it were no dry run.
     pub(crate) fn dry_run(&self, frontend: usize, reason: &str) {
         self.dry_runs.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
+    }
+
+    /// Counts what a limit has marked.
+    pub(crate) fn marked(&self, frontend: usize, reason: &str) {
+        self.marks.with_label_values(&[self.frontends[frontend].name.as_str(), reason]).inc();
     }
 
     /// Counts a refusal: rare, so it may look up its labels.

@@ -43,9 +43,14 @@ impl ProxyHttp for Edge {
 
     /// identify → guard → rules → route
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
-        match self.receive(session, request) {
+        let received = match self.receive(session, request) {
+            Ok(place) => self.admit(session, request, place).await,
+            Err(answer) => Err(Some(answer)),
+        };
+        match received {
             Ok(()) => Ok(false),
-            Err(answer) => {
+            Err(None) => Ok(true),
+            Err(Some(answer)) => {
                 if self.waits(session, request, &answer).await {
                     self.answer(session, request, answer).await?;
                 }
@@ -102,6 +107,13 @@ impl ProxyHttp for Edge {
             let tls = self.gateway.config.frontends[link.connection().frontend].tls.is_some();
             let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
             upstream.insert_header(X_FORWARDED_PROTO.as_str(), proto)?;
+        }
+        if self.gateway.config.frontends[link.connection().frontend].marks {
+            rules::delete(upstream, MARK);
+            if let Some(reason) = request.tracked.mark {
+                rules::keep(upstream, MARK)?;
+                upstream.insert_header(MARK, reason)?;
+            }
         }
         if let Some(trace) = &request.trace {
             upstream.insert_header(TRACEPARENT, trace.to_string())?;
@@ -305,8 +317,19 @@ impl Edge {
         }
     }
 
-    /// From a request as it came to a backend that shall serve it, or an answer.
-    fn receive(&self, session: &mut Session, request: &mut Request) -> Result<(), Answer> {
+    /// guard → rules → route: a backend that shall serve it, or an answer, if anybody is left to hear it.
+    async fn admit(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+        place: usize,
+    ) -> Result<(), Option<Answer>> {
+        guard::admit(session, request, &self.gateway.config.frontends[place].limits).await?;
+        self.judge(session, request, place).map_err(Some)
+    }
+
+    /// identify: whose request it is, and through which frontend it came.
+    fn receive(&self, session: &mut Session, request: &mut Request) -> Result<usize, Answer> {
         let link = link(session).ok_or_else(|| Answer::of(500))?;
         let connection = link.connection();
         request.came_on(link);
@@ -317,7 +340,6 @@ impl Edge {
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client =
             client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);
-        let address = client.address;
         let speaks_for_others = client.chain_is_trusted;
         request.client = Some(client);
         self.tell_certificate(session, connection.frontend, speaks_for_others)?;
@@ -334,11 +356,7 @@ impl Edge {
             let one = said.next().filter(|_| said.next().is_none());
             tracer.decide(one.map(HeaderValue::as_bytes))
         });
-        guard::admit(request, connection.frontend, address).map_err(|denial| Answer {
-            limited: Some(Box::new(denial)),
-            ..Answer::refuse(429, denial.reason)
-        })?;
-        self.judge(session, request, connection.frontend)
+        Ok(connection.frontend)
     }
 
     /// What a client says of its own certificate goes; what it has shown is said. Only a trusted proxy may
@@ -409,5 +427,7 @@ fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &st
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Says to servers what a client has had too much of.
+const MARK: &str = "x-headgate-limit";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";

@@ -10,7 +10,6 @@ use crate::upstream::{Lease, Session};
 use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
-use gateway_core::limits::Tracker;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
@@ -143,6 +142,8 @@ pub(crate) struct Request {
     pub(crate) sent_again: bool,
     /// What it waited for a place on a server.
     pub(crate) queued: Queued,
+    /// What it waited for its turn under a limit.
+    pub(crate) limit_wait: Duration,
     /// When the last choice of a server was made.
     pub(crate) picked: Option<Time>,
     pub(crate) connect: Option<Duration>,
@@ -211,6 +212,7 @@ impl Request {
             tries: 0,
             sent_again: false,
             queued: Queued::default(),
+            limit_wait: Duration::ZERO,
             picked: None,
             connect: None,
             response: None,
@@ -250,9 +252,6 @@ impl Drop for Request {
         if self.counted {
             self.gateway.load.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        let (now, outcome) = (self.gateway.clock.now(), self.tracked.outcome);
-        for (table, held) in self.tracked.take() {
-            self.gateway.tables[table].release(held, now, |entry| Tracker::release(entry, outcome, now));
-        }
+        self.tracked.release(&self.gateway);
     }
 }

@@ -218,10 +218,7 @@ fn value(edit: &Edit, facts: &impl Facts) -> Option<HeaderValue> {
 fn edit_request(head: &mut RequestHeader, edit: &Edit, value: Option<HeaderValue>) -> Result<()> {
     let name = name(edit);
     if !matches!(edit, Edit::Add(..)) {
-        let spellings = head.headers.keys().filter(|found| same_field(found.as_str(), name));
-        for spelling in spellings.cloned().collect::<Vec<_>>() {
-            head.remove_header(&spelling);
-        }
+        delete(head, name);
     }
     let Some(value) = value else { return Ok(()) };
     keep(head, name)?;
@@ -235,6 +232,14 @@ fn edit_request(head: &mut RequestHeader, edit: &Edit, value: Option<HeaderValue
     }
     head.append_header(name.to_owned(), value)?;
     Ok(())
+}
+
+/// Takes a field away, however its name is spelled.
+pub(crate) fn delete(head: &mut RequestHeader, name: &str) {
+    let spellings = head.headers.keys().filter(|found| same_field(found.as_str(), name));
+    for spelling in spellings.cloned().collect::<Vec<_>>() {
+        head.remove_header(&spelling);
+    }
 }
 
 /// Takes a name out of `Connection`.

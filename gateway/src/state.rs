@@ -3,6 +3,7 @@
 
 use crate::access_log::AccessLog;
 use crate::error_pages::ErrorPages;
+use crate::guard::Lines;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
     pub(crate) tables: Vec<Arc<StickTable>>,
+    /// Who waits under a limit.
+    pub(crate) lines: Lines,
     /// The other nodes of the cluster.
     pub(crate) peers: Option<Peers>,
     /// In the order of `config.backends`.
@@ -86,6 +89,7 @@ impl Gateway {
         Self {
             peers: Peers::new(&config, &tables, peers_tls),
             tables,
+            lines: Lines::default(),
             backends: config
                 .backends
                 .iter()

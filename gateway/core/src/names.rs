@@ -39,6 +39,10 @@ pub const TCP_BYTES_TOTAL: &str = "headgate_tcp_bytes_total";
 pub const REFUSED_TOTAL: &str = "headgate_refused_total";
 /// `headgate_limit_dry_runs_total{frontend,reason}`: requests that a limit with `dry_run` would refuse.
 pub const LIMIT_DRY_RUNS_TOTAL: &str = "headgate_limit_dry_runs_total";
+/// `headgate_limit_marks_total{frontend,reason}`: requests that a limit has marked.
+pub const LIMIT_MARKS_TOTAL: &str = "headgate_limit_marks_total";
+/// `headgate_limit_queued_total{frontend}`: requests that had to wait for their turn under a limit.
+pub const LIMIT_QUEUED_TOTAL: &str = "headgate_limit_queued_total";
 /// `headgate_scanners_total{frontend,reason}`: requests that only scanners make, refused or not.
 pub const SCANNERS_TOTAL: &str = "headgate_scanners_total";
 /// `headgate_tarpits{frontend}`: requests in a tarpit now.

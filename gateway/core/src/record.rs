@@ -35,6 +35,8 @@ pub struct Record<'a> {
     pub termination: Termination,
     /// The reason word, if it was refused.
     pub reason: Option<&'a str>,
+    /// What its client has had too much of, where that is only marked.
+    pub mark: Option<&'a str>,
     /// The request's id; `None` where it has none.
     pub id: Option<&'a [u8]>,
     /// How many others there were when it ended.
@@ -181,10 +183,14 @@ impl Record<'_> {
         out.push_str(self.termination.code());
         out.push_str("-- ");
         self.counts.write(out);
-        if let Some(id) = self.id {
+        if self.id.is_some() || self.mark.is_some() {
             // Where HAProxy has the fields of a request that it captures.
             out.push_str(" {");
-            escape(id, out);
+            escape(self.id.unwrap_or_default(), out);
+            if let Some(mark) = self.mark {
+                out.push('|');
+                out.push_str(mark);
+            }
             out.push('}');
         }
         out.push_str(" \"");
@@ -231,6 +237,7 @@ mod tests {
             bytes: 217,
             termination: Termination::Normal,
             reason: None,
+            mark: None,
             id: None,
             counts: Counts {
                 actconn: 4,

@@ -5,7 +5,7 @@
 
 use base_core::random::Random;
 use base_core::{Machine, Time};
-use gateway_core::limits::{Limit, Scope};
+use gateway_core::limits::Limit;
 use gateway_core::peers::{Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Shared, frame};
 use gateway_core::table::{DataType, KeyType, Layout, Options, StickTable, Stored};
 use std::hash::RandomState;
@@ -336,7 +336,7 @@ impl World {
 
     /// What a node knows of the others: requests that run, and requests there were.
     fn known(&self, place: usize, key: usize) -> [u64; 2] {
-        let limit = |data| Limit { data, most: 1, scope: Scope::Node, dry_run: false, exempt: Vec::new() };
+        let limit = |data| Limit::new(data, 1);
         let limits = [limit(DataType::ConnCur), limit(DataType::HttpReqCnt)];
         let table = &self.nodes[place].cluster.tables()[0];
         let sums = table.others(&(key as u32).to_be_bytes(), &limits, self.now);

@@ -5,8 +5,10 @@ use super::head::{self, Arrival, Body, Patience};
 use super::stream::Buffered;
 use super::{Shared, h2, proxy_header};
 use crate::account;
+use crate::guard::{Asking, Stopped, Tracked};
 use crate::request::{Connection, Link};
 use crate::state::Gateway;
+use crate::sys;
 use crate::tcp::{self, Session};
 use gateway_core::config::{Frontend, Mode};
 use gateway_core::failure::NoRequest;
@@ -16,19 +18,23 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{ALPN, GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Serves it until one side ends it.
 pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
-    let _open = Open::new(&shared.gateway, shared.frontend);
+    let mut open = Open::new(&shared.gateway, shared.frontend);
     let frontend = &shared.gateway.config.frontends[shared.frontend];
     // In boxes, for what is done should not weigh on what waits for its next request.
-    let Some((stream, link)) = Box::pin(begin(&shared, socket, peer, frontend)).await else { return };
+    let Some((stream, link)) = Box::pin(begin(&shared, socket, peer, frontend, &mut open)).await else {
+        return;
+    };
     if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         return Box::pin(h2::serve(&shared, stream, &link, frontend)).await;
     }
@@ -41,6 +47,7 @@ async fn begin(
     socket: TcpStream,
     peer: SocketAddr,
     frontend: &Frontend,
+    open: &mut Open<'_>,
 ) -> Option<(Stream, Arc<Link>)> {
     // Answers go out as they are written.
     let _ = socket.set_nodelay(true);
@@ -57,6 +64,14 @@ async fn begin(
     // One that a proxy speaks for is no better than one that comes itself.
     if shared.rejects(peer) {
         shared.gateway.metrics.refused(shared.frontend, "rejected");
+        return None;
+    }
+    if let Err(reason) = open.admit(frontend, peer) {
+        // It is told at once, and nothing of it stays.
+        if let Ok(socket) = sys::duplicate(descriptor) {
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+        }
+        shared.gateway.metrics.refused(shared.frontend, reason);
         return None;
     }
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
@@ -194,18 +209,37 @@ async fn no_request(shared: &Shared, mut stream: Stream, link: &Link, why: NoReq
 struct Open<'a> {
     gateway: &'a Gateway,
     frontend: usize,
+    /// What it holds of stick tables.
+    tracked: Option<Box<Tracked>>,
 }
 
 impl<'a> Open<'a> {
     fn new(gateway: &'a Gateway, frontend: usize) -> Self {
         gateway.load.connections.fetch_add(1, Ordering::Relaxed);
         gateway.metrics.frontends[frontend].open.fetch_add(1, Ordering::Relaxed);
-        Self { gateway, frontend }
+        Self { gateway, frontend, tracked: None }
+    }
+
+    /// Asks the limits on connections; the reason word, if they refuse it.
+    fn admit(&mut self, frontend: &Frontend, peer: SocketAddr) -> Result<(), &'static str> {
+        if frontend.connection_limits.is_empty() {
+            return Ok(());
+        }
+        let tracked = self.tracked.insert(Box::default());
+        let client = peer.ip().to_canonical();
+        let mut asking = Asking::new(&frontend.connection_limits, self.frontend, client);
+        match asking.ask(self.gateway, tracked, true) {
+            Err(Stopped::Denied(denial)) => Err(denial.reason),
+            Ok(()) | Err(Stopped::Behind(_)) => Ok(()),
+        }
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.release(self.gateway);
+        }
         self.gateway.load.connections.fetch_sub(1, Ordering::Relaxed);
         self.gateway.metrics.frontends[self.frontend].open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -68,11 +68,16 @@ impl Session {
     pub(crate) fn admit(&mut self) -> bool {
         let Some(connection) = self.request.connection else { return false };
         let address = connection.peer.ip().to_canonical();
-        let admitted = guard::admit(&mut self.request, connection.frontend, address);
-        if let Err(denial) = &admitted {
-            self.request.termination = self.refuse(denial.reason);
+        let gateway = Arc::clone(&self.request.gateway);
+        let limits = &gateway.config.frontends[connection.frontend].limits;
+        let mut asking = guard::Asking::new(limits, connection.frontend, address);
+        match asking.ask(&gateway, &mut self.request.tracked, true) {
+            Err(guard::Stopped::Denied(denial)) => {
+                self.request.termination = self.refuse(denial.reason);
+                false
+            }
+            Ok(()) | Err(guard::Stopped::Behind(_)) => true,
         }
-        admitted.is_ok()
     }
 
     /// Says what the TLS handshake has shown.

@@ -112,6 +112,8 @@ pub struct Table {
     pub peers_name: Option<String>,
     /// Peers tell what each has counted, to be summed, instead of writing over each other's entries.
     pub sums: bool,
+    /// Numbers of this node's own in each entry, beside what is stored.
+    pub cells: u16,
 }
 
 /// This node and the others of its cluster (HAProxy manual, "peers").
@@ -296,6 +298,10 @@ pub struct Frontend {
     pub sockets: SocketOptions,
     /// What counts its clients, and limits on that, all of which apply.
     pub limits: Vec<limits::Tracker>,
+    /// The same for connections on which requests come, asked before anything is read from them.
+    pub connection_limits: Vec<limits::Tracker>,
+    /// Whether any of its limits only marks.
+    pub marks: bool,
     /// What is done with other spellings of a path.
     pub normalize_path: normalize::Mode,
     /// What is done with requests that only scanners make.
@@ -421,7 +427,7 @@ impl Table {
     pub fn options(&self) -> table::Options {
         table::Options {
             key: self.key,
-            layout: Layout::new(self.stored.iter().copied()),
+            layout: Layout::new(self.stored.iter().copied()).with_cells(self.cells),
             size: self.size,
             expire: self.expire,
             nopurge: self.nopurge,

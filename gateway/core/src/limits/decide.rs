@@ -1,14 +1,23 @@
 //! How a tracker decides and counts.
 
-use super::{Count, Denial, Limit, Others, Outcome, Scope, Tracker, Unit, Verdict};
+use super::{Action, Count, Denial, Limit, Others, Outcome, Patience, Scope, Tracker, Unit, Verdict};
 use crate::table::{DataType, Entry, Kind};
 use base_core::Time;
 use std::net::IpAddr;
+use std::time::Duration;
 
 impl Tracker {
     /// Whether any of its limits goes by what other nodes have counted.
     pub fn is_for_cluster(&self) -> bool {
         self.limits.iter().any(|limit| limit.scope != Scope::Node)
+    }
+
+    /// How long and with how many others a request may wait for its turn, if any of its limits lets it.
+    pub fn patience(&self) -> Option<Patience> {
+        self.limits.iter().find_map(|limit| match limit.action {
+            Action::Queue(patience) => Some(patience),
+            _ => None,
+        })
     }
 
     /// Decides on one request of the client whose entry this is, and counts it.
@@ -19,23 +28,29 @@ impl Tracker {
         }
         let already = u64::from(self.count == Count::All);
         for (limit, sum) in self.limits.iter().zip(others.sums) {
-            let found = limit.found(entry, sum, already, now);
-            if found < u64::from(limit.most(others)) || !limit.concerns(client) {
+            if !limit.is_reached(entry, sum, already, others, now) || !limit.concerns(client) {
                 continue;
             }
             if limit.dry_run {
                 verdict.would_deny = verdict.would_deny.or_else(|| Some(limit.data.name()));
-                continue;
+            } else if limit.action == Action::Mark {
+                verdict.mark = verdict.mark.or_else(|| Some(limit.data.name()));
+            } else {
+                verdict.denial = Some(limit.denial(entry, sum, others, now));
+                return verdict;
             }
-            let retry_after = limit.retry_after(entry, sum, others, now);
-            let stored = entry.layout().get(limit.data);
-            let period = stored.map_or(0, |stored| stored.period.as_millis().div_ceil(1000) as u64);
-            verdict.denial =
-                Some(Denial { reason: limit.data.name(), retry_after, most: limit.most(others), period });
-            return verdict;
         }
         if self.count == Count::Admitted {
             self.unit.count(entry, now);
+        }
+        for limit in &self.limits {
+            // What it only would have refused it does not count, as if it had.
+            if let Some(gcra) = &limit.gcra
+                && limit.concerns(client)
+                && gcra.wait(entry, now).is_zero()
+            {
+                gcra.count(entry, now);
+            }
         }
         verdict.holds = HELD.iter().any(|data| entry.layout().get(*data).is_some());
         if verdict.holds {
@@ -86,18 +101,41 @@ impl Limit {
         if self.scope == Scope::Node { own } else { own.saturating_add(others) }
     }
 
-    fn retry_after(&self, entry: &Entry<'_>, others: u64, others_all: &Others, now: Time) -> u64 {
-        let Some(stored) = entry.layout().get(self.data).filter(|stored| !stored.period.is_zero()) else {
-            return RETRY_AFTER_UNKNOWN;
-        };
-        let others = if self.scope == Scope::Node { 0 } else { u32::try_from(others).unwrap_or(u32::MAX) };
-        let room = self.most(others_all).saturating_sub(others);
-        if room == 0 {
-            // The others' share has to fade first; when, only they know.
-            return RETRY_AFTER_UNKNOWN;
+    /// Whether the client has had as much as it may.
+    #[inline]
+    fn is_reached(&self, entry: &Entry<'_>, others: u64, already: u64, all: &Others, now: Time) -> bool {
+        match &self.gcra {
+            Some(gcra) => !gcra.wait(entry, now).is_zero(),
+            None => self.found(entry, others, already, now) >= u64::from(self.most(all)),
         }
-        let wait = entry.frequency(self.data, 0).wait_below(room, now, stored.period);
-        wait.as_millis().div_ceil(1000).max(1) as u64
+    }
+
+    fn denial(&self, entry: &Entry<'_>, others: u64, all: &Others, now: Time) -> Denial {
+        let wait = match &self.gcra {
+            Some(gcra) => Some(gcra.wait(entry, now)),
+            None => self.window_wait(entry, others, all, now),
+        };
+        let stored = entry.layout().get(self.data);
+        Denial {
+            reason: self.data.name(),
+            retry_after: wait
+                .map_or(RETRY_AFTER_UNKNOWN, |wait| wait.as_nanos().div_ceil(NANOS) as u64)
+                .max(RETRY_AFTER_UNKNOWN),
+            most: self.most(all),
+            period: stored.map_or(0, |stored| stored.period.as_nanos().div_ceil(NANOS) as u64),
+            data: self.data,
+            wait,
+            action: self.action,
+        }
+    }
+
+    /// When the window has room for one more, if that is known.
+    fn window_wait(&self, entry: &Entry<'_>, others: u64, all: &Others, now: Time) -> Option<Duration> {
+        let stored = entry.layout().get(self.data).filter(|stored| !stored.period.is_zero())?;
+        let others = if self.scope == Scope::Node { 0 } else { u32::try_from(others).unwrap_or(u32::MAX) };
+        let room = self.most(all).saturating_sub(others);
+        // With no room the others' share has to fade first; when, only they know.
+        (room > 0).then(|| entry.frequency(self.data, 0).wait_below(room, now, stored.period))
     }
 }
 
@@ -127,3 +165,4 @@ const HELD: [DataType; 9] = [
 ];
 /// Seconds. Nobody knows when a running request ends; this is the least that the field can say.
 const RETRY_AFTER_UNKNOWN: u64 = 1;
+const NANOS: u128 = 1_000_000_000;

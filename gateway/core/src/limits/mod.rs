@@ -8,14 +8,18 @@
 //! numbers.
 
 mod decide;
+mod gcra;
 
 #[cfg(test)]
 mod tests;
+
+pub use gcra::Gcra;
 
 use crate::config::TableId;
 use crate::table::DataType;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Counts requests of a frontend by client, in one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,35 @@ pub struct Limit {
     pub dry_run: bool,
     /// Whom it does not concern.
     pub exempt: Vec<IpNet>,
+    /// An even pace with a burst, instead of the sliding window.
+    pub gcra: Option<Gcra>,
+    /// What becomes of who has had as much.
+    pub action: Action,
+}
+
+/// What a limit does with what is too much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Refuses it: 429, or the end of a connection.
+    #[default]
+    Deny,
+    /// Refuses it after so long.
+    Tarpit(Duration),
+    /// Says nothing, and leaves the client alone with its connection.
+    SilentDrop,
+    /// Lets it wait for its turn.
+    Queue(Patience),
+    /// Lets it through with a mark.
+    Mark,
+}
+
+/// How long, and with how many others, a request of a client may wait for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// At most so long.
+    pub timeout: Duration,
+    /// As one of so many of the same client.
+    pub most: u32,
 }
 
 /// What a tracker counts.
@@ -103,6 +136,8 @@ pub struct Verdict {
     pub denial: Option<Denial>,
     /// The first limit that would have refused it if it were not a dry run.
     pub would_deny: Option<&'static str>,
+    /// The first limit that only marks it.
+    pub mark: Option<&'static str>,
     /// Whether it is counted among those that run, until [`Tracker::release`].
     pub holds: bool,
 }
@@ -118,6 +153,12 @@ pub struct Denial {
     pub most: u32,
     /// In how many whole seconds; 0: at once.
     pub period: u64,
+    /// What there is too much of.
+    pub data: DataType,
+    /// When it may go, if nothing else of the client comes; none if nobody knows.
+    pub wait: Option<Duration>,
+    /// What becomes of it.
+    pub action: Action,
 }
 
 impl Denial {
@@ -125,7 +166,13 @@ impl Denial {
     pub fn policy(&self) -> String {
         let Self { reason, most, period, .. } = self;
         let window = if *period == 0 { String::new() } else { format!(";w={period}") };
-        format!("\"{reason}\";q={most}{window}")
+        // Without a unit it is requests.
+        let unit = match self.data {
+            DataType::BytesInRate | DataType::BytesOutRate => ";qu=\"content-bytes\"",
+            DataType::ConnCur => ";qu=\"concurrent-requests\"",
+            _ => "",
+        };
+        format!("\"{reason}\";q={most}{unit}{window}")
     }
 
     /// The value of the `RateLimit` field: nothing is left, and when there will be something again.
@@ -151,6 +198,12 @@ impl Others {
 }
 
 impl Limit {
+    /// Of this node, refusing all beyond so much.
+    pub fn new(data: DataType, most: u32) -> Self {
+        let (scope, action) = (Scope::Node, Action::Deny);
+        Self { data, most, scope, dry_run: false, exempt: Vec::new(), gcra: None, action }
+    }
+
     /// Whether it concerns this client.
     pub fn concerns(&self, client: IpAddr) -> bool {
         !self.exempt.iter().any(|network| network.contains(&client))

@@ -8,7 +8,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn limit(data: DataType, most: u32) -> Limit {
-    Limit { data, most, scope: Scope::Node, dry_run: false, exempt: vec![] }
+    Limit::new(data, most)
 }
 
 fn tracker(limits: Vec<Limit>) -> Tracker {

@@ -138,11 +138,11 @@ fn a_peer_that_was_away_gets_what_it_has_not_acknowledged_and_no_more() {
 
 #[test]
 fn sums_are_kept_apart_by_node_and_run_and_what_runs_counts_for_the_living() {
-    use crate::limits::{Limit, Scope};
+    use crate::limits::Limit;
     let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqRate]);
     let other = node("b", "run1", true, &options);
     other.peer_is_live("a", true);
-    let limit = |data| Limit { data, most: 9, scope: Scope::Node, dry_run: false, exempt: vec![] };
+    let limit = |data| Limit::new(data, 9);
     let limits = [limit(DataType::ConnCur), limit(DataType::HttpReqRate)];
     let shared = &other.tables()[0];
     let sums = || {

@@ -31,6 +31,7 @@ impl Record<'_> {
         number(out, "bytes", Some(self.bytes));
         text(out, "termination", Some(self.termination.code().as_bytes()));
         text(out, "reason", self.reason.map(str::as_bytes));
+        text(out, "mark", self.mark.map(str::as_bytes));
         text(out, "unique_id", self.id);
         number(out, "actconn", Some(counts.actconn));
         number(out, "feconn", Some(counts.feconn));

@@ -70,6 +70,7 @@ pub struct Layout {
     stored: Vec<(Stored, u32)>,
     places: [Option<u8>; DataType::ALL.len()],
     words: usize,
+    cells: u16,
 }
 
 impl DataType {
@@ -189,6 +190,19 @@ impl Layout {
         layout
     }
 
+    /// With so many cells besides, which are this node's own: no peer hears of them.
+    pub fn with_cells(mut self, cells: u16) -> Self {
+        self.words += usize::from(cells) * CELL;
+        self.cells += cells;
+        self
+    }
+
+    /// At which word a cell begins, if there is one of this number.
+    #[inline]
+    pub(super) fn cell(&self, number: u16) -> Option<usize> {
+        (number < self.cells).then(|| self.words - usize::from(self.cells - number) * CELL)
+    }
+
     /// What is stored, by number.
     pub fn stored(&self) -> impl ExactSizeIterator<Item = &Stored> {
         self.stored.iter().map(|(stored, _)| stored)
@@ -212,6 +226,8 @@ impl Layout {
     }
 }
 
+/// Words of a cell.
+const CELL: usize = 2;
 /// By number.
 const NAMES: [&str; 27] = [
     "server_id",

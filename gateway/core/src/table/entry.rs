@@ -104,6 +104,24 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// A number of this node's own, which no peer hears of; 0 if the table has no such cell.
+    #[inline]
+    pub fn cell(&self, number: u16) -> u64 {
+        match self.layout.cell(number).and_then(|at| self.words.get(at..)) {
+            Some([low, high, ..]) => u64::from(*high) << 32 | u64::from(*low),
+            _ => 0,
+        }
+    }
+
+    /// Writes a number of this node's own.
+    #[inline]
+    pub fn set_cell(&mut self, number: u16, value: u64) {
+        let at = self.layout.cell(number);
+        if let Some([low, high, ..]) = at.and_then(|at| self.words.get_mut(at..)) {
+            (*low, *high) = (value as u32, (value >> 32) as u32);
+        }
+    }
+
     fn place(&self, data: DataType, index: u16) -> Option<usize> {
         let (stored, at) = self.layout.place(data)?;
         (index < stored.elements).then(|| at + usize::from(index) * data.kind().words())

@@ -29,6 +29,12 @@ pub(in crate::config) struct Limit {
     pub(in crate::config) count: Option<Spanned<Count>>,
     pub(in crate::config) scope: Option<Spanned<Scope>>,
     pub(in crate::config) fallback: Option<Spanned<Fallback>>,
+    pub(in crate::config) on: Option<Spanned<On>>,
+    pub(in crate::config) algorithm: Option<Spanned<Algorithm>>,
+    pub(in crate::config) burst: Option<Spanned<u32>>,
+    pub(in crate::config) action: Option<Spanned<Action>>,
+    pub(in crate::config) timeout: Option<Spanned<Span>>,
+    pub(in crate::config) max_queue: Option<Spanned<u32>>,
     #[serde(default)]
     pub(in crate::config) dry_run: bool,
     #[serde(default)]
@@ -40,6 +46,31 @@ pub(in crate::config) struct Limit {
 pub(in crate::config) enum Count {
     Admitted,
     All,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum On {
+    Request,
+    Connection,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Algorithm {
+    Sliding,
+    Gcra,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Action {
+    Deny,
+    Reject,
+    Tarpit,
+    SilentDrop,
+    Queue,
+    Mark,
 }
 
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq)]

@@ -14,7 +14,7 @@ mod trace;
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use checks::Agent;
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
-pub(super) use limit::{Count, Fallback, Limit, Scope};
+pub(super) use limit::{Action, Algorithm, Count, Fallback, Limit, On, Scope};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
 pub(super) use peers::Peers;

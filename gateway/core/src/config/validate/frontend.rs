@@ -4,6 +4,7 @@ use super::values::{content_type, duration, in_range, name, optional, path, reso
 use super::{Result, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::h2::glitches;
+use crate::limits::{Action, Tracker, Unit};
 use crate::lists::ListFile;
 use crate::route;
 use crate::route::{Route, Routes};
@@ -47,6 +48,9 @@ pub(super) fn all(
         let routes = frontend.route.iter().map(|route| self::route(source, route.get_ref(), backend_named));
         let routes = routes.collect::<Result<Vec<_>>>()?;
         let limits = super::limit::trackers(source, &frontend.limit, tcp::unit(&frontend), tables)?;
+        let is_tcp = frontend.mode == schema::Mode::Tcp;
+        let (limits, connection_limits): (Vec<Tracker>, Vec<_>) =
+            limits.into_iter().partition(|tracker| is_tcp || tracker.unit == Unit::Request);
         let context = rule::Context { source, tables, backends: &names, lists };
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         let requests = &frontend.max_keepalive_requests;
@@ -61,7 +65,12 @@ pub(super) fn all(
                 schema::Mode::Tcp => Mode::Tcp,
             },
             inspect_delay: tcp::inspect_delay(source, &frontend)?,
+            marks: limits
+                .iter()
+                .flat_map(|tracker| &tracker.limits)
+                .any(|limit| limit.action == Action::Mark),
             limits,
+            connection_limits,
             normalize_path: match frontend.normalize_path {
                 schema::NormalizePath::Off => normalize::Mode::Off,
                 schema::NormalizePath::Decode => normalize::Mode::Decode,

@@ -1,9 +1,11 @@
 //! Limits of a frontend: what each needs is stored in its table, and those on one table share a tracker.
 
+mod action;
+
 use super::Result;
 use super::values::{duration, in_range, resolve};
 use crate::config::{Table, TableId, schema};
-use crate::limits::{Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit};
+use crate::limits::{Action, Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit};
 use crate::table::{DataType, KeyType, Kind, Stored};
 use base_core::diagnose::Source;
 use toml::Spanned;
@@ -19,7 +21,8 @@ pub(super) fn trackers(
         let limit = written.get_ref();
         let names = tables.iter().map(|table| &table.name);
         let table = TableId(resolve(source, &limit.table, "stick table", names)?);
-        let limits = limits(source, written, &mut tables[table.0])?;
+        let unit = self::unit(source, limit, unit)?;
+        let limits = limits(source, written, unit, &mut tables[table.0])?;
         let count = limit.count.as_ref().map(|count| match count.get_ref() {
             schema::Count::Admitted => Count::Admitted,
             schema::Count::All => Count::All,
@@ -29,6 +32,10 @@ pub(super) fn trackers(
                 if let Some(written) = limit.count.as_ref().filter(|_| count != Some(tracker.count)) {
                     let error = source.at(written.span(), "another limit on this table counts otherwise");
                     return Err(error.help("a table counts in one way; use a second table"));
+                }
+                if tracker.unit != unit {
+                    let error = source.at(limit.table.span(), "another limit counts something else in it");
+                    return Err(error.help("a table counts requests or connections; use a second table"));
                 }
                 tracker
             }
@@ -40,6 +47,11 @@ pub(super) fn trackers(
             }
         };
         tracker.limits.extend(limits);
+        let admits_only = |limit: &Limit| limit.gcra.is_some() || matches!(limit.action, Action::Queue(_));
+        if tracker.count == Count::All && tracker.limits.iter().any(admits_only) {
+            let error = source.at(written.span(), "gcra and queue count what they let through");
+            return Err(error.help("with count = \"all\" who keeps knocking would never be let in again"));
+        }
         if tracker.limits.len() > MAX_LIMITS {
             let error = source.at(written.span(), "one limit too many");
             return Err(error.help(format!("at most {MAX_LIMITS} values on one table")));
@@ -49,24 +61,73 @@ pub(super) fn trackers(
             return Err(error.help(format!("a frontend's limits use at most {MAX_TRACKERS} tables")));
         }
     }
+    let queues = |tracker: &&Tracker| tracker.patience().is_some();
+    if let (true, Some(last)) = (trackers.iter().filter(queues).count() > 1, written.last()) {
+        let error = source.at(last.span(), "there are lines in two tables");
+        return Err(error.help("a request waits for its turn once: use one table for limits that queue"));
+    }
     Ok(trackers)
 }
 
-fn limits(source: &Source, written: &Spanned<schema::Limit>, table: &mut Table) -> Result<Vec<Limit>> {
+/// What a limit counts, where its frontend counts `unit`.
+fn unit(source: &Source, limit: &schema::Limit, unit: Unit) -> Result<Unit> {
+    let counted = match limit.on.as_ref().map(|on| (on, on.get_ref())) {
+        None => unit,
+        Some((_, schema::On::Connection)) => Unit::Connection,
+        Some((_, schema::On::Request)) if unit == Unit::Request => Unit::Request,
+        Some((on, schema::On::Request)) => {
+            return Err(source.at(on.span(), "there are no requests in mode tcp").help("take it out"));
+        }
+    };
+    let is_of_the_other = |data: &DataType| match counted {
+        Unit::Request => matches!(data, DataType::ConnCnt | DataType::ConnRate),
+        // A connection's bytes and answers are those of its requests.
+        Unit::Connection => {
+            let is = |kind: &str| data.name().starts_with(kind);
+            is("http_") || is(if unit == Unit::Request { "bytes_" } else { "glitch_" })
+        }
+    };
+    let Some((data, most)) = limit.values().find(|(data, _)| is_of_the_other(data)) else {
+        return Ok(counted);
+    };
+    Err(match counted {
+        Unit::Request => source
+            .at(most.span(), format!("{data} is for connections, not for requests"))
+            .help("add on = \"connection\" or mode = \"tcp\", or take it out"),
+        Unit::Connection => source
+            .at(most.span(), format!("{data} is for requests, not for connections"))
+            .help("take it out, or let another limit count requests"),
+    })
+}
+
+fn limits(
+    source: &Source,
+    written: &Spanned<schema::Limit>,
+    unit: Unit,
+    table: &mut Table,
+) -> Result<Vec<Limit>> {
     let limit = written.get_ref();
     if !matches!(table.key, KeyType::Ip | KeyType::Ipv6) {
         let error = source.at(limit.table.span(), "its keys are no addresses");
         return Err(error.help("a limit counts clients by address: type ip or ipv6"));
     }
     let scope = scope(source, limit, table)?;
+    let action = action::action(source, limit, unit)?;
     let mut limits = Vec::new();
     let mut has_rate = false;
     for (data, most) in limit.values() {
         in_range(source, most, 1..=MAX_LIMIT, "a limit")?;
         has_rate |= data.kind() == Kind::Rate;
         store(source, limit, data, most, table)?;
-        let exempt = limit.exempt.clone();
-        limits.push(Limit { data, most: *most.get_ref(), scope, dry_run: limit.dry_run, exempt });
+        let gcra = action::gcra(source, limit, (data, most), table)?;
+        limits.push(Limit {
+            scope,
+            dry_run: limit.dry_run,
+            exempt: limit.exempt.clone(),
+            gcra,
+            action,
+            ..Limit::new(data, *most.get_ref())
+        });
     }
     if limits.is_empty() {
         let error = source.at(written.span(), "this limits nothing");

@@ -27,6 +27,7 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
             nopurge: table.nopurge,
             peers_name: peers_name(source, table, peers)?,
             sums: false,
+            cells: 0,
         };
         for data in &table.store {
             made.stored.push(stored(source, data, &made)?);

@@ -4,7 +4,6 @@ use super::Result;
 use super::values::duration;
 use crate::config::schema::{BlockScanners, Frontend, Mode, NormalizePath};
 use crate::limits::Unit;
-use crate::table::DataType;
 use base_core::diagnose::Source;
 use std::ops::Range;
 use std::time::Duration;
@@ -50,7 +49,6 @@ fn of_tcp(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
         ("client_fin_timeout", span(frontend.client_fin_timeout.as_ref())),
     ];
     keys.extend(frontend.route.iter().map(|route| ("sni", span(route.get_ref().sni.as_ref()))));
-    keys.extend(limits(frontend, |data| matches!(data, DataType::ConnCnt | DataType::ConnRate)));
     keys
 }
 
@@ -79,19 +77,7 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     for route in frontend.route.iter().map(Spanned::get_ref) {
         keys.extend([("host", span(route.host.as_ref())), ("path", span(route.path.as_ref()))]);
     }
-    let of_requests = ["http_", "glitch_"];
-    keys.extend(limits(frontend, |data| of_requests.iter().any(|of| data.name().starts_with(of))));
     keys
-}
-
-/// Limits on data types that only frontends of one mode count.
-fn limits(
-    frontend: &Frontend,
-    is_of_mode: impl Fn(DataType) -> bool,
-) -> impl Iterator<Item = (&'static str, Option<Range<usize>>)> {
-    let values = frontend.limit.iter().flat_map(|limit| limit.get_ref().values());
-    let values = values.filter(move |(data, _)| is_of_mode(*data));
-    values.map(|(data, most)| (data.name(), Some(most.span())))
 }
 
 /// What its limits count.
