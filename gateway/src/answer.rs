@@ -8,8 +8,9 @@ use bytes::Bytes;
 use gateway_core::limits::Denial;
 use gateway_core::record::Termination;
 use gateway_core::rules::End;
-use http::HeaderValue;
+use gateway_core::strict;
 use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -146,12 +147,19 @@ impl Edge {
                 }
             },
         };
-        head.set_content_length(body.len())?;
+        // Over HTTP/2 a body that must not be is an error of the protocol.
+        let is_bodiless =
+            session.req_header().method == Method::HEAD || strict::answer::is_bodiless(answer.status);
+        if answer.status == 204 {
+            head.remove_header(&CONTENT_TYPE);
+        } else {
+            head.set_content_length(body.len())?;
+        }
         rules::change_answer(session, request, &mut head)?;
         if answer.close || self.gateway.is_draining() || !session.is_body_empty() {
             session.set_keepalive(None);
         }
         session.write_response_header(Box::new(head), false).await?;
-        session.write_response_body(Some(body), true).await
+        session.write_response_body(Some(if is_bodiless { Bytes::new() } else { body }), true).await
     }
 }

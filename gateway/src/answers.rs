@@ -23,6 +23,10 @@ pub(crate) fn check(session: &Session, response: &mut ResponseHeader) -> Result<
     {
         response.insert_header(CONTENT_LENGTH, length)?;
     }
+    if mend.no_framing {
+        response.remove_header(&CONTENT_LENGTH);
+        response.remove_header(&TRANSFER_ENCODING);
+    }
     for name in ends_here(response) {
         response.remove_header(&name);
     }

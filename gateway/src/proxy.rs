@@ -15,6 +15,7 @@ use gateway_core::normalize;
 use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
+use gateway_core::strict;
 use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -335,7 +336,7 @@ impl Edge {
         request.came_on(link);
         if session.as_downstream().as_http2().is_some() {
             let bounds = self.gateway.config.frontends[connection.frontend].bounds;
-            h2::receive(session, bounds).map_err(|reason| Answer::refuse(400, reason))?;
+            h2::receive(session, bounds).map_err(|reason| Answer::refuse(strict::status(reason), reason))?;
         }
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client =

@@ -1,6 +1,7 @@
 //! What the client is told, and what the log says, when a request fails on its way.
 
 use crate::record::Termination;
+use crate::strict;
 
 /// Who failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,8 @@ impl NoRequest {
     /// The status that is logged, and answered where somebody is there to hear it.
     pub fn status(self) -> u16 {
         match self {
-            Self::Refused(_) | Self::Gone => 400,
+            Self::Refused(reason) => strict::status(reason),
+            Self::Gone => 400,
             Self::TimedOut => 408,
         }
     }

@@ -95,24 +95,69 @@ impl Head {
             }
         }
         self.seen = bytes.len();
-        if bytes.len() > self.bounds.head { Err("head_too_large") } else { Ok(None) }
+        if bytes.len() <= self.bounds.head {
+            return Ok(None);
+        }
+        let line = bytes.get(self.line..).unwrap_or_default();
+        Err(match self.version {
+            // What is too long has no end yet: the method, or the target.
+            None if !line.contains(&b' ') => "bad_request_line",
+            None => "target_too_long",
+            Some(_) => "head_too_large",
+        })
     }
+}
+
+/// The status that a refusal for this reason is answered with. Where HAProxy has 400 for all, what is only too large
+/// has one of its own since RFC 6585: a client can do something about it.
+pub fn status(reason: &str) -> u16 {
+    match reason {
+        "target_too_long" => 414,
+        "head_too_large" | "too_many_fields" => 431,
+        _ => 400,
+    }
+}
+
+/// What comes before the fields of a request over HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub struct PseudoFields<'a> {
+    /// `:method`.
+    pub method: &'a [u8],
+    /// `:path`.
+    pub target: &'a [u8],
+    /// `:authority`, if it has one.
+    pub authority: Option<&'a [u8]>,
+    /// Whether a body follows.
+    pub has_body: bool,
 }
 
 /// Checks a request that came over HTTP/2, where lines and lengths of frames can't be doubted (RFC 9113
 /// §8.1.1, §8.2, §8.3): what could be read in two ways once it is written as HTTP/1.
 pub fn check_h2<'a>(
     bounds: Bounds,
-    target: &[u8],
-    has_body: bool,
+    PseudoFields { method, target, authority, has_body }: PseudoFields<'_>,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<(), &'static str> {
+    check_method(method)?;
     check_target(target)?;
     if target.len() > bounds.target {
         return Err("target_too_long");
     }
+    // What is no path could be taken for a target of another form.
+    if !matches!((method, target), (b"OPTIONS", b"*") | (_, [b'/', ..])) || method == b"CONNECT" {
+        return Err("bad_target");
+    }
+    if authority.is_some_and(|authority| authority.is_empty() || !host::is_host(authority)) {
+        return Err("bad_host");
+    }
     let mut seen = Fields::default();
+    // As it would be written in HTTP/1.
+    let mut size = target.len();
     for (name, value) in fields {
+        size += name.len() + value.len() + FIELD_ENDS;
+        if size > bounds.head {
+            return Err("head_too_large");
+        }
         // RFC 9113 §8.2.3: crumbs of one cookie field.
         if name == b"cookie" {
             if seen.cookie {
@@ -130,6 +175,11 @@ pub fn check_h2<'a>(
     }
     seen.check(Version::Http2)
 }
+
+/// Bytes of a method. The longest that is registered has 17.
+const MAX_METHOD: usize = 64;
+/// Bytes of a field's line that are neither name nor value.
+const FIELD_ENDS: usize = ": \r\n".len();
 
 fn position_of_newline(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
@@ -155,9 +205,7 @@ fn check_request_line(line: &[u8]) -> Result<(Version, &[u8]), &'static str> {
     else {
         return Err("bad_request_line");
     };
-    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-        return Err("bad_method");
-    }
+    check_method(method)?;
     check_target(target)?;
     if !is_whole_or_path(method, target) {
         return Err("bad_target");
@@ -191,6 +239,12 @@ fn is_whole_or_path(method: &[u8], target: &[u8]) -> bool {
         b"*" => method == b"OPTIONS",
         _ => method != b"CONNECT" && matches!(authority(target), Ok(Some(_))),
     }
+}
+
+fn check_method(method: &[u8]) -> Result<(), &'static str> {
+    let is_one =
+        !method.is_empty() && method.len() <= MAX_METHOD && method.iter().all(|byte| is_token(*byte));
+    if is_one { Ok(()) } else { Err("bad_method") }
 }
 
 fn check_target(target: &[u8]) -> Result<(), &'static str> {

@@ -9,7 +9,8 @@ use ::h2::Reason;
 use ::h2::server::Connection;
 use bytes::Bytes;
 use gateway_core::config::Frontend;
-use gateway_core::{h2, strict};
+use gateway_core::h2;
+use gateway_core::strict::{self, PseudoFields};
 use http::header::COOKIE;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
@@ -35,7 +36,9 @@ pub(crate) fn receive(session: &mut Session, bounds: strict::Bounds) -> Result<(
     let has_body = !session.is_body_empty();
     let head = session.req_header();
     let fields = head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-    strict::check_h2(bounds, head.raw_path(), has_body, fields)?;
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let method = head.method.as_str().as_bytes();
+    strict::check_h2(bounds, PseudoFields { method, target: head.raw_path(), authority, has_body }, fields)?;
     let mut crumbs = head.headers.get_all(COOKIE).iter();
     if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
         let mut cookie = first.as_bytes().to_vec();
@@ -164,7 +167,8 @@ async fn idle(running: &watch::Sender<()>, patience: Duration) {
 fn options(frontend: &Frontend) -> H2Options {
     let mut options = default_h2_options();
     options.max_concurrent_streams(frontend.h2_max_concurrent_streams);
-    options.max_header_list_size(u32::try_from(frontend.bounds.head).unwrap_or(u32::MAX));
+    // Wider than what is taken, which has an answer and a reason; what is wider still has an answer only.
+    options.max_header_list_size(u32::try_from(2 * frontend.bounds.head).unwrap_or(u32::MAX));
     options.initial_connection_window_size(CONNECTION_WINDOW);
     options.max_send_buffer_size(SEND_BUFFER);
     options

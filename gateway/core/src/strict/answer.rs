@@ -11,11 +11,18 @@ pub struct Answer {
     pub upgrade_asked: bool,
 }
 
+/// Whether an answer of this status has no body, whatever its fields say (RFC 9110 §6.4.1).
+pub fn is_bodiless(status: u16) -> bool {
+    matches!(status, 100..200 | 204 | 304)
+}
+
 /// What is to be mended in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mend {
     /// The same length is said more than once.
     pub one_length: bool,
+    /// A length or coding is said of what has no body, and may not say so (RFC 9110 §8.6, RFC 9112 §6.1).
+    pub no_framing: bool,
 }
 
 /// Checks the head of an answer. The error is the reason word: it can't be passed on.
@@ -53,6 +60,8 @@ pub fn check<'a>(
             }
         }
     }
+    let says_framing = length.is_some() || codings > 0;
+    mend.no_framing = says_framing && is_bodiless(answer.status) && answer.status != 304;
     Ok(mend)
 }
 
@@ -83,12 +92,22 @@ mod tests {
     #[test]
     fn an_answer_has_one_length() {
         let length = |one, other| told(200, false, &[("Content-Length", one), ("content-length", other)]);
-        assert_eq!(length("5", "5"), Ok(Mend { one_length: true }));
+        assert_eq!(length("5", "5"), Ok(Mend { one_length: true, no_framing: false }));
         assert_eq!(length("5", "6"), Err("several_content_lengths"));
         for wrong in ["", "+5", "5, 5", "0x5", "9223372036854775808"] {
             assert_eq!(told(200, false, &[("Content-Length", wrong)]), Err("bad_content_length"), "{wrong}");
         }
         assert_eq!(told(304, false, &[("Content-Length", "5")]), Ok(Mend::default()));
+    }
+
+    #[test]
+    fn what_has_no_body_says_nothing_of_one() {
+        let no_framing = Ok(Mend { one_length: false, no_framing: true });
+        for status in [100, 103, 204] {
+            assert_eq!(told(status, false, &[("Content-Length", "5")]), no_framing);
+            assert_eq!(told(status, false, &[("Transfer-Encoding", "chunked")]), no_framing);
+            assert_eq!(told(status, false, &[("Server", "x")]), Ok(Mend::default()));
+        }
     }
 
     #[test]

@@ -1,4 +1,9 @@
-use super::{Bounds, Head, MAX_HEAD, check, check_h2};
+use super::{Bounds, Head, MAX_HEAD, PseudoFields, check, check_h2};
+
+fn get(target: &str) -> PseudoFields<'_> {
+    PseudoFields { method: b"GET", target: target.as_bytes(), authority: Some(b"a"), has_body: false }
+}
+
 use proptest::prelude::*;
 
 #[test]
@@ -86,7 +91,7 @@ fn a_head_ends_where_its_body_begins() {
 fn http_2_is_read_as_strictly() {
     let check = |target: &str, has_body, fields: &[(&str, &str)]| {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        check_h2(Bounds::default(), target.as_bytes(), has_body, fields)
+        check_h2(Bounds::default(), PseudoFields { has_body, ..get(target) }, fields)
     };
     assert_eq!(check("/x?y", false, &[("content-length", "0"), ("x", "")]), Ok(()));
     assert_eq!(check("/", true, &[("content-length", "5"), ("host", "a")]), Ok(()));
@@ -102,6 +107,19 @@ fn http_2_is_read_as_strictly() {
         ("/", &[("x", "1"); 102], "too_many_fields"),
     ] {
         assert_eq!(check(target, false, fields), Err(reason), "{target} {fields:?}");
+    }
+    let told = |pseudo| check_h2(Bounds::default(), pseudo, std::iter::empty());
+    assert_eq!(told(PseudoFields { method: b"OPTIONS", authority: None, ..get("*") }), Ok(()));
+    for (pseudo, reason) in [
+        (get("*"), "bad_target"),
+        (get("http://a/"), "bad_target"),
+        (PseudoFields { method: b"CONNECT", ..get("/") }, "bad_target"),
+        (PseudoFields { method: b"G T", ..get("/") }, "bad_method"),
+        (PseudoFields { authority: Some(b"a:8x"), ..get("/") }, "bad_host"),
+        (PseudoFields { authority: Some(b"u@a"), ..get("/") }, "bad_host"),
+        (PseudoFields { authority: Some(b""), ..get("/") }, "bad_host"),
+    ] {
+        assert_eq!(told(pseudo), Err(reason), "{pseudo:?}");
     }
 }
 
@@ -141,9 +159,15 @@ fn a_plain_request_says_nothing_of_bodies_and_connections() {
 fn a_head_without_end_is_refused_at_the_bound() {
     let endless = vec![b'a'; MAX_HEAD + 1];
     assert_eq!(Head::default().advance(&endless[..MAX_HEAD]), Ok(None));
-    assert_eq!(Head::default().advance(&endless), Err("head_too_large"));
+    assert_eq!(Head::default().advance(&endless), Err("bad_request_line"));
+    let target = [b"GET /", &endless[..]].concat();
+    assert_eq!(Head::default().advance(&target), Err("target_too_long"));
+    let field = [b"GET / HTTP/1.1\r\nX: ", &endless[..]].concat();
+    assert_eq!(Head::default().advance(&field), Err("head_too_large"));
     let empty_lines = b"\r\n".repeat(MAX_HEAD / 2 + 1);
-    assert_eq!(Head::default().advance(&empty_lines), Err("head_too_large"));
+    assert_eq!(Head::default().advance(&empty_lines), Err("bad_request_line"));
+    let method = [&endless[..65], b" / HTTP/1.1\r\n\r\n"].concat();
+    assert_eq!(Head::default().advance(&method), Err("bad_method"));
 }
 
 #[test]
@@ -156,7 +180,8 @@ fn bounds_may_be_narrower() {
     assert_eq!(told(Bounds { fields: 1, ..bounds }), Err("too_many_fields"));
     assert_eq!(told(Bounds { target: 5, ..bounds }), Err("target_too_long"));
     let fields = || [(&b"host"[..], &b"a"[..])].into_iter();
-    assert_eq!(check_h2(bounds, b"/12345", false, fields()), Ok(()));
-    assert_eq!(check_h2(bounds, b"/123456", false, fields()), Err("target_too_long"));
-    assert_eq!(check_h2(Bounds { fields: 0, ..bounds }, b"/", false, fields()), Err("too_many_fields"));
+    assert_eq!(check_h2(bounds, get("/12345"), fields()), Ok(()));
+    assert_eq!(check_h2(bounds, get("/123456"), fields()), Err("target_too_long"));
+    assert_eq!(check_h2(Bounds { fields: 0, ..bounds }, get("/"), fields()), Err("too_many_fields"));
+    assert_eq!(check_h2(Bounds { head: 9, ..bounds }, get("/"), fields()), Err("head_too_large"));
 }

@@ -1,7 +1,9 @@
 //! What clients of HTTP/2 send in good faith is no flood, however much it is.
 
-use super::floods::{ACK, END_BOTH, GET, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE};
-use super::floods::{connected, frame};
+use super::wire::{
+    ACK, DATA, END_BOTH, END_STREAM, GET, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
+use super::wire::{connected, frame, next as next_frame};
 use crate::harness::{DEADLINE, Gateway, Server, ok, pair, wait_until};
 use crate::programs::{installed, output};
 use std::io::{Read, Write};
@@ -11,11 +13,8 @@ use std::process::Command;
 /// Reads until a frame of this kind, and returns its payload.
 fn next(stream: &mut TcpStream, kind: u8, flags: u8) -> Vec<u8> {
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).expect("a frame");
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload).expect("its payload");
-        if (head[3], head[4]) == (kind, flags) {
+        let (of, with, _, payload) = next_frame(stream).expect("the connection goes on");
+        if (of, with) == (kind, flags) {
             return payload;
         }
     }
@@ -57,7 +56,7 @@ fn a_browser_that_orders_and_gives_up_many_requests_is_served_on() {
     }
     let block = [b"\x82\x86\x41\x01a\x04\x05".as_slice(), b"/last"].concat();
     stream.write_all(&frame(HEADERS, END_BOTH, id(pages, 0), &block)).expect("sent");
-    assert_eq!(next(&mut stream, 0, 1), b"s1");
+    assert_eq!(next(&mut stream, DATA, END_STREAM), b"s1");
 }
 
 #[test]
@@ -69,11 +68,8 @@ fn a_client_that_pings_and_opens_windows_with_each_piece_that_it_gets_is_served_
     stream.write_all(&frame(HEADERS, END_BOTH, 1, GET)).expect("sent");
     let mut got = 0;
     while got < 4 << 20 {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).expect("a frame");
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload).expect("its payload");
-        if head[3] != 0 || payload.is_empty() {
+        let (kind, _, _, payload) = next_frame(&mut stream).expect("the connection goes on");
+        if kind != DATA || payload.is_empty() {
             continue;
         }
         got += payload.len();
@@ -95,14 +91,14 @@ fn a_client_that_is_idle_and_pings_stays_connected() {
     let gateway = Gateway::before(&[server.address], "h2c = true");
     let mut stream = connected(&gateway, &[]);
     stream.write_all(&frame(HEADERS, END_BOTH, 1, GET)).expect("sent");
-    assert_eq!(next(&mut stream, 0, 1), b"s1");
+    assert_eq!(next(&mut stream, DATA, END_STREAM), b"s1");
     stream.write_all(&frame(SETTINGS, ACK, 0, &[])).expect("sent");
     for _ in 0..80 {
         stream.write_all(&frame(PING, 0, 0, b"are you?")).expect("sent");
         assert_eq!(next(&mut stream, PING, ACK), b"are you?");
     }
     stream.write_all(&frame(HEADERS, END_BOTH, 3, GET)).expect("sent");
-    assert_eq!(next(&mut stream, 0, 1), b"s1");
+    assert_eq!(next(&mut stream, DATA, END_STREAM), b"s1");
 }
 
 #[test]

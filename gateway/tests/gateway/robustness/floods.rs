@@ -1,41 +1,12 @@
 //! Floods that HTTP/2 invites, frame by frame: each costs its sender the connection and its neighbour
 //! nothing.
 
+use super::wire::*;
 use crate::harness::{DEADLINE, Gateway, Server, ok, wait_until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
-
-const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-/// A type that there is not.
-const UNKNOWN: u8 = 0xbb;
-pub(super) const ACK: u8 = 1;
-const PADDED: u8 = 8;
-const END_HEADERS: u8 = 4;
-pub(super) const END_BOTH: u8 = 5;
-pub(super) const GET: &[u8] = b"\x82\x84\x86\x41\x01a";
-const POST: &[u8] = b"\x83\x84\x86\x41\x01a";
-
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-pub(super) fn connected(gateway: &Gateway, settings: &[u8]) -> TcpStream {
-    let mut stream = gateway.connect();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
-    stream.write_all(&frame(SETTINGS, 0, 0, settings)).expect("sent");
-    stream
-}
 
 /// Repeats what `burst` makes until the gateway cuts the connection; false if it has not by `most`.
 /// What the gateway says is read, unless the flood is of one who does not read.

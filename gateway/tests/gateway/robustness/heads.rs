@@ -162,16 +162,19 @@ fn a_head_is_bounded_in_size_number_of_fields_and_length_of_its_target() {
     let gateway = Gateway::before(&[tap.address], "");
     let field = |number: usize| format!("X-{number}: x\r\n");
     let head = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    for head in [
-        head("/", &(0..101).map(field).collect::<String>()),
-        head("/", &format!("X: {}\r\n", "x".repeat(33_000))),
-        head(&format!("/{}", "x".repeat(33_000)), ""),
-        head("/", &format!("{}: x\r\n", "x".repeat(33_000))),
-        format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(65_536)),
-        "\r\n".repeat(20_000),
+    for (head, status) in [
+        (head("/", &(0..101).map(field).collect::<String>()), 431),
+        (head("/", &format!("X: {}\r\n", "x".repeat(33_000))), 431),
+        (head("/", &format!("X: {}", "x".repeat(70_000))), 431),
+        (head(&format!("/{}", "x".repeat(33_000)), ""), 414),
+        (format!("GET /{}", "x".repeat(70_000)), 414),
+        (head("/", &format!("{}: x\r\n", "x".repeat(33_000))), 431),
+        (format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(65_536)), 400),
+        ("\r\n".repeat(20_000), 400),
     ] {
         let (answer, closed) = say(gateway.front, head.as_bytes(), DEADLINE);
-        assert!(answer.starts_with("HTTP/1.1 4") && closed, "{answer}");
+        let begins = &head[..head.len().min(40)];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && closed, "{begins:?}: {answer}");
     }
     assert_eq!(tap.seen(), "");
     let most = head("/", &(0..99).map(field).collect::<String>());
@@ -257,13 +260,13 @@ fn bounds_of_a_head_are_the_operators() {
     let head = |target: usize, fields: &str| {
         format!("GET /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n", "x".repeat(target - 1))
     };
-    for (target, fields, reason) in [
-        (301, String::new(), "target_too_long"),
-        (1, "X: y\r\n".repeat(4), "too_many_fields"),
-        (1, format!("X: {}\r\n", "y".repeat(1000)), "head_too_large"),
+    for (target, fields, reason, status) in [
+        (301, String::new(), "target_too_long", 414),
+        (1, "X: y\r\n".repeat(4), "too_many_fields", 431),
+        (1, format!("X: {}\r\n", "y".repeat(1000)), "head_too_large", 431),
     ] {
         let (answer, closed) = say(gateway.front, head(target, &fields).as_bytes(), PATIENCE);
-        assert!(answer.starts_with("HTTP/1.1 400 ") && closed, "{reason}: {answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && closed, "{reason}: {answer}");
         let name = format!("headgate_refused_total{{frontend=\"fe\",reason=\"{reason}\"}}");
         assert_eq!(gateway.metric(&name), 1.0);
     }

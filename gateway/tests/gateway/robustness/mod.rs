@@ -4,9 +4,12 @@
 
 mod answers;
 mod bodies;
+mod bodiless;
 mod calm;
 mod floods;
 mod heads;
+mod translation;
+mod wire;
 
 use crate::harness::{DEADLINE, connect};
 use std::io::{Read, Write};
@@ -67,6 +70,13 @@ impl Tap {
         String::from_utf8_lossy(&seen.concat()).into_owned()
     }
 
+    /// All that came on the connection on which there is this, once there is one.
+    fn seen_with(&self, mark: &str) -> String {
+        let seen = self.seen.lock().expect("no test panicked here");
+        let all = seen.iter().map(|one| String::from_utf8_lossy(one).into_owned());
+        all.filter(|one| one.contains(mark)).collect()
+    }
+
     fn forget(&self) {
         self.seen.lock().expect("no test panicked here").iter_mut().for_each(Vec::clear);
     }
@@ -109,6 +119,29 @@ fn say_in_two(front: SocketAddr, one: &[u8], other: &[u8], patience: Duration) -
             Ok(0) => break true,
             Ok(read) => answer.extend_from_slice(&piece[..read]),
             Err(error) => break error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    };
+    (String::from_utf8_lossy(&answer).into_owned(), closed)
+}
+
+/// What comes back for two requests on one connection, the second of which is sent when there is something of the
+/// answer to the first; and whether the connection was closed.
+fn say_in_turn(front: SocketAddr, one: &[u8], other: &[u8], patience: Duration) -> (String, bool) {
+    let mut stream = connect(front);
+    stream.set_read_timeout(Some(patience)).expect("a deadline");
+    let _ = stream.write_all(one);
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    let mut asked = false;
+    let closed = loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break true,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+            Err(error) => break error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+        if !asked && answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            asked = true;
+            let _ = stream.write_all(other);
         }
     };
     (String::from_utf8_lossy(&answer).into_owned(), closed)
