@@ -1,6 +1,7 @@
 //! Counts what happened, and hands the record of each request to the access log.
 
 use crate::metrics::FrontendMetrics;
+use crate::proxy::link;
 use crate::request::{Link, Refusal, Request};
 use crate::state::Gateway;
 use crate::tcp::Traffic;
@@ -11,6 +12,7 @@ use gateway_core::failure::NoRequest;
 use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::{Counts, Record, Termination, Timers};
+use gateway_core::track;
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -32,6 +34,10 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
     let sent = sent_head + session.body_bytes_sent() as u64;
     request.tracked.outcome =
         Outcome { status: status.unwrap_or(0), bytes_in: session.body_bytes_read() as u64, bytes_out: sent };
+    if let Some(link) = link(session) {
+        let is_glitch = status == Some(400) && matches!(request.refused, Some(Refusal::Word(_)));
+        ended(link, Outcome { status: 0, ..request.tracked.outcome }, is_glitch);
+    }
     let metrics = &gateway.metrics.frontends[connection.frontend];
     metrics.answered(status);
     metrics.duration.observe((total - request.head).as_secs_f64());
@@ -132,6 +138,9 @@ fn connection(
     let connection = link.connection();
     let metrics = &gateway.metrics.frontends[connection.frontend];
     metrics.answered(status);
+    // One that is cut off has done no less than one that is told.
+    let outcome = Outcome { status: why.status(), bytes_in: 0, bytes_out: sent };
+    ended(link, outcome, matches!(why, NoRequest::Refused(_)));
     if let Some(reason) = why.reason() {
         gateway.metrics.refused(connection.frontend, reason);
     }
@@ -162,6 +171,17 @@ fn connection(
             request: None,
         },
     );
+}
+
+/// Counts the end of a request where its connection is tracked.
+fn ended(link: &Link, outcome: Outcome, is_glitch: bool) {
+    let Some(tracks) = link.tracks() else { return };
+    tracks.each(|entry, now| {
+        track::ended(entry, outcome, now);
+        if is_glitch {
+            track::glitch(entry, now);
+        }
+    });
 }
 
 /// A connection of mode tcp is over.

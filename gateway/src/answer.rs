@@ -74,7 +74,7 @@ impl Edge {
                 request.termination = Termination::Local;
                 Answer { status: *status, page: Some(place), ..Answer::default() }
             }
-            End::Route(_) | End::RouteByName(..) => Answer::of(500),
+            End::Route(_) | End::RouteByName(..) | End::Reject { .. } => Answer::of(500),
         }
     }
 

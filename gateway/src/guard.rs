@@ -7,8 +7,10 @@ pub(crate) use line::Lines;
 use crate::answer::Answer;
 use crate::request::{Connection, Request};
 use crate::state::Gateway;
+use gateway_core::client::network;
 use gateway_core::limits::{Action, Denial, Others, Outcome, Patience, Tracker};
 use gateway_core::table::{DataType, Held};
+use gateway_core::track;
 use pingora::proxy::Session;
 use std::net::IpAddr;
 
@@ -46,7 +48,7 @@ impl<'a> Asking<'a> {
         while let Some(tracker) = self.trackers.get(self.next) {
             self.next += 1;
             let table = &gateway.tables[tracker.table.0];
-            let Some(key) = table.address(self.client) else { continue };
+            let Some(key) = table.address(network(self.client)) else { continue };
             if !is_first
                 && gateway.lines.waits(tracker.table.0, key.as_ref())
                 && let Some(patience) = tracker.patience()
@@ -84,7 +86,7 @@ impl<'a> Asking<'a> {
     /// The limit that was asked last: its table and the key in it.
     fn line(&self, gateway: &Gateway) -> Option<(usize, Box<[u8]>)> {
         let table = self.trackers.get(self.next)?.table.0;
-        Some((table, gateway.tables[table].address(self.client)?.as_ref().into()))
+        Some((table, gateway.tables[table].address(network(self.client))?.as_ref().into()))
     }
 }
 
@@ -117,9 +119,9 @@ pub(crate) fn glitch(gateway: &Gateway, connection: Connection) {
         let table = &gateway.tables[tracker.table.0];
         let stores = |data| table.layout().get(data).is_some();
         if (stores(DataType::GlitchCnt) || stores(DataType::GlitchRate))
-            && let Some(key) = table.address(connection.peer.ip().to_canonical())
+            && let Some(key) = table.address(network(connection.peer.ip()))
         {
-            table.update(key, now, |entry| Tracker::glitch(entry, now));
+            table.update(key, now, |entry| track::glitch(entry, now));
         }
     }
 }

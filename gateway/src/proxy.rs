@@ -16,6 +16,7 @@ use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
+use gateway_core::track;
 use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -350,6 +351,9 @@ impl Edge {
             return Err(Answer::of(200));
         }
         request.count();
+        if let Some(tracks) = self::link(session).and_then(Link::tracks) {
+            tracks.each(track::request);
+        }
         request.id = frontend.unique_id_header.as_ref().and_then(|field| request_id::give(session, field));
         request.trace = self.gateway.tracer.as_ref().and_then(|tracer| {
             let mut said = session.req_header().headers.get_all(TRACEPARENT).iter();

@@ -5,11 +5,13 @@ use crate::guard::Tracked;
 use crate::state::Gateway;
 use crate::sys;
 use crate::tls::identity::Handshake;
+use crate::tracks::Tracks;
 use crate::tunnel::Switch;
 use crate::upstream::{Lease, Session};
 use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
+use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
@@ -44,6 +46,8 @@ pub(crate) struct Link {
     head_began: AtomicU64,
     /// Whether nothing goes out on it any more, not even its end.
     vanished: Arc<AtomicBool>,
+    /// What rules track for as long as it is open.
+    tracks: OnceLock<Box<Tracks>>,
 }
 
 impl Link {
@@ -59,7 +63,17 @@ impl Link {
             tls: OnceLock::new(),
             head_began: AtomicU64::new(0),
             vanished,
+            tracks: OnceLock::new(),
         }
+    }
+
+    /// Says what rules track for it, once.
+    pub(crate) fn tracks_from_now_on(&self, tracks: Box<Tracks>) {
+        let _ = self.tracks.set(tracks);
+    }
+
+    pub(crate) fn tracks(&self) -> Option<&Tracks> {
+        self.tracks.get().map(Box::as_ref)
     }
 
     /// It ends with its next answer.
@@ -127,6 +141,8 @@ pub(crate) struct Request {
     counted: bool,
     /// What it holds of stick tables.
     pub(crate) tracked: Tracked,
+    /// What rules track for it.
+    pub(crate) tracks: Option<Box<Tracks>>,
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
     /// The server that its cookie names.
@@ -203,6 +219,7 @@ impl Request {
             is_probe: false,
             counted: false,
             tracked: Tracked::default(),
+            tracks: None,
             backend: None,
             lease: None,
             wanted: None,
@@ -251,6 +268,9 @@ impl Drop for Request {
     fn drop(&mut self) {
         if self.counted {
             self.gateway.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(tracks) = &mut self.tracks {
+            tracks.outcome = Outcome { status: 0, ..self.tracked.outcome };
         }
         self.tracked.release(&self.gateway);
     }

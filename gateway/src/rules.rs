@@ -1,13 +1,12 @@
 //! Does to a request, and to its answer, what the rules of its frontend say.
 
+use crate::facts::Asked;
 use crate::proxy::link;
 use crate::request::{Link, Request};
-use crate::state::Gateway;
-use crate::tls::identity::Handshake;
-use gateway_core::config::{BackendId, TableId};
-use gateway_core::lists::{ListId, Wanted};
-use gateway_core::rules::{Counter, Edit, End, Facts, Format, Ssl, same_field};
-use gateway_core::table::DataType;
+use crate::tracks;
+use gateway_core::config::BackendId;
+use gateway_core::rules::{Act, Edit, End, Facts, Format, Moment, same_field};
+use gateway_core::track;
 use http::header::{CONNECTION, HOST};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
@@ -45,6 +44,9 @@ pub(crate) fn apply<'a>(
         {
             set_path(session.req_header_mut(), request, &path)?;
         }
+        if !rule.acts.is_empty() {
+            act(session, request, frontend, &rule.acts, None);
+        }
         request.effects.overlay(rule.effects);
         if let Some(timeout) = rule.effects.client_timeout {
             session.set_read_timeout(Some(timeout));
@@ -70,21 +72,73 @@ pub(crate) fn apply<'a>(
     Ok(None)
 }
 
-/// Makes the changes to the answer that the rules which matched its request ask for.
-pub(crate) fn change_answer(session: &Session, request: &Request, answer: &mut ResponseHeader) -> Result<()> {
+/// Makes the changes to the answer that the rules which matched its request ask for, and then does what the
+/// rules for answers say.
+pub(crate) fn change_answer(
+    session: &Session,
+    request: &mut Request,
+    answer: &mut ResponseHeader,
+) -> Result<()> {
+    if !answer.status.is_informational() {
+        let tracks = [link(session).and_then(Link::tracks), request.tracks.as_deref()];
+        tracks.into_iter().flatten().for_each(|tracks| {
+            tracks.each(|entry, now| track::answered(entry, answer.status.as_u16(), now));
+        });
+    }
     let Some(frontend) = frontend(request) else { return Ok(()) };
     for rule in request.response_rules.iter().filter_map(|place| frontend.rules.get(*place)) {
-        for edit in &rule.response {
-            let value = value(edit, &facts(session, request, frontend));
-            if !matches!(edit, Edit::Add(..)) {
-                answer.remove_header(name(edit));
-            }
-            if let Some(value) = value {
-                answer.append_header(name(edit).to_owned(), value)?;
-            }
+        edit_answer(session, request, frontend, &rule.response, answer)?;
+    }
+    if frontend.response_rules.is_empty() || answer.status.is_informational() {
+        return Ok(());
+    }
+    let (gateway, place) = (Arc::clone(&request.gateway), request.connection.map(|on| on.frontend));
+    let Some(frontend) = place.map(|place| &gateway.config.frontends[place]) else { return Ok(()) };
+    let mut from = 0;
+    loop {
+        let asked = Asked { answer: Some(&*answer), ..facts(session, request, frontend) };
+        let Some((place, rule)) = frontend.response_rules.next(from, &asked) else { return Ok(()) };
+        from = place + 1;
+        if !rule.acts.is_empty() {
+            act(session, request, frontend, &rule.acts, Some(&*answer));
+        }
+        edit_answer(session, request, frontend, &rule.response, answer)?;
+    }
+}
+
+fn edit_answer(
+    session: &Session,
+    request: &Request,
+    frontend: &gateway_core::config::Frontend,
+    edits: &[Edit],
+    answer: &mut ResponseHeader,
+) -> Result<()> {
+    for edit in edits {
+        let value = value(edit, &Asked { answer: Some(&*answer), ..facts(session, request, frontend) });
+        if !matches!(edit, Edit::Add(..)) {
+            answer.remove_header(name(edit));
+        }
+        if let Some(value) = value {
+            answer.append_header(name(edit).to_owned(), value)?;
         }
     }
     Ok(())
+}
+
+/// Does what a rule says to stick tables.
+fn act(
+    session: &Session,
+    request: &mut Request,
+    frontend: &gateway_core::config::Frontend,
+    acts: &[Act],
+    answer: Option<&ResponseHeader>,
+) {
+    let mut own = request.tracks.take();
+    let facts = Asked { answer, ..facts(session, request, frontend) };
+    let moment = if answer.is_some() { Moment::Response } else { Moment::Request };
+    let above = link(session).and_then(Link::tracks);
+    tracks::act(acts, moment, &request.gateway, &mut own, above, &facts);
+    request.tracks = own;
 }
 
 /// A format filled with parts of the request.
@@ -116,85 +170,15 @@ fn facts<'a>(
     frontend: &gateway_core::config::Frontend,
 ) -> Asked<'a> {
     let peer = request.connection.map_or(UNKNOWN, |connection| connection.peer.ip());
+    let link = link(session);
     Asked {
-        head: session.req_header(),
+        head: Some(session.req_header()),
+        answer: None,
         gateway: &request.gateway,
         source: request.client.as_ref().map_or(peer, |client| client.address),
         tls: frontend.tls.is_some(),
-        handshake: link(session).and_then(Link::handshake).map(Arc::as_ref),
-    }
-}
-
-/// A request as rules see it.
-struct Asked<'a> {
-    head: &'a RequestHeader,
-    gateway: &'a Gateway,
-    source: IpAddr,
-    tls: bool,
-    handshake: Option<&'a Handshake>,
-}
-
-impl Facts for Asked<'_> {
-    fn source(&self) -> IpAddr {
-        self.source
-    }
-
-    fn tls(&self) -> bool {
-        self.tls
-    }
-
-    fn method(&self) -> &str {
-        self.head.method.as_str()
-    }
-
-    fn host(&self) -> &str {
-        host(self.head)
-    }
-
-    fn path(&self) -> &str {
-        self.head.uri.path()
-    }
-
-    fn query(&self) -> &str {
-        self.head.uri.query().unwrap_or("")
-    }
-
-    fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        // HTTP/2 has its own place for it.
-        let is_host = name.eq_ignore_ascii_case("host");
-        let host = is_host.then(|| host(self.head).as_bytes());
-        let others = self.head.headers.get_all(name).iter().filter(move |_| !is_host);
-        host.into_iter().chain(others.map(HeaderValue::as_bytes))
-    }
-
-    fn counter(&self, table: TableId, counter: Counter) -> u32 {
-        let now = self.gateway.clock.now();
-        let read = |entry: &gateway_core::table::Entry<'_>| match counter {
-            Counter::ConnCur => u32::try_from(entry.get(DataType::ConnCur)).unwrap_or(u32::MAX),
-            Counter::HttpReqRate => entry.rate(DataType::HttpReqRate, now),
-        };
-        let table = &self.gateway.tables[table.0];
-        table.address(self.source).and_then(|key| table.peek(key, now, read)).unwrap_or(0)
-    }
-
-    fn ssl(&self, sample: Ssl) -> Option<&str> {
-        let handshake = self.handshake?;
-        let client = handshake.client.as_ref();
-        match sample {
-            Ssl::Sni => handshake.name.as_deref(),
-            Ssl::Protocol => Some(handshake.protocol),
-            Ssl::Cipher => Some(handshake.cipher),
-            Ssl::ClientUsed => Some(if client.is_some() { "1" } else { "0" }),
-            Ssl::ClientSubject => client.map(|client| client.subject.as_str()),
-            Ssl::ClientCommonName => client.map(|client| client.common_name.as_str()),
-            Ssl::ClientIssuer => client.map(|client| client.issuer.as_str()),
-            Ssl::ClientSerial => client.map(|client| client.serial.as_str()),
-            Ssl::ClientSha1 => client.map(|client| client.sha1.as_str()),
-        }
-    }
-
-    fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.gateway.lists[list.0].find(wanted, then)
+        handshake: link.and_then(Link::handshake).map(Arc::as_ref),
+        tracks: [link.and_then(Link::tracks), request.tracks.as_deref()],
     }
 }
 

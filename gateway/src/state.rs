@@ -2,6 +2,7 @@
 //! waits while it holds one.
 
 use crate::access_log::AccessLog;
+use crate::early::Rejections;
 use crate::error_pages::ErrorPages;
 use crate::guard::Lines;
 use crate::lists::LiveList;
@@ -27,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) tls: Vec<Option<TlsSide>>,
     /// In the order of `config.frontends`.
     pub(crate) error_pages: Vec<ErrorPages>,
+    /// In the order of `config.frontends`.
+    pub(crate) rejections: Vec<Rejections>,
     /// What traces requests, if anything does.
     pub(crate) tracer: Option<Arc<Tracer>>,
     /// In the order of `config.lists`.
@@ -98,6 +101,7 @@ impl Gateway {
                 .collect(),
             tracer: config.tracing.as_ref().map(Tracer::new).map(Arc::new),
             error_pages,
+            rejections: config.frontends.iter().map(|_| Rejections::default()).collect(),
             probers,
             lists,
             server_ca: server_tls.ca_file,

@@ -2,7 +2,7 @@
 //! one that it names.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The client behind a connection from `peer`, and what the server is told about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,16 @@ where
         }
     }
     Client { address, chain_is_trusted: true }
+}
+
+/// Whom limits take for one client: an address of IPv4, or the /64 of IPv6, of which whoever has one address
+/// has all.
+#[inline]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        address => address,
+    }
 }
 
 /// An address, perhaps with a port, as proxies write it.

@@ -3,7 +3,7 @@
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`h2`] (does it send more than it may?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
-//! of it?) → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`eject`] and [`queue`], which
+//! of it?) with what they [`track`] → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`eject`] and [`queue`], which
 //! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
 //! (what is told about it).
 
@@ -39,5 +39,6 @@ pub mod syslog;
 pub mod table;
 pub mod tickets;
 pub mod trace;
+pub mod track;
 
 pub use config::Config;

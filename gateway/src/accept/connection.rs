@@ -5,13 +5,18 @@ use super::head::{self, Arrival, Body, Patience};
 use super::stream::Buffered;
 use super::{Shared, h2, proxy_header};
 use crate::account;
+use crate::early;
 use crate::guard::{Asking, Stopped, Tracked};
 use crate::request::{Connection, Link};
 use crate::state::Gateway;
 use crate::sys;
 use crate::tcp::{self, Session};
+use crate::tls::identity::Handshake;
+use crate::tracks::Tracks;
 use gateway_core::config::{Frontend, Mode};
 use gateway_core::failure::NoRequest;
+use gateway_core::rules::{Moment, Rules};
+use gateway_core::track;
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -20,7 +25,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{ALPN, GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
 use socket2::SockRef;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -62,41 +67,85 @@ async fn begin(
         }
     };
     // One that a proxy speaks for is no better than one that comes itself.
-    if shared.rejects(peer) {
-        shared.gateway.metrics.refused(shared.frontend, "rejected");
+    if early::rejects(&shared.gateway, shared.frontend, peer) {
+        early::rejected(&shared.gateway, shared.frontend, peer, "rejected");
+        reset(descriptor);
         return None;
     }
     if let Err(reason) = open.admit(frontend, peer) {
-        // It is told at once, and nothing of it stays.
-        if let Ok(socket) = sys::duplicate(descriptor) {
-            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-        }
+        reset(descriptor);
         shared.gateway.metrics.refused(shared.frontend, reason);
         return None;
     }
     let _ = socket_digest.peer_addr.set(Some(peer.into()));
     io.set_socket_digest(socket_digest);
     let connection = Connection { frontend: shared.frontend, peer, socket: descriptor };
+    let mut tracks = None;
+    judge(shared, &frontend.connection_rules, Moment::Connection, connection, None, &mut tracks)?;
     if frontend.mode == Mode::Tcp {
-        tunnel(shared, io, connection, frontend).await;
+        tunnel(shared, io, connection, frontend, tracks).await;
         return None;
     }
     let no_head = ResponseHeader::build(200, None).ok()?;
     let link = Arc::new(Link::new(connection, io.vanished()));
     io.set_proxy_digest(ProxyDigest::new(Box::new(no_head), Some(Box::new(Arc::clone(&link)))));
-    let Some(acceptor) = &shared.tls else { return Some((Box::new(io), link)) };
+    let Some(acceptor) = &shared.tls else {
+        begins(shared, frontend, &link, tracks)?;
+        return Some((Box::new(io), link));
+    };
     let Some((stream, handshake)) = acceptor.handshake(io, frontend.handshake_timeout).await else {
         shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();
         return None;
     };
     shared.gateway.metrics.frontends[shared.frontend].shook_hands(handshake.resumed);
     link.shook_hands(handshake);
+    begins(shared, frontend, &link, tracks)?;
     Some((Box::new(stream), link))
 }
 
+/// Asks the rules of one moment; none if one of them has ended the connection.
+fn judge(
+    shared: &Shared,
+    rules: &Rules,
+    moment: Moment,
+    connection: Connection,
+    handshake: Option<&Handshake>,
+    tracks: &mut Option<Box<Tracks>>,
+) -> Option<()> {
+    let judged = early::apply(rules, moment, &shared.gateway, connection, handshake, tracks);
+    let Err(reason) = judged else { return Some(()) };
+    early::rejected(&shared.gateway, shared.frontend, connection.peer, reason);
+    reset(connection.socket);
+    None
+}
+
+/// When it closes its client is told at once, and nothing of it stays.
+fn reset(socket: RawFd) {
+    if let Ok(socket) = sys::duplicate(socket) {
+        let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// From now on requests come on it, unless a rule says otherwise.
+fn begins(shared: &Shared, frontend: &Frontend, link: &Link, mut tracks: Option<Box<Tracks>>) -> Option<()> {
+    let handshake = link.handshake().map(Arc::as_ref);
+    judge(shared, &frontend.session_rules, Moment::Session, link.connection(), handshake, &mut tracks)?;
+    if let Some(tracks) = tracks {
+        tracks.each(track::session);
+        link.tracks_from_now_on(tracks);
+    }
+    Some(())
+}
+
 /// Mode tcp: bytes both ways, with TLS towards the client where the frontend has it.
-async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, frontend: &Frontend) {
-    let mut session = Session::new(&shared.gateway, shared.worker, connection);
+async fn tunnel(
+    shared: &Shared,
+    mut io: Buffered,
+    connection: Connection,
+    frontend: &Frontend,
+    tracks: Option<Box<Tracks>>,
+) {
+    let mut session = Session::new(&shared.gateway, shared.worker, connection, tracks);
     if !session.admit() {
         return;
     }
@@ -121,7 +170,9 @@ async fn tunnel(shared: &Shared, mut io: Buffered, connection: Connection, front
             }
         },
     };
-    session.serve(stream, name.as_deref()).await;
+    if session.begins(frontend) {
+        session.serve(stream, name.as_deref()).await;
+    }
 }
 
 /// Whose connection it is: that of `peer`, unless that is a proxy which must say for whom it is.

@@ -13,6 +13,7 @@ mod tls;
 
 pub(crate) use bind::{Listener, bind_all, bind_alone};
 
+use crate::early;
 use crate::exchange::Exchange;
 use crate::proxy::Edge;
 use crate::state::Gateway;
@@ -79,10 +80,10 @@ impl Shared {
         match accepted {
             Ok((socket, peer)) => {
                 metrics.accepted.inc();
-                if self.rejects(peer) {
+                if early::rejects(&self.gateway, self.frontend, peer) {
                     // It is told at once, and nothing of it stays.
                     let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-                    return self.gateway.metrics.refused(self.frontend, "rejected");
+                    return early::rejected(&self.gateway, self.frontend, peer, "rejected");
                 }
                 tokio::spawn(connection::serve(self.clone(), socket, peer));
             }
@@ -95,13 +96,6 @@ impl Shared {
                 }
             }
         }
-    }
-
-    /// Whether the frontend has nothing to do with whoever is at `peer`.
-    fn rejects(&self, peer: SocketAddr) -> bool {
-        let rejected = &self.gateway.config.frontends[self.frontend].reject;
-        let address = peer.ip().to_canonical();
-        rejected.iter().any(|network| network.contains(&address))
     }
 
     /// Connections that the kernel has accepted already would be reset if the socket just closed.

@@ -15,12 +15,15 @@ pub(crate) use inspect::server_name;
 use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
 use crate::tls::identity::Handshake;
-use crate::{account, guard, pick, proxy_out, tries, upstream};
+use crate::tracks::Tracks;
+use crate::{account, early, guard, pick, proxy_out, tries, upstream};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::{Backend, Frontend};
 use gateway_core::limits::Outcome;
 use gateway_core::record::Termination;
+use gateway_core::rules::Moment;
+use gateway_core::track;
 use pingora::protocols::Stream;
 use std::io;
 use std::net::SocketAddr;
@@ -54,8 +57,14 @@ pub(crate) struct Traffic {
 
 impl Session {
     /// Begins with a connection that has just been accepted.
-    pub(crate) fn new(gateway: &Arc<Gateway>, worker: usize, connection: Connection) -> Self {
+    pub(crate) fn new(
+        gateway: &Arc<Gateway>,
+        worker: usize,
+        connection: Connection,
+        tracks: Option<Box<Tracks>>,
+    ) -> Self {
         let mut request = Request::new(Arc::clone(gateway));
+        request.tracks = tracks;
         request.connection = Some(connection);
         let address = connection.peer.ip().to_canonical();
         request.client = Some(Client { address, chain_is_trusted: false });
@@ -83,6 +92,23 @@ impl Session {
     /// Says what the TLS handshake has shown.
     pub(crate) fn shook_hands(&mut self, handshake: Handshake) {
         self.handshake = Some(handshake);
+    }
+
+    /// Asks the rules that know the handshake; if one of them ends it, it has ended.
+    pub(crate) fn begins(&mut self, frontend: &Frontend) -> bool {
+        let Some(connection) = self.request.connection else { return false };
+        let (rules, gateway) = (&frontend.session_rules, Arc::clone(&self.request.gateway));
+        let (handshake, tracks) = (self.handshake.as_ref(), &mut self.request.tracks);
+        let judged = early::apply(rules, Moment::Session, &gateway, connection, handshake, tracks);
+        if let Err(reason) = judged {
+            early::rejected(&gateway, connection.frontend, connection.peer, reason);
+            self.request.termination = Termination::Refused;
+            return false;
+        }
+        if let Some(tracks) = &self.request.tracks {
+            tracks.each(track::session);
+        }
+        true
     }
 
     /// There was no handshake.

@@ -38,4 +38,5 @@ mod tcp;
 mod tcp_ends;
 mod tcp_tls;
 mod trace;
+mod tracks;
 mod websocket;

@@ -182,7 +182,7 @@ fn a_rule_sees_what_the_limits_have_counted() {
     let gateway = gateway(
         server.address,
         "limit = [{ table = \"clients\", http_req_rate = 1000, period = \"60s\" }]\n\
-         [[frontend.rule]]\nif = { http_req_rate = { table = \"clients\", gt = 3 } }\ndeny = 429",
+         [[frontend.rule]]\nif = { counter = { http_req_rate = { table = \"clients\", gt = 3 } } }\ndeny = 429",
     );
     let answers: Vec<String> = (0..5).map(|_| status(&gateway.get("/")).to_owned()).collect();
     assert_eq!(answers, ["200", "200", "200", "429", "429"]);

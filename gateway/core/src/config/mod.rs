@@ -289,7 +289,7 @@ pub struct Frontend {
     /// Who must say in a PROXY header whose connection it passes on.
     pub accept_proxy: Vec<IpNet>,
     /// Whose connections are reset before anything is read from them.
-    pub reject: Vec<IpNet>,
+    pub reject: Option<rules::Condition>,
     /// Requests after which a connection ends.
     pub max_keepalive_requests: u32,
     /// How long after its beginning a connection ends with its next answer.
@@ -308,6 +308,12 @@ pub struct Frontend {
     pub block_scanners: scanners::Mode,
     /// What shall become of its requests, in order.
     pub rules: rules::Rules,
+    /// What shall become of its connections, before anything is read from them.
+    pub connection_rules: rules::Rules,
+    /// The same, when they have shown their TLS handshake, if they have TLS.
+    pub session_rules: rules::Rules,
+    /// What is done when there is an answer.
+    pub response_rules: rules::Rules,
     /// Requests in a tarpit at once; beyond, they get its answer at once.
     pub tarpit_max: u32,
     /// Pages in the place of the gateway's own errors.

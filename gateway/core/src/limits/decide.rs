@@ -2,6 +2,7 @@
 
 use super::{Action, Count, Denial, Limit, Others, Outcome, Patience, Scope, Tracker, Unit, Verdict};
 use crate::table::{DataType, Entry, Kind};
+use crate::track;
 use base_core::Time;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -59,30 +60,10 @@ impl Tracker {
         verdict
     }
 
-    /// Counts a connection that was cut off for how it was used.
-    pub fn glitch(entry: &mut Entry<'_>, now: Time) {
-        entry.add(DataType::GlitchCnt, 1);
-        entry.add_rate(DataType::GlitchRate, 1, now);
-    }
-
     /// Gives back what [`Verdict::holds`] took, and counts how the request ended.
     pub fn release(entry: &mut Entry<'_>, outcome: Outcome, now: Time) {
-        entry.sub(DataType::ConnCur, 1);
-        let Outcome { status, bytes_in, bytes_out } = outcome;
-        for (count, rate, bytes) in [
-            (DataType::BytesInCnt, DataType::BytesInRate, bytes_in),
-            (DataType::BytesOutCnt, DataType::BytesOutRate, bytes_out),
-        ] {
-            entry.add(count, bytes);
-            entry.add_rate(rate, u32::try_from(bytes).unwrap_or(u32::MAX), now);
-        }
-        let (count, rate) = match status {
-            400..500 => (DataType::HttpErrCnt, DataType::HttpErrRate),
-            500..600 => (DataType::HttpFailCnt, DataType::HttpFailRate),
-            _ => return,
-        };
-        entry.add(count, 1);
-        entry.add_rate(rate, 1, now);
+        track::gone(entry);
+        track::ended(entry, outcome, now);
     }
 }
 

@@ -1,12 +1,15 @@
 //! When a rule matches.
 
+use super::key::Key;
 use super::ssl::Ssl;
 use super::text::Text;
 use crate::config::TableId;
 use crate::lists::{ListId, Wanted};
 use crate::route::HostPattern;
+use crate::table::DataType;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// What rules can ask about a request. The shell answers from what it has parsed already.
 pub trait Facts {
@@ -24,8 +27,17 @@ pub trait Facts {
     fn query(&self) -> &str;
     /// The values of all header fields of this name, in order.
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
-    /// What a stick table has counted of the client.
-    fn counter(&self, table: TableId, counter: Counter) -> u32;
+    /// What a stick table knows of this kind, at this place of an array; none if nothing is tracked there. An
+    /// entry that there is not has 0 of everything.
+    fn counter(&self, from: &Lookup, data: DataType, index: u16) -> Option<u64>;
+    /// The status of the answer, once there is one.
+    fn status(&self) -> Option<u16> {
+        None
+    }
+    /// The values of all fields of this name in the answer, in order.
+    fn response_header<'a>(&'a self, _name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::empty()
+    }
     /// What the TLS handshake has shown; none if there was none, or it did not show that.
     fn ssl(&self, _: Ssl) -> Option<&str> {
         None
@@ -65,17 +77,35 @@ pub enum Condition {
     Tls(bool),
     /// What the TLS handshake has shown is like this.
     Ssl(Ssl, Text),
-    /// What the table counts of its client compares so.
-    Counter(TableId, Counter, Comparison, u32),
+    /// What a stick table knows of this kind, at this place of an array, compares so.
+    Counter(Lookup, DataType, u16, Comparison, u64),
+    /// The answer has one of these statuses.
+    Status(Vec<RangeInclusive<u16>>),
+    /// One of the answer's fields of this name is like this.
+    ResponseHeader(String, Text),
 }
 
-/// Data types of a stick table that rules can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counter {
-    /// Requests that are running now.
-    ConnCur,
-    /// Requests in the table's period.
-    HttpReqRate,
+/// Which entry of which table is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The one that is tracked under this number.
+    Tracked(u8),
+    /// The one with this key in this table.
+    Table(TableId, Key),
+}
+
+/// When rules are asked; what is known then is known later, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// A connection has come, and nothing is read from it but who it is (HAProxy: `tcp-request connection`).
+    Connection,
+    /// It has shown its TLS handshake, if it has TLS (`tcp-request session`).
+    Session,
+    /// A request has come (`http-request`).
+    #[default]
+    Request,
+    /// There is an answer (`http-response`).
+    Response,
 }
 
 /// How a counter is compared, in HAProxy's words.
@@ -127,15 +157,45 @@ impl Condition {
             Self::Cookie(name, text) => text.fits(facts, cookies(facts, name)),
             Self::Ssl(sample, text) => text.fits(facts, facts.ssl(*sample).map(str::as_bytes).into_iter()),
             Self::Tls(tls) => facts.tls() == *tls,
-            Self::Counter(table, counter, comparison, value) => {
-                comparison.holds(facts.counter(*table, *counter), *value)
+            Self::Counter(from, data, index, comparison, value) => {
+                facts.counter(from, *data, *index).is_some_and(|found| comparison.holds(found, *value))
             }
+            Self::Status(ranges) => {
+                facts.status().is_some_and(|status| ranges.iter().any(|range| range.contains(&status)))
+            }
+            Self::ResponseHeader(name, text) => {
+                text.fits(facts, facts.response_header(name).map(<[u8]>::trim_ascii))
+            }
+        }
+    }
+
+    /// When all that it asks for is known.
+    pub fn known(&self) -> Moment {
+        match self {
+            Self::All(all) | Self::Any(all) => {
+                all.iter().map(Self::known).max().unwrap_or(Moment::Connection)
+            }
+            Self::Not(condition) => condition.known(),
+            Self::Source(_)
+            | Self::SourceListed(_)
+            | Self::Tls(_)
+            | Self::Counter(Lookup::Tracked(_), ..) => Moment::Connection,
+            Self::Counter(Lookup::Table(_, key), ..) => key.known(),
+            Self::Ssl(..) => Moment::Session,
+            Self::Method(_)
+            | Self::Host(_)
+            | Self::HostText(_)
+            | Self::Path(_)
+            | Self::Header(..)
+            | Self::Query(..)
+            | Self::Cookie(..) => Moment::Request,
+            Self::Status(_) | Self::ResponseHeader(..) => Moment::Response,
         }
     }
 }
 
 impl Comparison {
-    fn holds(self, found: u32, value: u32) -> bool {
+    fn holds(self, found: u64, value: u64) -> bool {
         match self {
             Self::Eq => found == value,
             Self::Gt => found > value,

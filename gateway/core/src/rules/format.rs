@@ -1,7 +1,8 @@
 //! Texts with parts of the request in them, as in HAProxy: `%[src]`, `%[req.hdr(host)]`; `%%` is a
 //! percent sign (HAProxy manual, "Custom log format").
 
-use super::condition::{Facts, cookies, parameters};
+use super::condition::{Facts, Moment, cookies, parameters};
+use super::key::masked;
 use super::ssl::Ssl;
 use crate::lists::{ListId, Wanted};
 use crate::route::without_port;
@@ -24,6 +25,8 @@ enum Piece {
     Cookie(String),
     Parameter(String),
     Ssl(Ssl),
+    Status,
+    ResponseHeader(String),
     Converted(Box<Self>, Converter),
 }
 
@@ -34,6 +37,8 @@ enum Converter {
     Upper,
     /// A host without its port.
     HostOnly,
+    /// The network that an address is in: bits of IPv4, and of IPv6.
+    IpMask(u8, u8),
     /// What a map has for it, or else this text.
     Map(ListId, String),
 }
@@ -71,6 +76,27 @@ impl Format {
             pieces.push(Piece::Text(literal));
         }
         Ok(Self(pieces))
+    }
+
+    /// Reads one expression with its converters, as it stands between the brackets of a format.
+    pub fn sample(expression: &str, maps: &dyn Fn(&str) -> Option<ListId>) -> Result<Self, String> {
+        Piece::parse_all(expression, maps).map(|piece| Self(vec![piece]))
+    }
+
+    /// Whether it is the client's address alone, and of which network, if that is said.
+    pub(super) fn as_client(&self) -> Option<Option<(u8, u8)>> {
+        match self.0.as_slice() {
+            [Piece::Source] => Some(None),
+            [Piece::Converted(piece, Converter::IpMask(v4, v6))] if **piece == Piece::Source => {
+                Some(Some((*v4, *v6)))
+            }
+            _ => None,
+        }
+    }
+
+    /// When all its parts are known.
+    pub fn known(&self) -> Moment {
+        self.0.iter().map(Piece::known).max().unwrap_or(Moment::Connection)
     }
 
     /// One text after another.
@@ -119,6 +145,12 @@ impl Piece {
                 out.extend_from_slice(parameters(facts.query(), name).next().unwrap_or_default());
             }
             Self::Ssl(sample) => out.extend_from_slice(facts.ssl(*sample).unwrap_or_default().as_bytes()),
+            Self::Status => {
+                let _ = facts.status().map(|status| write!(out, "{status}"));
+            }
+            Self::ResponseHeader(name) => {
+                out.extend_from_slice(facts.response_header(name).last().unwrap_or_default());
+            }
             Self::Converted(piece, converter) => {
                 let start = out.len();
                 piece.append(facts, out);
@@ -139,6 +171,22 @@ impl Piece {
         })
     }
 
+    fn known(&self) -> Moment {
+        match self {
+            Self::Text(_) | Self::Source | Self::Tls => Moment::Connection,
+            Self::Ssl(_) => Moment::Session,
+            Self::Method
+            | Self::Path
+            | Self::PathAndQuery
+            | Self::Query
+            | Self::Header(_)
+            | Self::Cookie(_)
+            | Self::Parameter(_) => Moment::Request,
+            Self::Status | Self::ResponseHeader(_) => Moment::Response,
+            Self::Converted(piece, _) => piece.known(),
+        }
+    }
+
     fn parse(expression: &str) -> Option<Self> {
         let argument = |function: &str| {
             let name = expression.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')')?;
@@ -151,12 +199,14 @@ impl Piece {
             "path" => Self::Path,
             "pathq" => Self::PathAndQuery,
             "query" => Self::Query,
+            "status" => Self::Status,
             _ => {
                 let header = || argument("req.hdr").or_else(|| argument("hdr")).map(Self::Header);
                 let cookie = || argument("req.cook").map(Self::Cookie);
                 let parameter = || argument("url_param").map(Self::Parameter);
+                let answer = || argument("res.hdr").map(Self::ResponseHeader);
                 let ssl = || Ssl::parse(expression).map(Self::Ssl);
-                ssl().or_else(header).or_else(cookie).or_else(parameter)?
+                ssl().or_else(header).or_else(cookie).or_else(parameter).or_else(answer)?
             }
         })
     }
@@ -165,6 +215,13 @@ impl Piece {
 impl Converter {
     fn parse(text: &str, maps: &dyn Fn(&str) -> Option<ListId>) -> Result<Self, String> {
         let argument = text.strip_prefix("map(").and_then(|rest| rest.strip_suffix(')'));
+        if let Some(bits) = text.strip_prefix("ipmask(").and_then(|rest| rest.strip_suffix(')')) {
+            let (v4, v6) = bits.split_once(',').unwrap_or((bits, "128"));
+            let bits = |text: &str, most| text.trim().parse::<u8>().ok().filter(|bits| *bits <= most);
+            return bits(v4, 32).zip(bits(v6, 128)).map(|(v4, v6)| Self::IpMask(v4, v6)).ok_or_else(|| {
+                "expected ipmask(bits of IPv4,bits of IPv6), such as ipmask(24,48)".to_owned()
+            });
+        }
         match (text, argument) {
             ("lower", _) => Ok(Self::Lower),
             ("upper", _) => Ok(Self::Upper),
@@ -175,7 +232,7 @@ impl Converter {
                 Ok(Self::Map(map, default.to_owned()))
             }
             _ => Err(format!(
-                "`{text}` is no converter; expected lower, upper, host_only, map(name) or map(name,default)"
+                "`{text}` is no converter; expected lower, upper, host_only, ipmask(v4,v6), map(name) or map(name,default)"
             )),
         }
     }
@@ -189,6 +246,12 @@ impl Converter {
             Self::HostOnly => {
                 let host = std::str::from_utf8(part).map_or(part.len(), |host| without_port(host).len());
                 out.truncate(start + host);
+            }
+            Self::IpMask(v4, v6) => {
+                let address = std::str::from_utf8(part).ok().and_then(|text| text.parse().ok());
+                let network = address.and_then(|address| masked(address, *v4, *v6));
+                out.truncate(start);
+                let _ = network.map(|network| write!(out, "{network}"));
             }
             Self::Map(map, default) => {
                 let value = facts.lookup(*map, Wanted::Text(part), <[u8]>::to_vec);
@@ -212,7 +275,7 @@ fn split(expression: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-const EXPRESSIONS: [&str; 10] = [
+const EXPRESSIONS: [&str; 12] = [
     "src",
     "ssl_fc",
     "method",
@@ -223,4 +286,6 @@ const EXPRESSIONS: [&str; 10] = [
     "req.cook(name)",
     "url_param(name)",
     "ssl_fc_sni and its like",
+    "status",
+    "res.hdr(name)",
 ];

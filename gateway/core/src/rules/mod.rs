@@ -9,19 +9,21 @@
 mod condition;
 mod effects;
 mod format;
+mod key;
 mod ssl;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Comparison, Condition, Counter, Facts};
+pub use condition::{Comparison, Condition, Facts, Lookup, Moment};
 pub use effects::{Effects, Pace};
 pub use format::Format;
+pub use key::{Key, KeyBytes};
 pub use ssl::Ssl;
 pub use text::{Case, Regex, Test, Text};
 
-use crate::config::BackendId;
+use crate::config::{BackendId, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,8 @@ pub struct Rule {
     pub path: Option<Rewrite>,
     /// How its request is served from then on.
     pub effects: Effects,
+    /// What it does to stick tables, in order.
+    pub acts: Vec<Act>,
     /// How it ends the evaluation; `None`: the next rule is asked.
     pub end: Option<End>,
 }
@@ -58,6 +62,38 @@ pub enum Edit {
     Add(String, Format),
     /// Takes all fields of that name away.
     Delete(String),
+}
+
+/// What a rule does to a stick table.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Tracks an entry under a number from then on, unless one is tracked there already.
+    Track {
+        /// The number.
+        slot: u8,
+        /// Of this table.
+        table: TableId,
+        /// With this key.
+        key: Key,
+    },
+    /// Adds to a general purpose counter of what is tracked there.
+    IncGpc {
+        /// The number.
+        slot: u8,
+        /// Which counter.
+        index: u16,
+        /// How much.
+        by: u32,
+    },
+    /// Writes a general purpose tag of what is tracked there.
+    SetGpt {
+        /// The number.
+        slot: u8,
+        /// Which tag.
+        index: u16,
+        /// What it is then.
+        value: u32,
+    },
 }
 
 /// A change of the path; the query stays.
@@ -98,6 +134,11 @@ pub enum End {
         /// The reason word, for log and metric.
         reason: String,
     },
+    /// Ends a connection before anything is served on it.
+    Reject {
+        /// The reason word, for log and metric.
+        reason: String,
+    },
     /// Sends the client elsewhere.
     Redirect {
         /// 301, 302, 303, 307 or 308.
@@ -124,6 +165,11 @@ impl Rules {
     /// Rules in their order.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self { rules }
+    }
+
+    /// One more, behind the others.
+    pub fn push(&mut self, rule: Rule) {
+        self.rules.push(rule);
     }
 
     /// The first rule from place `from` on that matches, and its place. Go on behind it unless it has
@@ -157,9 +203,10 @@ impl End {
     /// The reason word, if it is a refusal.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Deny { reason, .. } | Self::Tarpit { reason, .. } | Self::SilentDrop { reason } => {
-                Some(reason)
-            }
+            Self::Deny { reason, .. }
+            | Self::Tarpit { reason, .. }
+            | Self::SilentDrop { reason }
+            | Self::Reject { reason } => Some(reason),
             Self::Redirect { .. } | Self::Return { .. } | Self::Route(_) | Self::RouteByName(..) => None,
         }
     }

@@ -2,19 +2,20 @@ use super::*;
 use crate::config::TableId;
 use crate::lists::{ListId, Wanted};
 use crate::route::HostPattern;
+use crate::table::{DataType, KeyType};
 use proptest::prelude::*;
 use std::net::IpAddr;
 
 /// A request as a test has it.
-struct Asked {
-    source: &'static str,
-    tls: bool,
-    method: &'static str,
-    host: &'static str,
-    path: String,
-    query: &'static str,
-    fields: Vec<(&'static str, &'static str)>,
-    counted: u32,
+pub(super) struct Asked {
+    pub(super) source: &'static str,
+    pub(super) tls: bool,
+    pub(super) method: &'static str,
+    pub(super) host: &'static str,
+    pub(super) path: String,
+    pub(super) query: &'static str,
+    pub(super) fields: Vec<(&'static str, &'static str)>,
+    pub(super) counted: u64,
 }
 
 impl Default for Asked {
@@ -60,8 +61,8 @@ impl Facts for Asked {
         let named = move |(found, _): &&(&str, &str)| found.eq_ignore_ascii_case(name);
         self.fields.iter().filter(named).map(|(_, value)| value.as_bytes())
     }
-    fn counter(&self, _: TableId, _: Counter) -> u32 {
-        self.counted
+    fn counter(&self, from: &Lookup, _: DataType, _: u16) -> Option<u64> {
+        (*from != Lookup::Tracked(9)).then_some(self.counted)
     }
     fn ssl(&self, sample: Ssl) -> Option<&str> {
         (sample == Ssl::Sni).then_some("db.example")
@@ -87,6 +88,7 @@ fn holds(condition: Condition) -> bool {
 fn each_condition_looks_at_its_part_of_the_request() {
     let host = |name| Condition::Host(vec![HostPattern::parse(name).expect("a name")]);
     let is = |text: &str| passes(Test::Is(words(&[text]), Case::Matters));
+    let counter = |from, how, value| Condition::Counter(from, DataType::Gpc0, 0, how, value);
     let net = |net: &str| Condition::Source(vec![net.parse().expect("a network")]);
     for (condition, expected) in [
         (Condition::always(), true),
@@ -115,9 +117,11 @@ fn each_condition_looks_at_its_part_of_the_request() {
         (Condition::Cookie("SID".to_owned(), is("abc")), true),
         (Condition::Cookie("c".to_owned(), is("3")), true),
         (Condition::Cookie("sid".to_owned(), Text::Missing), true),
-        (Condition::Counter(TableId(0), Counter::ConnCur, Comparison::Gt, 9), true),
-        (Condition::Counter(TableId(0), Counter::ConnCur, Comparison::Gt, 10), false),
-        (Condition::Counter(TableId(0), Counter::ConnCur, Comparison::Le, 10), true),
+        (counter(Lookup::Tracked(0), Comparison::Gt, 9), true),
+        (counter(Lookup::Tracked(0), Comparison::Gt, 10), false),
+        (counter(Lookup::Table(TableId(0), Key::client(KeyType::Ip)), Comparison::Le, 10), true),
+        (counter(Lookup::Tracked(9), Comparison::Le, 10), false),
+        (Condition::Status(vec![200..=299]), false),
     ] {
         assert_eq!(holds(condition.clone()), expected, "{condition:?}");
     }
@@ -192,7 +196,15 @@ fn spellings_that_cgi_reads_as_one_are_one() {
 }
 
 fn rule(condition: Condition, end: Option<End>) -> Rule {
-    Rule { condition, request: vec![], response: vec![], path: None, effects: Effects::default(), end }
+    Rule {
+        condition,
+        request: vec![],
+        response: vec![],
+        path: None,
+        effects: Effects::default(),
+        acts: vec![],
+        end,
+    }
 }
 
 /// Any condition, three levels deep.

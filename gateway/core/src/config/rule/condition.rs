@@ -1,13 +1,11 @@
 //! Conditions from what is written to what is meant.
 
-use super::{Context, Result, schema};
-use crate::config::{TableId, validate::values};
+use super::{Context, Result, schema, track};
 use crate::lists::{ListId, Matching};
 use crate::route::HostPattern;
-use crate::rules::{Case, Comparison, Condition, Counter, Regex, Ssl, Test, Text};
-use crate::table::DataType;
+use crate::rules::{Case, Condition, Regex, Ssl, Test, Text};
 use ipnet::IpNet;
-use schema::{Count, TextTable, Words};
+use schema::{TextTable, Words};
 use std::net::IpAddr;
 use std::ops::Range;
 use toml::Spanned;
@@ -48,12 +46,7 @@ pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Cond
             all.push(make(name.clone(), text(context, written.span(), &written.get_ref().0)?));
         }
     }
-    let counts = [(&written.conn_cur, Counter::ConnCur), (&written.http_req_rate, Counter::HttpReqRate)];
-    for (count, counter) in counts {
-        if let Some(count) = count {
-            all.push(self::count(context, count, counter)?);
-        }
-    }
+    track::named(context, written, &mut all)?;
     for inner in written.all.iter().flatten() {
         all.push(condition(context, inner)?);
     }
@@ -70,7 +63,11 @@ pub(in crate::config) fn condition(context: &Context<'_>, written: &schema::Cond
     Ok(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
 }
 
-fn source(context: &Context<'_>, written: &Spanned<schema::Networks>) -> Result<Condition> {
+/// The client's address is in one of these.
+pub(in crate::config) fn source(
+    context: &Context<'_>,
+    written: &Spanned<schema::Networks>,
+) -> Result<Condition> {
     let table = &written.get_ref().0;
     match (&table.is, &table.acl) {
         (Some(words), None) => networks(context, written.span(), words).map(Condition::Source),
@@ -121,7 +118,7 @@ fn host(context: &Context<'_>, written: &Spanned<schema::Text>) -> Result<Condit
     }
 }
 
-fn text(context: &Context<'_>, place: Range<usize>, table: &TextTable) -> Result<Text> {
+pub(super) fn text(context: &Context<'_>, place: Range<usize>, table: &TextTable) -> Result<Text> {
     let case = if table.ignore_case { Case::Ignored } else { Case::Matters };
     case_text(context, place, table, case)
 }
@@ -158,31 +155,5 @@ fn case_text(context: &Context<'_>, place: Range<usize>, table: &TextTable, case
             Err(context.error(place, "what must it be like?", "add is, beg, end, sub, reg, acl or found"))
         }
         (Some(true), _) | (None, false) => Ok(Text::Passes(tests)),
-    }
-}
-
-fn count(context: &Context<'_>, written: &Spanned<Count>, counter: Counter) -> Result<Condition> {
-    let count = written.get_ref();
-    let names = context.tables.iter().map(|table| &table.name);
-    let table = values::resolve(context.source, &count.table, "stick table", names)?;
-    if counter == Counter::HttpReqRate && !context.tables[table].stores(DataType::HttpReqRate) {
-        let help = "add a [[frontend.limit]] with http_req_rate and period on it";
-        return Err(context.error(count.table.span(), "nothing counts a rate in this table", help));
-    }
-    let comparisons = [
-        (count.eq, Comparison::Eq),
-        (count.gt, Comparison::Gt),
-        (count.ge, Comparison::Ge),
-        (count.lt, Comparison::Lt),
-        (count.le, Comparison::Le),
-    ];
-    let written_ones = comparisons.iter().filter_map(|(value, comparison)| {
-        value.map(|value| Condition::Counter(TableId(table), counter, *comparison, value))
-    });
-    let mut all: Vec<_> = written_ones.collect();
-    match all.len() {
-        0 => Err(context.error(written.span(), "compared with what?", "add eq, gt, ge, lt or le")),
-        1 => Ok(all.remove(0)),
-        _ => Ok(Condition::All(all)),
     }
 }

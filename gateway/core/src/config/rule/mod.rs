@@ -2,16 +2,17 @@
 
 mod condition;
 mod schema;
+mod track;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use condition::condition;
-pub(super) use schema::Rule as Written;
+pub(super) use condition::{condition, source};
+pub(super) use schema::{Networks, Rule as Written};
 
 use super::{BackendId, Table, validate::values};
 use crate::lists::{ListFile, ListId};
-use crate::rules::{Condition, Edit, Effects, End, Format, Rewrite, Rule, Rules, same_field};
+use crate::rules::{Condition, Edit, Effects, End, Format, Moment, Rewrite, Rule, Rules, same_field};
 use base_core::diagnose::{Diagnostic, Source};
 use base_core::units::Span;
 use schema::{Named, Words};
@@ -19,6 +20,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
+use track::Tracked;
 
 type Result<T> = std::result::Result<T, Diagnostic>;
 
@@ -28,6 +30,17 @@ pub(super) struct Context<'a> {
     pub(super) tables: &'a [Table],
     pub(super) backends: &'a [String],
     pub(super) lists: &'a [ListFile],
+    /// What the frontend's rules track.
+    pub(super) tracked: Tracked,
+}
+
+/// The rules of a frontend, by when they are asked.
+#[derive(Default)]
+pub(super) struct RuleSets {
+    pub(super) connection: Rules,
+    pub(super) session: Rules,
+    pub(super) request: Rules,
+    pub(super) response: Rules,
 }
 
 impl Context<'_> {
@@ -52,11 +65,31 @@ impl Context<'_> {
 }
 
 /// The rules of a frontend.
-pub(super) fn rules(context: &Context<'_>, written: &[Spanned<Written>]) -> Result<Rules> {
+pub(super) fn rules(mut context: Context<'_>, written: &[Spanned<Written>]) -> Result<RuleSets> {
     if let Some(extra) = written.get(MAX_RULES) {
         return Err(context.error(extra.span(), "one rule too many", format!("at most {MAX_RULES} each")));
     }
-    written.iter().map(|rule| self::rule(context, rule)).collect::<Result<_>>().map(Rules::new)
+    context.tracked = Tracked::by(&context, written)?;
+    let mut sets = RuleSets::default();
+    for written in written {
+        let rule = self::rule(&context, written)?;
+        track::fits(&context, written, &rule)?;
+        let set = match track::moment(written.get_ref()) {
+            Moment::Connection => &mut sets.connection,
+            Moment::Session => &mut sets.session,
+            Moment::Request => &mut sets.request,
+            Moment::Response => &mut sets.response,
+        };
+        set.push(rule);
+    }
+    Ok(sets)
+}
+
+impl Written {
+    /// Whether it is asked before there is a request.
+    pub(super) fn is_early(&self) -> bool {
+        track::moment(self) < Moment::Request
+    }
 }
 
 fn rule(context: &Context<'_>, written: &Spanned<Written>) -> Result<Rule> {
@@ -78,19 +111,20 @@ fn rule(context: &Context<'_>, written: &Spanned<Written>) -> Result<Rule> {
     )?;
     let path = rule.rewrite_path.as_ref().map(|written| rewrite(context, written)).transpose()?;
     let effects = effects(context, rule)?;
+    let acts = track::acts(context, rule)?;
     let end = end(context, written)?;
     if effects == Effects::default()
         && request.is_empty()
         && response.is_empty()
         && path.is_none()
+        && acts.is_empty()
         && end.is_none()
     {
-        let help =
-            "add one of deny, tarpit, silent_drop, redirect, return, route, rewrite_path, set_header, …";
+        let help = "add one of deny, tarpit, silent_drop, redirect, return, route, rewrite_path, set_header, track, …";
         return Err(context.error(written.span(), "this rule does nothing", help));
     }
     let condition = if conditions.len() == 1 { conditions.remove(0) } else { Condition::All(conditions) };
-    Ok(Rule { condition, request, response, path, effects, end })
+    Ok(Rule { condition, request, response, path, effects, acts, end })
 }
 
 fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>> {
@@ -115,6 +149,10 @@ fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>>
         let word = dropped.get_ref().reason.as_ref();
         ends.push(End::SilentDrop { reason: reason(context, dropped, word, "silent_drop")? });
     }
+    if let Some(rejected) = &rule.reject {
+        let word = rejected.get_ref().reason.as_ref();
+        ends.push(End::Reject { reason: reason(context, rejected, word, "rejected")? });
+    }
     if let Some(redirect) = &rule.redirect {
         ends.push(self::redirect(context, redirect)?);
     }
@@ -125,7 +163,7 @@ fn end(context: &Context<'_>, written: &Spanned<Written>) -> Result<Option<End>>
         ends.push(self::route(context, backend)?);
     }
     if ends.len() > 1 {
-        let help = "keep one of deny, tarpit, silent_drop, redirect, return and route";
+        let help = "keep one of deny, tarpit, silent_drop, reject, redirect, return and route";
         return Err(context.error(written.span(), "this rule has two ends", help));
     }
     Ok(ends.pop())

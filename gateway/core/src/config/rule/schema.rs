@@ -18,6 +18,11 @@ pub(in crate::config) struct Rule {
     #[serde(rename = "if")]
     pub(super) when: Option<Condition>,
     pub(super) unless: Option<Condition>,
+    pub(super) on: Option<On>,
+    pub(super) track: Option<Spanned<Track>>,
+    pub(super) sc_inc_gpc: Option<Spanned<IncGpc>>,
+    pub(super) sc_set_gpt: Option<Spanned<SetGpt>>,
+    pub(super) reject: Option<Spanned<Reject>>,
     #[serde(default)]
     pub(super) set_header: Named<String>,
     #[serde(default)]
@@ -58,8 +63,11 @@ pub(in crate::config) struct Condition {
     pub(super) tls: Option<bool>,
     #[serde(default)]
     pub(super) ssl: Named<Text>,
-    pub(super) conn_cur: Option<Spanned<Count>>,
-    pub(super) http_req_rate: Option<Spanned<Count>>,
+    #[serde(default)]
+    pub(super) counter: Named<Count>,
+    pub(super) status: Option<Spanned<Statuses>>,
+    #[serde(default)]
+    pub(super) response_header: Named<Text>,
     pub(super) all: Option<Vec<Self>>,
     pub(super) any: Option<Spanned<Vec<Self>>>,
     pub(super) not: Option<Box<Self>>,
@@ -81,7 +89,7 @@ pub(super) struct TextTable {
 
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct NetworksTable {
+pub(in crate::config) struct NetworksTable {
     pub(super) is: Option<Words>,
     pub(super) acl: Option<String>,
 }
@@ -89,13 +97,65 @@ pub(super) struct NetworksTable {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Count {
-    pub(super) table: Spanned<String>,
-    pub(super) eq: Option<u32>,
-    pub(super) gt: Option<u32>,
-    pub(super) ge: Option<u32>,
-    pub(super) lt: Option<u32>,
-    pub(super) le: Option<u32>,
+    pub(super) sc: Option<Spanned<u8>>,
+    pub(super) table: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<Words>>,
+    pub(super) eq: Option<u64>,
+    pub(super) gt: Option<u64>,
+    pub(super) ge: Option<u64>,
+    pub(super) lt: Option<u64>,
+    pub(super) le: Option<u64>,
 }
+
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum On {
+    Connection,
+    Session,
+    Request,
+    Response,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Track {
+    pub(super) sc: Spanned<u8>,
+    pub(super) table: Spanned<String>,
+    pub(super) key: Option<Spanned<Words>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IncGpc {
+    pub(super) sc: Spanned<u8>,
+    #[serde(default)]
+    pub(super) gpc: u16,
+    #[serde(default = "one")]
+    pub(super) by: u32,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetGpt {
+    pub(super) sc: Spanned<u8>,
+    #[serde(default)]
+    pub(super) gpt: u16,
+    pub(super) value: u32,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reject {
+    pub(super) reason: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Statuses, classes and ranges of them, as texts.
+#[derive(Debug)]
+pub(super) struct StatusWords(pub(super) Vec<String>);
 
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +213,8 @@ pub(super) struct RewriteTable {
 
 /// One text or several.
 pub(super) type Words = Short<Vec<String>>;
-pub(super) type Networks = Short<NetworksTable>;
+pub(in crate::config) type Networks = Short<NetworksTable>;
+pub(super) type Statuses = Short<StatusWords>;
 pub(super) type Text = Short<TextTable>;
 pub(super) type Deny = Short<DenyTable>;
 pub(super) type Redirect = Short<RedirectTable>;
@@ -161,7 +222,7 @@ pub(super) type Rewrite = Short<RewriteTable>;
 
 /// What may be written short: as a text, a number or a list instead of a table.
 #[derive(Debug)]
-pub(super) struct Short<T>(pub(super) T);
+pub(in crate::config) struct Short<T>(pub(super) T);
 
 /// How the short forms are meant.
 pub(super) trait Shorten: Sized {
@@ -185,6 +246,22 @@ impl Shorten for Vec<String> {
     }
     fn texts(texts: Vec<String>) -> Option<Self> {
         (!texts.is_empty()).then_some(texts)
+    }
+    fn table<'de, D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::invalid_type(Unexpected::Map, &Self::EXPECTED))
+    }
+}
+
+impl Shorten for StatusWords {
+    const EXPECTED: &str = "a status, or a list of texts such as \"404\" and \"5xx\"";
+    fn text(text: String) -> Option<Self> {
+        Some(Self(vec![text]))
+    }
+    fn number(number: i64) -> Option<Self> {
+        Some(Self(vec![number.to_string()]))
+    }
+    fn texts(texts: Vec<String>) -> Option<Self> {
+        Vec::texts(texts).map(Self)
     }
     fn table<'de, D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(D::Error::invalid_type(Unexpected::Map, &Self::EXPECTED))

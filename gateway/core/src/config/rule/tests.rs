@@ -5,7 +5,8 @@ use base_core::diagnose::{Diagnostic, Source};
 fn parse(rules: &str) -> Result<Config, Diagnostic> {
     let text = format!(
         "[[acl]]\nname = \"nets\"\nfile = \"/nets\"\nmatch = \"ip\"\n[[map]]\nname = \"hosts\"\nfile = \"/hosts\"\n\
-         [[stick_table]]\nname = \"clients\"\n[[stick_table]]\nname = \"idle\"\n\
+         [[stick_table]]\nname = \"clients\"\n[[stick_table]]\nname = \"idle\"\nstore = [\"gpc0\", \"gpt(2)\"]\n\
+         [[stick_table]]\nname = \"pairs\"\ntype = \"string(33)\"\nstore = [\"gpc(2)\", \"gpt0\"]\n\
          [[frontend]]\nname = \"fe\"\nbind = [\"127.0.0.1:80\"]\ndefault_backend = \"be\"\n\
          limit = [{{ table = \"clients\", http_req_rate = 9, period = \"10s\" }}]\n{rules}\n\
          [[backend]]\nname = \"be\"\nserver = [{{ name = \"s\", address = \"127.0.0.1:1\" }}]\n"
@@ -16,7 +17,9 @@ fn parse(rules: &str) -> Result<Config, Diagnostic> {
 fn rule(text: &str) -> Rule {
     let config =
         parse(&format!("[[frontend.rule]]\n{text}")).unwrap_or_else(|error| panic!("{text}: {error}"));
-    config.frontends[0].rules.get(0).expect("a rule").clone()
+    let fe = &config.frontends[0];
+    let sets = [&fe.connection_rules, &fe.session_rules, &fe.rules, &fe.response_rules];
+    sets.iter().find_map(|rules| rules.get(0)).expect("a rule").clone()
 }
 
 #[test]
@@ -32,7 +35,9 @@ fn every_key_of_a_rule_is_understood() {
         "if = { path = { reg = \"^/v[0-9]+\" } }",
         "if = { header = { X-A = \"1\", X-B = { sub = \"x\" }, X-C = { found = false } } }",
         "if = { query = { limit = { found = true } }, cookie = { SID = \"1\" }, tls = true }",
-        "if = { conn_cur = { table = \"idle\", gt = 5 }, http_req_rate = { table = \"clients\", ge = 1, lt = 5 } }",
+        "if = { counter = { gpc0 = { table = \"idle\", gt = 5 }, http_req_rate = { table = \"clients\", ge = 1, lt = 5 } } }",
+        "track = { sc = 0, table = \"idle\" }\nif = { counter = { \"gpt(1)\" = { sc = 0, eq = 7 } } }",
+        "if = { counter = { gpc1 = { table = \"pairs\", key = [\"src\", \"path\", \"req.hdr(x)\"], ge = 1 } } }",
         "if = { any = [{ tls = true }, { not = { method = [\"GET\", \"HEAD\"] } }], all = [{ path = \"/\" }] }",
     ] {
         rule(&format!("{condition}\ndeny = 403"));
@@ -52,6 +57,10 @@ fn every_key_of_a_rule_is_understood() {
         "route = \"%[req.hdr(host),host_only,lower,map(hosts,be)]\"",
         "rewrite_path = \"/x%[path]\"",
         "rewrite_path = { beg = \"/old/\", to = \"/new/\" }\nroute = \"be\"",
+        "on = \"connection\"\ntrack = { sc = 11, table = \"idle\", key = \"src,ipmask(24,48)\" }\nreject = {}",
+        "on = \"session\"\ntrack = { sc = 1, table = \"pairs\", key = [\"src\", \"ssl_fc_sni\"] }\nif = { ssl = { ssl_c_used = \"0\" } }",
+        "on = \"response\"\ntrack = { sc = 1, table = \"pairs\", key = \"res.hdr(x)\" }\nif = { status = [\"4xx\", \"500:502\"], response_header = { X = \"1\" } }",
+        "track = { sc = 2, table = \"pairs\" }\nsc_inc_gpc = { sc = 2, gpc = 1, by = 4 }\nsc_set_gpt = { sc = 2, value = 1 }",
         "set_header = { X-A = \"%[src]\" }\nadd_header = { X-B = \"1\" }\ndel_header = [\"X-C\"]",
         "set_response_header = { Strict-Transport-Security = \"max-age=1\" }\ndel_response_header = \"Server\"",
     ] {
@@ -111,17 +120,46 @@ fn each_mistake_is_shown_at_its_place() {
         ("set_timeout = { servers = \"1s\" }", "servers", "unknown field"),
         ("deny = 403\nif = { ssl = { ssl_x = \"1\" } }", "\"1\"", "expected one of ssl_fc_sni"),
         ("deny = 403\nif = { any = [] }", "[]", "none ever holds"),
-        ("deny = 403\nif = { conn_cur = { table = \"idle\" } }", "{ table", "add eq, gt"),
+        ("deny = 403\nif = { counter = { gpc0 = { table = \"idle\" } } }", "{ table", "add eq, gt"),
+        ("deny = 403\nif = { counter = { gpc0 = { gt = 1 } } }", "{ gt", "of which entry?"),
+        ("deny = 403\nif = { counter = { gpc0 = { sc = 3, gt = 1 } } }", "3", "nothing is tracked as 3"),
+        ("deny = 403\nif = { counter = { gpx = { sc = 0, gt = 1 } } }", "{ sc", "is no data type"),
+        ("track = { sc = 12, table = \"idle\" }", "12", "out of range"),
+        ("track = { sc = 0, table = \"idle\", key = \"pth\" }", "\"pth\"", "expected one of src"),
         (
-            "deny = 403\nif = { http_req_rate = { table = \"idle\", gt = 1 } }",
+            "track = { sc = 0, table = \"idle\", key = [\"src\", \"path\"] }",
+            "[\"src",
+            "string(33) or binary(16)",
+        ),
+        (
+            "track = { sc = 0, table = \"idle\" }\nsc_inc_gpc = { sc = 0, gpc = 1 }",
+            "{ sc = 0, gpc",
+            "stores no gpc(1)",
+        ),
+        (
+            "on = \"connection\"\ntrack = { sc = 0, table = \"pairs\", key = \"path\" }",
+            "[[frontend.rule]]",
+            "not known yet",
+        ),
+        ("on = \"connection\"\ndeny = 403", "[[frontend.rule]]", "there is no request yet"),
+        ("on = \"response\"\ndeny = 403", "[[frontend.rule]]", "has been served"),
+        ("reject = {}", "[[frontend.rule]]", "before it has requests"),
+        ("deny = 403\nif = { status = 404 }", "[[frontend.rule]]", "not known yet"),
+        (
+            "on = \"response\"\nset_response_header = { X = \"1\" }\nif = { status = \"6xx\" }",
+            "\"6xx\"",
+            "is no status",
+        ),
+        (
+            "deny = 403\nif = { counter = { http_req_rate = { table = \"idle\", gt = 1 } } }",
             "\"idle\"",
-            "nothing counts a rate",
+            "stores no http_req_rate",
         ),
         ("deny = 403\nif = { pth = \"/\" }", "pth", "unknown field `pth`"),
     ] {
         let whole = format!("[[frontend.rule]]\n{text}");
         let error = parse(&whole).expect_err(text);
-        let line = whole.lines().nth(error.line.saturating_sub(17)).unwrap_or_default();
+        let line = whole.lines().nth(error.line.saturating_sub(22)).unwrap_or_default();
         let at: String = line.chars().skip(error.column - 1).collect();
         assert!(at.starts_with(place), "{text}: points at {at:?} (line {})\n{error}", error.line);
         assert!(error.to_string().contains(said), "{text}: {error}");

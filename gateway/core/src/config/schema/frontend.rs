@@ -33,8 +33,7 @@ pub(in crate::config) struct Frontend {
     #[serde(default = "default_client_timeout")]
     pub(in crate::config) client_timeout: Spanned<Span>,
     pub(in crate::config) client_fin_timeout: Option<Spanned<Span>>,
-    #[serde(default)]
-    pub(in crate::config) reject: Vec<IpNet>,
+    pub(in crate::config) reject: Option<Spanned<rule::Networks>>,
     #[serde(default = "default_max_keepalive_requests")]
     pub(in crate::config) max_keepalive_requests: Spanned<u32>,
     #[serde(default = "default_max_connection_age")]

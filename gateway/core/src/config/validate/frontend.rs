@@ -51,7 +51,9 @@ pub(super) fn all(
         let is_tcp = frontend.mode == schema::Mode::Tcp;
         let (limits, connection_limits): (Vec<Tracker>, Vec<_>) =
             limits.into_iter().partition(|tracker| is_tcp || tracker.unit == Unit::Request);
-        let context = rule::Context { source, tables, backends: &names, lists };
+        let context = rule::Context { source, tables, backends: &names, lists, tracked: Default::default() };
+        let reject = frontend.reject.as_ref().map(|whom| rule::source(&context, whom)).transpose()?;
+        let rules = rule::rules(context, &frontend.rule)?;
         in_range(source, &frontend.tarpit_max, 0..=MAX_TARPITS, "tarpit_max")?;
         let requests = &frontend.max_keepalive_requests;
         in_range(source, requests, 1..=MAX_KEEPALIVE_REQUESTS, "max_keepalive_requests")?;
@@ -81,7 +83,10 @@ pub(super) fn all(
                 schema::BlockScanners::Count => scanners::Mode::Count,
                 schema::BlockScanners::Deny => scanners::Mode::Deny,
             },
-            rules: rule::rules(&context, &frontend.rule)?,
+            rules: rules.request,
+            connection_rules: rules.connection,
+            session_rules: rules.session,
+            response_rules: rules.response,
             error_files: error_files(source, frontend.errorfile)?,
             tarpit_max: *frontend.tarpit_max.get_ref(),
             routes: Routes::new(routes, frontend.default_backend.as_ref().map(backend_named).transpose()?),
@@ -96,7 +101,7 @@ pub(super) fn all(
             unique_id_header,
             trusted_proxies: frontend.trusted_proxies,
             accept_proxy: frontend.accept_proxy,
-            reject: frontend.reject,
+            reject,
             sockets,
             max_keepalive_requests: *frontend.max_keepalive_requests.get_ref(),
             max_connection_age: duration(source, &frontend.max_connection_age, "max_connection_age")?,

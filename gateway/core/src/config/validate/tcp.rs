@@ -72,7 +72,7 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
         ("normalize_path", whole(!matches!(frontend.normalize_path, NormalizePath::Off))),
         ("block_scanners", whole(!matches!(frontend.block_scanners, BlockScanners::Off))),
         ("tarpit_max", written(&frontend.tarpit_max)),
-        ("a rule", frontend.rule.first().map(Spanned::span)),
+        ("this rule", frontend.rule.iter().find(|rule| !rule.get_ref().is_early()).map(Spanned::span)),
     ];
     for route in frontend.route.iter().map(Spanned::get_ref) {
         keys.extend([("host", span(route.host.as_ref())), ("path", span(route.path.as_ref()))]);
