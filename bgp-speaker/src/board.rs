@@ -3,11 +3,12 @@
 use base_core::Time;
 use bgp_core::bfd;
 use bgp_core::fsm::State;
+use bgp_core::gate::Outcome;
 use bgp_core::gate::order::Order;
 use bgp_core::neighbor::Standings;
 use bgp_core::wire::attribute::PathAttributes;
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +18,9 @@ pub(crate) type Decisions = Option<Arc<Standings>>;
 
 /// What operators ordered, and what holds still.
 pub(crate) type Orders = Arc<BTreeMap<IpAddr, Order>>;
+
+/// What became of the latest drains, by the number that they were asked under.
+pub(crate) type Drains = VecDeque<(u64, Outcome)>;
 
 /// The routes that a neighbor holds.
 pub(crate) type Routes = Vec<(IpNet, PathAttributes)>;
@@ -39,6 +43,7 @@ pub(crate) struct NeighborView {
 pub(crate) struct Board {
     pub(crate) decisions: watch::Receiver<Decisions>,
     pub(crate) orders: watch::Receiver<Orders>,
+    pub(crate) drains: watch::Receiver<Drains>,
     /// In the order of the configuration.
     pub(crate) neighbors: Vec<watch::Receiver<NeighborView>>,
     /// Where each answers what it holds, in the same order.

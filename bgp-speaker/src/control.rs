@@ -1,15 +1,17 @@
 //! The commands of the control socket: questions, and an operator's orders.
 
-use crate::board::Board;
+use crate::board::{Board, Drains};
 use crate::journal::Journal;
 use crate::status;
 use base::Clock;
 use base_core::units::Span;
 use bgp_core::config::Config;
-use bgp_core::gate::{Event, order};
+use bgp_core::gate::{Event, Outcome, order};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// What is needed to answer.
@@ -19,6 +21,8 @@ pub(crate) struct Control {
     pub(crate) clock: Clock,
     pub(crate) gate: mpsc::Sender<Event>,
     pub(crate) journal: Journal,
+    /// The number of the next order.
+    pub(crate) drains: AtomicU64,
     /// Who can put another configuration, or another process, in the place of this one.
     pub(crate) renew: mpsc::Sender<Renew>,
 }
@@ -73,16 +77,30 @@ impl Control {
         answered.await.unwrap_or(busy)
     }
 
-    async fn order(&self, command: order::Command) -> String {
-        let done = match &command {
-            order::Command::Order { kind, vips, lasts, .. } => {
-                format!("{}: {} VIPs, for {:?}", kind.name(), vips.len(), Span(*lasts))
+    async fn order(&self, mut command: order::Command) -> String {
+        let ends = || "error: the speaker ends".to_owned();
+        let (done, asked) = match &mut command {
+            order::Command::Order { kind, vips, lasts, number, .. } => {
+                *number = self.drains.fetch_add(1, Ordering::Relaxed);
+                let done = format!("{}: {} VIPs, for {:?}", kind.name(), vips.len(), Span(*lasts));
+                (done, Some(*number))
             }
-            order::Command::Release { vips } => format!("released: {} VIPs", vips.len()),
+            order::Command::Release { vips } => (format!("released: {} VIPs", vips.len()), None),
         };
-        match self.gate.send(Event::Operator(command)).await {
-            Ok(()) => done,
-            Err(_) => "error: the speaker ends".to_owned(),
+        let mut drains = self.board.drains.clone();
+        if self.gate.send(Event::Operator(command)).await.is_err() {
+            return ends();
+        }
+        let Some(asked) = asked else { return done };
+        let of =
+            |drains: &Drains| drains.iter().find(|(number, _)| *number == asked).map(|(_, how)| how.clone());
+        let answered =
+            tokio::time::timeout(DRAIN_TIMEOUT, drains.wait_for(|drains| of(drains).is_some())).await;
+        match answered.ok().and_then(Result::ok).and_then(|drains| of(&drains)) {
+            Some(Outcome::Granted(nodes)) if nodes.is_empty() => done,
+            Some(Outcome::Granted(nodes)) => format!("{done}; {} agreed", nodes.join(", ")),
+            Some(Outcome::Refused(refusal)) => format!("error: refused: {refusal}"),
+            None => ends(),
         }
     }
 
@@ -121,4 +139,6 @@ impl Control {
 }
 
 const COMMANDS: &str = "status, vips, neighbors, rib [json]; events [json] [NUMBER [follow]]; \
-    reload, upgrade [plan] [reset]; drain, pin, force TIME VIPS REASON; undrain VIPS";
+    reload, upgrade [plan] [reset]; drain [force], pin, force TIME VIPS REASON; undrain VIPS";
+/// Longer than the gate takes to grant or to refuse a drain.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

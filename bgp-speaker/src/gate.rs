@@ -1,6 +1,7 @@
 //! The gate's task: health streams and probes in, decisions out to all neighbors at once.
 
-use crate::board::{Decisions, Orders};
+use crate::board::{Decisions, Drains, Orders};
+use crate::fleet::{self, Rows};
 use crate::handover::{Freeze, SavedGate};
 use crate::journal::{Entry, Journal};
 use crate::metrics::GateMetrics;
@@ -16,6 +17,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 pub(crate) struct Task {
     clock: Clock,
@@ -27,13 +29,22 @@ pub(crate) struct Task {
     standings: Standings,
     decisions: watch::Sender<Decisions>,
     orders: watch::Sender<Orders>,
+    drains: watch::Sender<Drains>,
+    watch: Url,
+    /// What the other nodes shall know.
+    rows: watch::Sender<Rows>,
     journal: Journal,
     metrics: GateMetrics,
     freezes: mpsc::Receiver<Freeze<SavedGate>>,
 }
 
 /// What it says to everybody, and who wants another process to go on.
-pub(crate) type Wires = (watch::Sender<Decisions>, watch::Sender<Orders>, mpsc::Receiver<Freeze<SavedGate>>);
+pub(crate) struct Wires {
+    pub(crate) decisions: watch::Sender<Decisions>,
+    pub(crate) orders: watch::Sender<Orders>,
+    pub(crate) drains: watch::Sender<Drains>,
+    pub(crate) freezes: mpsc::Receiver<Freeze<SavedGate>>,
+}
 
 /// What woke the task.
 enum Wake {
@@ -47,13 +58,14 @@ impl Task {
         machine: Gate,
         watch: Url,
         probes: Probes,
-        (decisions, orders, freezes): Wires,
+        wires: Wires,
         journal: Journal,
         metrics: GateMetrics,
     ) -> Self {
         // One probe of each subject is under way at most; who finds no room waits.
         let (sender, inbox) = mpsc::channel(probes.len().max(16));
-        let (streams, standings) = (Streams::new(watch), Standings::new());
+        let (streams, standings) = (Streams::new(watch.clone()), Standings::new());
+        let Wires { decisions, orders, drains, freezes } = wires;
         Self {
             clock,
             machine,
@@ -64,6 +76,9 @@ impl Task {
             standings,
             decisions,
             orders,
+            drains,
+            watch,
+            rows: watch::Sender::default(),
             journal,
             metrics,
             freezes,
@@ -93,6 +108,11 @@ impl Task {
             self.feed(Event::Address { vip, present: true }).await;
         }
         self.feed(Event::Start).await;
+        let _exchange = AbortOnDrop(tokio::spawn(fleet::run(
+            self.watch.clone(),
+            self.rows.subscribe(),
+            self.sender.clone(),
+        )));
         loop {
             match self.next().await {
                 Wake::Event(event) => self.feed(event).await,
@@ -129,6 +149,7 @@ impl Task {
     }
 
     async fn feed(&mut self, event: Event) {
+        let concerns_others = !matches!(event, Event::Tick | Event::Line { .. } | Event::Probed { .. });
         let now = self.clock.now();
         let mut actions = Vec::new();
         self.machine.on(event, now, &mut actions);
@@ -141,9 +162,20 @@ impl Task {
             // The neighbors' tasks write first; everything else comes after.
             tokio::task::yield_now().await;
         }
+        if !concerns_others && actions.is_empty() {
+            return;
+        }
         for action in actions {
             self.perform(action);
         }
+        self.rows.send_if_modified(|rows| {
+            let now = self.machine.rows();
+            let changed = **rows != now;
+            if changed {
+                *rows = Arc::new(now);
+            }
+            changed
+        });
     }
 
     fn decide(&mut self, action: &Action, now: Time) -> bool {
@@ -178,6 +210,11 @@ impl Task {
                 let order = order.map(left).map(|(lasts, order)| (order, lasts));
                 self.journal.record(Entry::Order { vip, order });
             }
+            Action::Drain { number, outcome } => self.drains.send_modify(|drains| {
+                drains.push_back((number, outcome));
+                let extra = drains.len().saturating_sub(REMEMBERED);
+                drains.drain(..extra);
+            }),
             Action::Decide { vip, standing, reason } => {
                 self.journal.record(Entry::Vip { vip, standing, reason });
                 self.metrics.decided(vip, standing);
@@ -186,6 +223,18 @@ impl Task {
         }
     }
 }
+
+/// A task that ends with who holds this.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Answers to drains that are kept for who asked; each looks for its own at once.
+const REMEMBERED: usize = 64;
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

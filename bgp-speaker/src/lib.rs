@@ -15,6 +15,8 @@ mod bfd;
 mod board;
 mod control;
 mod disable;
+mod end;
+mod fleet;
 mod gate;
 mod handover;
 mod journal;

@@ -60,8 +60,8 @@ enum Command {
         #[arg(long)]
         follow: bool,
     },
-    /// Worsens VIPs, then withdraws them.
-    Drain(Order),
+    /// Worsens VIPs, then withdraws them, if all other nodes agree that none of them drains the same.
+    Drain(Drain),
     /// Keeps VIPs as they stand, whatever is said about them; a gateway that is dead is withdrawn all the same.
     Pin(Order),
     /// Announces VIPs whatever is said about them; a gateway that is dead is withdrawn all the same.
@@ -82,6 +82,16 @@ struct Renew {
     /// Let sessions begin anew whose connection or OPEN has to change.
     #[arg(long)]
     reset: bool,
+}
+
+/// For which VIPs, how long, why, and whether the other nodes are asked.
+#[derive(Debug, clap::Args)]
+struct Drain {
+    #[command(flatten)]
+    order: Order,
+    /// Asks nobody, and withdraws also what no other node announces.
+    #[arg(long)]
+    force: bool,
 }
 
 /// For which VIPs, how long, and why.
@@ -110,7 +120,8 @@ fn main() -> ExitCode {
         Command::Neighbors => question("neighbors", &arguments),
         Command::Rib => question("rib", &arguments),
         Command::Events { follow } => events(*follow, &arguments),
-        Command::Drain(order) => give("drain", order, &arguments),
+        Command::Drain(Drain { order, force: false }) => give("drain", order, &arguments),
+        Command::Drain(Drain { order, force: true }) => give("drain force", order, &arguments),
         Command::Pin(order) => give("pin", order, &arguments),
         Command::Force(order) => give("force", order, &arguments),
         Command::Undrain { vips } => ask(&format!("undrain {}", list(vips)), &arguments),

@@ -10,6 +10,11 @@ pub(crate) fn ready() {
     tell("READY=1");
 }
 
+/// The speaker ends, which takes a while.
+pub(crate) fn stopping() {
+    tell("STOPPING=1");
+}
+
 /// Another process is the speaker from now on.
 pub(crate) fn successor(id: u32) {
     tell(&format!("MAINPID={id}"));

@@ -1,8 +1,8 @@
 //! Starts everything in the order that is safe, and ends it in the order that is; or goes on where another process was, and
 //! lets another go on.
 //!
-//! Start: sockets of our own, VIPs on `lo`, then gate and neighbors. End: withdraws and a goodbye to every
-//! neighbor, then BFD, then the VIPs off `lo`.
+//! Start: sockets of our own, VIPs on `lo`, then gate and neighbors. End: every VIP is the last choice, then withdrawn
+//! (`end`), then a goodbye to every neighbor, then BFD, then the VIPs off `lo`.
 
 use crate::bfd::{self, Bfd};
 use crate::control::{Control, Renew};
@@ -13,7 +13,7 @@ use crate::listener::Door;
 use crate::loopback::Loopback;
 use crate::metrics::Metrics;
 use crate::renew::Renewed;
-use crate::sockets::Sockets;
+use crate::sockets::{Servers, Sockets};
 use crate::tasks::{Freezers, Left, Shared, Tasks};
 use crate::{disable, notify, socket, sys, text_api};
 use base::Clock;
@@ -24,6 +24,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -82,11 +83,11 @@ pub(crate) struct Speaker {
     /// The keeper of the text API's table, if that is used.
     pub(crate) asker: Option<text_api::Asker>,
     pub(crate) added: watch::Receiver<BTreeSet<IpAddr>>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) signals: Signals,
     metrics: Metrics,
     doors: Arc<[Door]>,
-    control: Arc<Control>,
     renewals: mpsc::Receiver<Renew>,
-    signals: Signals,
 }
 
 /// What does not run yet.
@@ -103,16 +104,16 @@ pub(crate) struct Running {
     pub(crate) neighbors: JoinSet<()>,
     pub(crate) bfd: Option<Bfd>,
     processes: text_api::Processes,
-    servers: JoinSet<()>,
+    servers: Servers,
     stop: watch::Sender<Option<String>>,
     end: oneshot::Sender<()>,
     loopback: JoinHandle<()>,
 }
 
 /// What the operator's system says.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+pub(crate) struct Signals {
+    pub(crate) terminate: Signal,
+    pub(crate) interrupt: Signal,
     hangup: Signal,
     upgrade: Signal,
 }
@@ -180,6 +181,7 @@ impl Speaker {
             clock,
             gate: tasks.inbox.clone(),
             journal: journal.clone(),
+            drains: AtomicU64::new(1),
             renew,
         };
         if let Some(taking) = taking {
@@ -228,7 +230,7 @@ impl Speaker {
         Ok(Running { neighbors, bfd, processes, servers, stop, end, loopback })
     }
 
-    fn serve(&self) -> Result<JoinSet<()>, StartError> {
+    fn serve(&self) -> Result<Servers, StartError> {
         self.sockets
             .serve(&self.metrics, &self.doors, &self.control, self.asker.as_ref())
             .map_err(system("listeners"))
@@ -239,11 +241,12 @@ impl Speaker {
             let renew = match self.word().await {
                 Word::Renew(renew) => renew,
                 Word::End(why) => {
+                    self.leave(why).await;
                     self.end(running, why).await;
                     return Ok(());
                 }
             };
-            running.servers.shutdown().await;
+            running.servers.tasks.shutdown().await;
             let outcome = self.renew(&renew, &mut running).await;
             let gone = matches!(outcome, Ok(Renewed::Gone(_)));
             let text = match outcome {
@@ -258,8 +261,8 @@ impl Speaker {
                     running.processes.end().await;
                 };
                 let _ = tokio::time::timeout(FAREWELL, last).await;
-                // Who asked gets the answer.
-                tokio::time::sleep(ANSWER).await;
+                // Who asked gets the answer, and so does everybody else who still waits for one.
+                let _ = tokio::time::timeout(ANSWER, running.servers.answers.recv()).await;
                 return Ok(());
             }
             running.servers = self.serve()?;
@@ -283,7 +286,6 @@ impl Speaker {
 
     async fn end(&self, running: Running, why: &str) {
         let Running { mut neighbors, bfd, processes, stop, end, loopback, servers } = running;
-        tracing::info!(why, "ends: withdraws everything");
         stop.send_replace(Some(format!("{} ends: {why}", self.config.node.as_deref().unwrap_or_default())));
         let farewell = async {
             let neighbors = async { while neighbors.join_next().await.is_some() {} };
@@ -350,5 +352,5 @@ fn host_name() -> String {
 const PRIORITY: i32 = -10;
 /// How long the whole goodbye may take.
 const FAREWELL: Duration = Duration::from_millis(1800);
-/// How long a process that was taken over from stays, so that the answer to who ordered it is read.
-const ANSWER: Duration = Duration::from_millis(100);
+/// How long a process that was taken over from stays at most for those who have not taken their answers yet.
+const ANSWER: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use crate::text_api;
 use base::control;
 use base_core::diagnose::Source;
 use bgp_core::config::Config;
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
@@ -15,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use toml::Spanned;
 
@@ -23,6 +25,13 @@ pub(crate) struct Sockets {
     text_api: Option<(String, UnixListener)>,
     metrics: Option<(String, TcpListener)>,
     bgp: Vec<(String, TcpListener)>,
+}
+
+/// What serves.
+pub(crate) struct Servers {
+    pub(crate) tasks: JoinSet<()>,
+    /// Ends when the tasks have been ended, and nobody waits for an answer of the control socket any more.
+    pub(crate) answers: mpsc::Receiver<Infallible>,
 }
 
 impl Sockets {
@@ -89,12 +98,14 @@ impl Sockets {
         doors: &Arc<[Door]>,
         control: &Arc<crate::control::Control>,
         asker: Option<&text_api::Asker>,
-    ) -> io::Result<JoinSet<()>> {
+    ) -> io::Result<Servers> {
         let mut tasks = JoinSet::new();
+        let (busy, answers) = mpsc::channel(1);
         let shared = Arc::clone(control);
         let listener = tokio::net::UnixListener::from_std(self.control.1.try_clone()?)?;
         tasks.spawn(control::serve(listener, move |command| {
-            let shared = Arc::clone(&shared);
+            // Each connection has a copy of this closure until its answer is written.
+            let (shared, _) = (Arc::clone(&shared), &busy);
             async move { shared.answer(&command).await }
         }));
         if let (Some((_, listener)), Some(asker)) = (&self.text_api, asker) {
@@ -108,7 +119,7 @@ impl Sockets {
         for (_, listener) in &self.bgp {
             tasks.spawn(listener::serve(tokio(listener)?, Arc::clone(doors)));
         }
-        Ok(tasks)
+        Ok(Servers { tasks, answers })
     }
 }
 

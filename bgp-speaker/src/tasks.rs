@@ -1,7 +1,7 @@
 //! Makes the tasks of all neighbors and of the gate, new or with what another process left.
 
 use crate::bfd;
-use crate::board::{Board, NeighborView, Orders};
+use crate::board::{Board, Drains, NeighborView, Orders};
 use crate::handover::{Freeze, FrozenNeighbor, SavedGate, SavedNeighbor};
 use crate::journal::Journal;
 use crate::link::Link;
@@ -98,18 +98,19 @@ impl Tasks {
         }
         let (decide, decisions) = watch::channel(None);
         let (obey, orders) = watch::channel(Orders::default());
+        let (drained, drains) = watch::channel(Drains::default());
         let (freeze, freezes) = mpsc::channel(1);
         let settings = Settings::new(config, seed);
         let (machine, standings) = match left.gate {
             None => (Gate::new(settings), None),
-            Some(saved) => (Gate::resume(settings, saved.machine), saved.standings),
+            Some(saved) => (Gate::resume(settings, saved.machine, clock.now()), saved.standings),
         };
         let mut gate = gate::Task::new(
             clock,
             machine,
             config.health.watch.clone(),
             probe::all(config).map_err(io::Error::other)?,
-            (decide, obey, freezes),
+            gate::Wires { decisions: decide, orders: obey, drains: drained, freezes },
             journal.clone(),
             metrics.gate(config.vips.iter().map(|vip| vip.address)),
         );
@@ -118,7 +119,7 @@ impl Tasks {
         }
         let freezers = Freezers { gate: freeze, neighbors: freezers };
         let tasks = Self {
-            board: Board { decisions, orders, neighbors: views, ribs },
+            board: Board { decisions, orders, drains, neighbors: views, ribs },
             doors: doors.into(),
             inbox: gate.inbox(),
             neighbors: tasks,

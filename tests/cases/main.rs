@@ -6,12 +6,14 @@
 mod access_log;
 mod announce;
 mod drain;
+mod drain_lock;
 mod forwarded;
 mod garbage;
 mod gateway_hung;
 mod gateway_killed;
 mod interop;
 mod labs;
+mod last_node;
 mod limit;
 mod long;
 mod node_cut_off;

@@ -144,10 +144,28 @@ impl Node {
 
     /// `headgate-bgp status`, as JSON.
     pub fn speaker_status(&self) -> Result<serde_json::Value> {
-        let socket = self.folder.join("bgp.sock");
-        let program = crate::program("headgate-bgp")?;
-        let text = ask(Command::new(program).arg("--socket").arg(socket).args(["--json", "status"]))?;
+        let text = self.bgp(&["--json", "status"])?;
         serde_json::from_str(&text).with_context(|| text.clone())
+    }
+
+    /// Runs `headgate-bgp` against this node's speaker.
+    pub fn bgp(&self, arguments: &[&str]) -> Result<String> {
+        let socket = self.folder.join("bgp.sock");
+        ask(Command::new(crate::program("headgate-bgp")?).arg("--socket").arg(socket).args(arguments))
+    }
+
+    /// The node's own requests through a VIP fail from now on; what comes from elsewhere is served.
+    pub fn fail_probes(&self, vip: Ipv4Addr) -> Result<()> {
+        self.nft(&format!(
+            "table inet probes {{
+                chain in {{ type filter hook input priority 0; iifname lo ip daddr {vip} drop; }}
+            }}"
+        ))
+    }
+
+    /// Ends [`Node::fail_probes`].
+    pub fn mend_probes(&self) -> Result<()> {
+        self.nft("delete table inet probes")
     }
 
     /// Cuts the node off: every packet on its link is lost, both ways, and nobody is told. What it says

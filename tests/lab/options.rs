@@ -23,6 +23,8 @@ pub struct LabOptions {
     pub worsen_for: Duration,
     /// How long a gateway waits for what is in flight after SIGTERM.
     pub drain_timeout: Duration,
+    /// The gateways know each other as peers.
+    pub peers: bool,
     /// Networks whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<&'static str>,
 }
@@ -39,6 +41,7 @@ impl Default for LabOptions {
             hold_time: 3,
             worsen_for: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(10),
+            peers: false,
             trusted_proxies: Vec::new(),
         }
     }

@@ -13,6 +13,9 @@ pub(crate) const ADMIN: &str = "127.0.0.1:8404";
 /// Where the speaker's metrics are, in the node's namespace.
 pub(crate) const SPEAKER_METRICS: &str = "127.0.0.1:9179";
 
+/// Where gateways hear their peers.
+const PEERS_PORT: u16 = 10000;
+
 /// A gateway's place: what differs between a node of the lab and the one of the single demo.
 pub(crate) struct GatewayPlace<'a> {
     pub(crate) node: &'a str,
@@ -70,6 +73,9 @@ period = "{period}ms"
 "#,
         trusted.join(", ")
     );
+    if options.peers {
+        text += &peers(node);
+    }
     for service in SERVICES {
         let _ = write!(
             text,
@@ -91,6 +97,22 @@ period = "{period}ms"
         }
     }
     text
+}
+
+/// All nodes as peers of `node`.
+fn peers(node: &str) -> String {
+    let nodes = (1..=COUNT).map(|n| (format!("gw{n}"), SocketAddr::from((node_address(n), PEERS_PORT))));
+    let mut text = String::from("\n[peers]\nname = \"lab\"\npeer = [\n");
+    let mut bind = None;
+    for (name, address) in nodes {
+        if name == node {
+            bind = Some(address);
+        } else {
+            let _ = writeln!(text, "    {{ name = \"{name}\", address = \"{address}\" }},");
+        }
+    }
+    text += "]\n";
+    text + &bind.map(|bind| format!("local = \"{node}\"\nbind = \"{bind}\"\n")).unwrap_or_default()
 }
 
 /// The configuration of the speaker of node `n`.

@@ -24,7 +24,9 @@ impl Gateway {
         let address = listener.local_addr().expect("its address");
         let (commands, inbox) = sync_channel(16);
         let (beat, beats) = sync_channel(1);
-        std::thread::spawn(move || serve(&listener, &inbox, &beat));
+        let (pass, streams) = sync_channel(16);
+        std::thread::spawn(move || sort(&listener, &pass));
+        std::thread::spawn(move || serve(&streams, &inbox, &beat));
         Self { address, commands, beats }
     }
 
@@ -54,11 +56,23 @@ impl Gateway {
     }
 }
 
+/// Passes on who wants the stream; who asks for other nodes hears that there are none.
+fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>) {
+    for mut stream in listener.incoming().map_while(Result::ok) {
+        let mut verb = [0];
+        if matches!(stream.peek(&mut verb), Ok(1)) && &verb == b"P" {
+            let _ =
+                stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        } else if pass.send(stream).is_err() {
+            return;
+        }
+    }
+}
+
 /// Every speaker that comes is served until the test says that the gateway dies.
-fn serve(listener: &TcpListener, inbox: &Receiver<Command>, beat: &SyncSender<()>) {
+fn serve(streams: &Receiver<TcpStream>, inbox: &Receiver<Command>, beat: &SyncSender<()>) {
     let mut state = None;
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else { return };
+    while let Ok(stream) = streams.recv() {
         if stream_to(stream, inbox, beat, &mut state).is_none() {
             return;
         }

@@ -12,7 +12,7 @@ mod text_api;
 
 use bgp_core::wire::notification::Code;
 use bgp_core::wire::prefix::Family;
-use bgp_core::wire::{RouteRefresh, update};
+use bgp_core::wire::{Notification, RouteRefresh, update};
 use nix::sys::signal::Signal;
 use rig::Rig;
 use router::Heard;
@@ -113,12 +113,36 @@ fn the_end_withdraws_says_why_and_closes_in_good_order() {
     session.expect(announced(100));
     let began = rig.now();
     rig.signal(Signal::SIGTERM);
+    session.expect(announced(WORST));
     session.expect(withdrawn());
+    assert!(rig.now() - began >= Duration::from_millis(300), "worsened for {:?}", rig.now() - began);
     let Heard::Notification(cease) = session.next() else { panic!("no NOTIFICATION") };
     assert_eq!((cease.code, cease.text()), (Code(6, 2), Some("gw1 ends: SIGTERM")));
     session.expect_end();
     assert!(rig.wait_exit().success());
-    assert!(rig.now() - began < Duration::from_secs(2));
+    let took = rig.now() - began;
+    assert!(took >= Duration::from_millis(550) && took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_hurries_the_end_and_who_announces_nothing_ends_at_once() {
+    for twice in [true, false] {
+        let mut rig = Rig::slowly();
+        rig.gateway.say(if twice { "ready" } else { "not_ready" });
+        let mut session = rig.router.session();
+        session.expect(if twice { announced(100) } else { Heard::EndOfRib });
+        let began = rig.now();
+        rig.signal(Signal::SIGTERM);
+        if twice {
+            session.expect(announced(WORST));
+            rig.signal(Signal::SIGTERM);
+            session.expect(withdrawn());
+        }
+        let goodbye = Notification::cease(Code(6, 2), "gw1 ends: SIGTERM");
+        session.skip_to(&Heard::Notification(goodbye));
+        assert!(rig.wait_exit().success());
+        assert!(rig.now() - began < Duration::from_secs(5), "it waits for a minute otherwise");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,12 +29,19 @@ pub(crate) struct Rig {
     speaker: Child,
     /// The process that is the speaker now.
     pid: Cell<u32>,
+    /// What systemd would be told.
+    notified: UnixDatagram,
 }
 
 impl Rig {
     /// A speaker with one VIP, `203.0.113.1` with the metric 100, and one neighbor, the router.
     pub(crate) fn start() -> Self {
         Self::with_more("", "")
+    }
+
+    /// The same, with a minute from worse to withdrawn.
+    pub(crate) fn slowly() -> Self {
+        Self::prepared(Router::listen(), None, "", "", |text| text.replace("\"300ms\"", "\"1m\""))
     }
 
     /// The same, with another neighbor in the router's place.
@@ -43,13 +51,23 @@ impl Rig {
 
     /// The usual router, and more configuration: `top` before the first table, `bottom` behind the last.
     pub(crate) fn with_more(top: &str, bottom: &str) -> Self {
-        let router = Router::listen();
-        let address = router.address();
-        let neighbor = format!("address = \"{}\"\nport = {}\nasn = 65000", address.ip(), address.port());
-        Self::configured(router, &neighbor, top, bottom)
+        Self::prepared(Router::listen(), None, top, bottom, |text| text)
     }
 
     fn configured(router: Router, neighbor: &str, top: &str, bottom: &str) -> Self {
+        Self::prepared(router, Some(neighbor), top, bottom, |text| text)
+    }
+
+    fn prepared(
+        router: Router,
+        neighbor: Option<&str>,
+        top: &str,
+        bottom: &str,
+        change: impl Fn(String) -> String,
+    ) -> Self {
+        let address = router.address();
+        let usual = format!("address = \"{}\"\nport = {}\nasn = 65000", address.ip(), address.port());
+        let neighbor = neighbor.unwrap_or(&usual);
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::listen();
         let [a, b, c] = network();
@@ -81,10 +99,14 @@ impl Rig {
             gateway.address(),
         );
         let file = folder.path().join("bgp.toml");
-        std::fs::write(&file, config).expect("the configuration");
-        let speaker = speaker().arg("run").arg(&file).spawn().expect("the speaker");
+        std::fs::write(&file, change(config)).expect("the configuration");
+        let notified = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+        notified.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        let mut command = speaker();
+        command.env("NOTIFY_SOCKET", folder.path().join("notify")).arg("run").arg(&file);
+        let speaker = command.spawn().expect("the speaker");
         let pid = Cell::new(speaker.id());
-        Self { gateway, router, folder, metrics, clock: Clock::start(), speaker, pid }
+        Self { gateway, router, folder, metrics, clock: Clock::start(), speaker, pid, notified }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -98,6 +120,18 @@ impl Rig {
         let id = words.windows(2).find(|pair| pair[0] == "process").expect(&said)[1];
         self.pid.set(id.parse().expect("a process id"));
         said
+    }
+
+    /// The next word to systemd.
+    pub(crate) fn notification(&self) -> String {
+        let mut word = [0; 256];
+        let length = self.notified.recv(&mut word).expect("a word to systemd");
+        String::from_utf8_lossy(&word[..length]).into_owned()
+    }
+
+    /// Another process is the speaker now.
+    pub(crate) fn is_now(&self, pid: u32) {
+        self.pid.set(pid);
     }
 
     /// Changes the configuration on the disk.

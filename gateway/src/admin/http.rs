@@ -1,5 +1,6 @@
-//! The admin listener: `/health`, `/health/<frontend>`, `/health/watch` and `/metrics`.
+//! The admin listener: `/health`, `/health/<frontend>`, `/health/watch`, `/metrics` and `/vips`.
 
+use super::vips::Speaker;
 use crate::metrics;
 use crate::state::Gateway;
 use bytes::Bytes;
@@ -38,9 +39,18 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, verdicts: 
         tokio::spawn(async move {
             // A beat that waits for more to send with it would be late.
             let _ = socket.set_nodelay(true);
-            let service = service_fn(move |request| {
-                let answer = answer(&gateway, &request, &verdicts);
-                async move { Ok::<_, Infallible>(answer) }
+            let ends = socket.peer_addr().and_then(|there| Ok((there, socket.local_addr()?))).ok();
+            let speaker = Arc::new(Speaker::new(Arc::clone(&gateway), ends));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let is_exchange = *request.method() == Method::POST && request.uri().path() == "/vips";
+                let otherwise = (!is_exchange).then(|| answer(&gateway, &request, &verdicts));
+                let speaker = Arc::clone(&speaker);
+                async move {
+                    Ok::<_, Infallible>(match otherwise {
+                        Some(answer) => answer,
+                        None => vips(&speaker, request).await,
+                    })
+                }
             });
             // What goes wrong on one connection is its client's affair.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -78,6 +88,15 @@ fn answer(
                 "there are /health, /health/<frontend>, /health/watch and /metrics\n",
             ),
         },
+    }
+}
+
+/// An exchange of the speaker of this node.
+async fn vips(speaker: &Speaker, request: Request<Incoming>) -> Answer {
+    match tokio::time::timeout(HEADER_TIMEOUT, speaker.exchange(request)).await {
+        Ok(Ok(fleet)) => json(StatusCode::OK, &serde_json::json!(fleet)),
+        Ok(Err((status, why))) => text(status, why),
+        Err(_) => text(StatusCode::REQUEST_TIMEOUT, "not sent in time\n"),
     }
 }
 

@@ -4,3 +4,4 @@
 pub(crate) mod control;
 pub(crate) mod http;
 mod tables;
+mod vips;

@@ -19,7 +19,7 @@ use base_core::Time;
 use gateway_core::Config;
 use gateway_core::config::TableId;
 use gateway_core::limits::{Others, Tracker};
-use gateway_core::peers::{Cluster, Shared};
+use gateway_core::peers::{Cluster, Shared, vips};
 use gateway_core::table::StickTable;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
@@ -36,6 +36,8 @@ pub(crate) struct Peers {
     shared: Vec<Option<usize>>,
     /// In the order of the configuration.
     pub(crate) states: Vec<PeerState>,
+    /// How many connections of this node's speaker there have been.
+    pub(crate) speakers: AtomicU64,
     tls: Option<PeersTls>,
 }
 
@@ -71,6 +73,7 @@ impl Peers {
             });
             places.push(shared);
         }
+        all.push(vips::shared());
         // Begins with a letter, unlike the process numbers of HAProxy.
         let run = format!("{HEADGATE}{:012x}", RandomState::new().hash_one(std::process::id()) >> 16);
         let nodes = u32::try_from(peers.peers.len() + 1).unwrap_or(u32::MAX);
@@ -78,6 +81,7 @@ impl Peers {
             cluster: Arc::new(Cluster::new(peers.local.clone(), run, nodes, all)),
             shared: places,
             states: peers.peers.iter().map(|_| PeerState::default()).collect(),
+            speakers: AtomicU64::new(0),
             tls,
         })
     }

@@ -55,6 +55,12 @@ async fn serve(mut stream: TcpStream, mut states: watch::Receiver<State>) -> io:
     while !request.ends_with(b"\r\n\r\n") && request.len() < 4096 {
         request.push(stream.read_u8().await?);
     }
+    if request.starts_with(b"POST") {
+        // There are no other nodes.
+        return stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .await;
+    }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
     let life = states.borrow().lives;

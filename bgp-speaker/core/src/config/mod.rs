@@ -40,6 +40,8 @@ pub struct Config {
     pub health: Health,
     /// How a drain goes.
     pub drain: Drain,
+    /// How long a VIP is kept as the last choice that should go away and that no other node announces; `None`: not at all.
+    pub keep_last: Option<Duration>,
     /// How the way back goes.
     pub back: Return,
     /// Who is to have which VIP.
@@ -91,6 +93,8 @@ pub struct Drain {
     pub settle: Duration,
     /// How long VIPs are shown as the last choice before they are withdrawn.
     pub worsen_for: Duration,
+    /// When the speaker ends: how long sessions stand after everything is withdrawn.
+    pub gone_for: Duration,
 }
 
 /// How the way back goes.
@@ -251,6 +255,14 @@ pub const DEFAULT_HOLD_TIME: Duration = Duration::from_secs(9);
 pub const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Longer than routers take to choose another way, with room for slow ones.
 pub const DEFAULT_WORSEN_FOR: Duration = Duration::from_secs(1);
+/// Time for clients to have their connections ended by a gateway that drains, before its VIPs are moved.
+pub const DEFAULT_SETTLE: Duration = Duration::from_secs(1);
+/// Longer than routers take from a withdraw to their kernel; slow ones take 60 ms.
+pub const DEFAULT_GONE_FOR: Duration = Duration::from_millis(250);
+/// Long enough for people to come and see; a VIP that no node serves well for longer helps nobody.
+pub const DEFAULT_KEEP_LAST: Duration = Duration::from_secs(3600);
+/// Longest time that a VIP can be kept as the last choice.
+pub const MAX_KEEP_LAST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longer than a gateway takes to find its servers again after its link was cut.
 pub const DEFAULT_SOAK: Duration = Duration::from_secs(1);
 /// A gateway that says `ready` is: it comes back at once.

@@ -19,6 +19,8 @@ pub(super) struct File {
     pub(super) health: Health,
     #[serde(default)]
     pub(super) drain: Drain,
+    #[serde(default)]
+    pub(super) keep_last: KeepLast,
     #[serde(default, rename = "return")]
     pub(super) back: Return,
     #[serde(default)]
@@ -82,6 +84,15 @@ pub(super) struct Health {
 pub(super) struct Drain {
     pub(super) settle: Option<Spanned<Span>>,
     pub(super) worsen_for: Option<Span>,
+    pub(super) gone_for: Option<Spanned<Span>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeepLast {
+    pub(super) enabled: Option<bool>,
+    #[serde(rename = "for")]
+    pub(super) time: Option<Spanned<Span>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

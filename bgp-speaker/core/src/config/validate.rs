@@ -20,26 +20,21 @@ pub(super) type Checked<T> = Result<T, Diagnostic>;
 
 pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
     let plan = super::plan::plan(&file, source)?;
-    let config =
-        Config {
-            vips: vips(file.vip, file.node.as_deref(), &plan, file.bgp.no_llgr, source)?,
-            plan,
-            node: file.node,
-            disable: file.disable.map(|path| disable(path, source)).transpose()?,
-            bgp: bgp(file.bgp, source)?,
-            health: health(file.health, source)?,
-            drain: Drain {
-                settle: file.drain.settle.as_ref().map_or(Ok(Duration::ZERO), |span| {
-                    within(span, Duration::ZERO, super::MAX_SOAK, source)
-                })?,
-                worsen_for: file.drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0),
-            },
-            back: back(&file.back, source)?,
-            probe: probe(&file.probe, source)?,
-            text_api: super::text_api::text_api(file.text_api, file.process, source)?,
-            gates: super::probe::gates(&file.gate, source)?,
-            neighbors: Vec::new(),
-        };
+    let config = Config {
+        vips: vips(file.vip, file.node.as_deref(), &plan, file.bgp.no_llgr, source)?,
+        plan,
+        node: file.node,
+        disable: file.disable.map(|path| disable(path, source)).transpose()?,
+        bgp: bgp(file.bgp, source)?,
+        health: health(file.health, source)?,
+        drain: drain(&file.drain, source)?,
+        keep_last: keep_last(&file.keep_last, source)?,
+        back: back(&file.back, source)?,
+        probe: probe(&file.probe, source)?,
+        text_api: super::text_api::text_api(file.text_api, file.process, source)?,
+        gates: super::probe::gates(&file.gate, source)?,
+        neighbors: Vec::new(),
+    };
     let neighbors = neighbors(file.neighbor, file.template, &config, source)?;
     Ok(Config { neighbors, ..config })
 }
@@ -95,6 +90,24 @@ fn health(health: schema::Health, source: &Source) -> Checked<Health> {
         within(&span, Duration::from_millis(150), Duration::from_secs(60), source)
     })?;
     Ok(Health { watch, dead_after })
+}
+
+fn drain(drain: &schema::Drain, source: &Source) -> Checked<Drain> {
+    let time = |span: &Option<Spanned<Span>>, default, most| {
+        span.as_ref().map_or(Ok(default), |span| within(span, Duration::ZERO, most, source))
+    };
+    Ok(Drain {
+        settle: time(&drain.settle, super::DEFAULT_SETTLE, super::MAX_SOAK)?,
+        worsen_for: drain.worsen_for.map_or(super::DEFAULT_WORSEN_FOR, |span| span.0),
+        gone_for: time(&drain.gone_for, super::DEFAULT_GONE_FOR, Duration::from_secs(60))?,
+    })
+}
+
+fn keep_last(raw: &schema::KeepLast, source: &Source) -> Checked<Option<Duration>> {
+    let time = raw.time.as_ref().map_or(Ok(super::DEFAULT_KEEP_LAST), |span| {
+        within(span, Duration::from_secs(1), super::MAX_KEEP_LAST, source)
+    })?;
+    Ok(raw.enabled.unwrap_or(true).then_some(time))
 }
 
 fn back(back: &schema::Return, source: &Source) -> Checked<Return> {

@@ -4,16 +4,19 @@
 //! is not asked, because all nodes share it, and a VIP that leaves every node helps nobody. It promises: a
 //! stream that ends without a word withdraws at once; one that says nothing for `dead_after` withdraws;
 //! `draining` makes worse first and withdraws later; `moved` never withdraws while the successor shows up; what was
-//! bad and is good again comes back as the last choice first, if so configured.
+//! bad and is good again comes back as the last choice first, if so configured; what no other node has is kept as the last
+//! choice while this gateway serves; no two nodes that hear each other drain one VIP together.
 
 mod feed;
 pub mod order;
+mod others;
 mod probes;
 mod reason;
 mod saved;
 mod vip;
 
 pub use feed::Reading;
+pub use others::{Outcome, Refusal};
 pub use probes::{Fall, Pace, Subject};
 pub use reason::{Reason, Standing};
 pub use saved::Saved;
@@ -22,7 +25,9 @@ use crate::config::{Config, OnDown};
 use crate::soak;
 use base_core::{Machine, Time};
 use feed::Feed;
-use order::{Command, Order};
+use healthcheck_core::fleet::{Fleet, Has, Row};
+use order::{Command, Kind, Order};
+use others::Others;
 use probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -64,6 +69,10 @@ pub enum Event {
     Operator(Command),
     /// The disable file is there, or is not.
     Disabled(bool),
+    /// What the other nodes say; `None`: there are none.
+    Fleet(Option<Fleet>),
+    /// The speaker is to end.
+    Stopping,
     /// A VIP is on the loopback interface, or is not.
     Address {
         /// Which VIP.
@@ -98,6 +107,13 @@ pub enum Action {
         /// What holds.
         order: Option<Order>,
     },
+    /// Tell who asked for a drain what became of it.
+    Drain {
+        /// The number that it was asked under.
+        number: u64,
+        /// What became of it.
+        outcome: Outcome,
+    },
     /// From now on the VIP stands like this.
     Decide {
         /// Which VIP.
@@ -118,6 +134,8 @@ pub struct Settings {
     pub worsen_for: Duration,
     /// How long before that a gateway that drains may let its clients go.
     pub settle: Duration,
+    /// How long a VIP is kept as the last choice that no other node has; `None`: not at all.
+    pub keep_last: Option<Duration>,
     /// How a VIP comes back that was bad.
     pub soak: soak::Settings,
     /// Every VIP.
@@ -145,6 +163,8 @@ pub struct Gate {
     /// VIPs that shall be on the loopback interface and are not.
     missing: BTreeSet<IpAddr>,
     disabled: bool,
+    stopping: bool,
+    others: Others,
     /// What stands was decided by another process, from which this one took over.
     resumed: bool,
     vips: BTreeMap<IpAddr, Vip>,
@@ -160,6 +180,7 @@ impl Settings {
             dead_after: config.health.dead_after,
             worsen_for: config.drain.worsen_for,
             settle: config.drain.settle,
+            keep_last: config.keep_last,
             soak: config.back.gate(),
             vips: select(|_| true),
             probed: select(|vip| vip.probe.is_some()),
@@ -180,6 +201,8 @@ impl Gate {
             probes: Probes::new(&settings.probed, settings.gates, settings.pace),
             missing: settings.loopback.clone(),
             disabled: false,
+            stopping: false,
+            others: Others::new(settings.seed),
             resumed: false,
             vips: settings.vips.iter().map(|vip| (*vip, Vip::new(settings.soak))).collect(),
             settings,
@@ -187,17 +210,54 @@ impl Gate {
     }
 
     fn operate(&mut self, command: Command, now: Time, actions: &mut Vec<Action>) {
-        let (vips, order) = match command {
-            Command::Order { kind, vips, lasts, reason } => {
-                (vips, Some(Order { kind, until: now + lasts, reason, stood: Standing::Withdrawn }))
+        match command {
+            Command::Order { kind, vips, lasts, reason, forced, number } => {
+                let order = Order { kind, until: now + lasts, reason, forced, stood: Standing::Withdrawn };
+                let asks = kind == Kind::Drain && !forced && self.others.are_known();
+                if !asks {
+                    self.obey(vips, Some(&order), actions);
+                    actions.push(Action::Drain { number, outcome: Outcome::Granted(Vec::new()) });
+                } else if let Err(refusal) = self.others.want(number, vips, order, now) {
+                    actions.push(Action::Drain { number, outcome: Outcome::Refused(refusal) });
+                }
             }
-            Command::Release { vips } => (vips, None),
+            Command::Release { vips } => self.obey(vips, None, actions),
+        }
+    }
+
+    /// A drain that waited for the others is granted or refused.
+    fn settle_drain(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Some((wanted, outcome)) = self.others.granted(now) else { return };
+        let outcome = match outcome {
+            Ok(nodes) => {
+                self.obey(wanted.vips, Some(&wanted.order), actions);
+                Outcome::Granted(nodes)
+            }
+            Err(refusal) => Outcome::Refused(refusal),
         };
+        actions.push(Action::Drain { number: wanted.number, outcome });
+    }
+
+    fn obey(&mut self, vips: Vec<IpAddr>, order: Option<&Order>, actions: &mut Vec<Action>) {
         for address in vips {
             let Some(vip) = self.vips.get_mut(&address) else { continue };
-            vip.obey(order.clone());
+            vip.obey(order.cloned());
             actions.push(Action::Ordered { vip: address, order: vip.order().cloned() });
         }
+    }
+
+    /// What the other nodes shall know; it changes only with an action, or with a word of theirs or of an operator.
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |(address, vip): (&IpAddr, &Vip)| {
+            let has = match vip.standing() {
+                Standing::Announced | Standing::Backup => Has::Announced,
+                Standing::Worsened => Has::Last,
+                Standing::Withdrawn => Has::Withdrawn,
+            };
+            let (claim, attempt, agrees) = self.others.claim(*address, vip.leaves());
+            Row { vip: *address, has, claim, attempt, agrees }
+        };
+        self.vips.iter().map(row).collect()
     }
 
     fn decide(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -211,6 +271,7 @@ impl Gate {
             return;
         }
         let leaving = match node {
+            _ if self.stopping => Some(Reason::Stopping),
             _ if self.disabled => Some(Reason::Disabled),
             Reason::Draining => Some(Reason::Draining),
             _ => None,
@@ -239,7 +300,8 @@ impl Gate {
             {
                 known.0 = Standing::Worsened;
             }
-            if let Some((standing, reason)) = vip.judge(known, leaving, pace, now) {
+            let last = self.settings.keep_last.filter(|_| self.others.none_announces(*address));
+            if let Some((standing, reason)) = vip.judge(known, leaving, last, pace, now) {
                 actions.push(Action::Decide { vip: *address, standing, reason });
             }
         }
@@ -256,6 +318,7 @@ impl Machine for Gate {
 
     fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         let before = self.feed.reason();
+        let concerns_others = !matches!(event, Event::Tick | Event::Line { .. } | Event::Probed { .. });
         match event {
             Event::Tick => self.feed.tick(now, actions),
             Event::Start => self.feed.start(now, actions),
@@ -265,6 +328,8 @@ impl Machine for Gate {
             Event::Probed { subject, served } => self.probes.probed(subject, served),
             Event::Operator(command) => self.operate(command, now, actions),
             Event::Disabled(disabled) => self.disabled = disabled,
+            Event::Fleet(fleet) => self.others.told(fleet, now),
+            Event::Stopping => self.stopping = true,
             Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),
             Event::Address { vip, present: false } if self.settings.loopback.contains(&vip) => {
                 self.missing.insert(vip);
@@ -274,13 +339,20 @@ impl Machine for Gate {
         if self.feed.reason() == Reason::Ready && before != Reason::Ready {
             self.probes.hurry(now);
         }
+        self.others.pass(now);
+        self.settle_drain(now, actions);
         self.decide(now, actions);
+        if concerns_others || !actions.is_empty() {
+            let vips = &self.vips;
+            self.others.agree(vips.keys().copied(), |vip| vips.get(&vip).is_some_and(Vip::leaves));
+        }
         self.probes.run(now, actions);
     }
 
     fn next_deadline(&self) -> Option<Time> {
         let vips = self.vips.values().filter_map(Vip::next_deadline).min();
-        [self.feed.next_deadline(), self.probes.next_deadline(), vips].into_iter().flatten().min()
+        let others = self.others.next_deadline();
+        [self.feed.next_deadline(), self.probes.next_deadline(), vips, others].into_iter().flatten().min()
     }
 
     fn check_invariants(&self) {

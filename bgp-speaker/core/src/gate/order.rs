@@ -38,6 +38,10 @@ pub enum Command {
         lasts: Duration,
         /// Why, for people.
         reason: Arc<str>,
+        /// A drain asks no other node, and is done even if none has the VIP then.
+        forced: bool,
+        /// For who asked, who hears what became of it under this number.
+        number: u64,
     },
     /// No longer.
     Release {
@@ -55,11 +59,13 @@ pub struct Order {
     pub until: Time,
     /// Why, for people.
     pub reason: Arc<str>,
+    /// A drain that asked nobody, and that nothing keeps up.
+    pub forced: bool,
     /// How the VIP stood when it was ordered.
     pub(super) stood: Standing,
 }
 
-/// Reads `drain|pin|force TIME VIPS REASON…` and `undrain VIPS`, where `VIPS` is `all` or addresses with commas
+/// Reads `drain|pin|force TIME VIPS REASON…`, `drain force TIME VIPS REASON…` and `undrain VIPS`, where `VIPS` is `all` or addresses with commas
 /// between them. `None`: another command. `known` are the VIPs of this node.
 pub fn parse(line: &str, known: &BTreeSet<IpAddr>) -> Option<Result<Command, String>> {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -70,10 +76,11 @@ pub fn parse(line: &str, known: &BTreeSet<IpAddr>) -> Option<Result<Command, Str
         "undrain" => return Some(vips(rest.trim(), known).map(|vips| Command::Release { vips })),
         _ => return None,
     };
-    Some(order(kind, rest, known))
+    let forced = rest.trim_start().strip_prefix("force ").filter(|_| kind == Kind::Drain);
+    Some(order(kind, forced.is_some(), forced.unwrap_or(rest), known))
 }
 
-fn order(kind: Kind, rest: &str, known: &BTreeSet<IpAddr>) -> Result<Command, String> {
+fn order(kind: Kind, forced: bool, rest: &str, known: &BTreeSet<IpAddr>) -> Result<Command, String> {
     let mut words = rest.trim().splitn(3, ' ');
     let time = words.next().unwrap_or_default();
     let lasts: Result<Span, value::Error> = Span::deserialize(time.into_deserializer());
@@ -84,7 +91,7 @@ fn order(kind: Kind, rest: &str, known: &BTreeSet<IpAddr>) -> Result<Command, St
     if reason.len() > MAX_REASON || reason.chars().any(char::is_control) {
         return Err(format!("a reason is one line of at most {MAX_REASON} bytes"));
     }
-    Ok(Command::Order { kind, vips, lasts, reason: reason.into() })
+    Ok(Command::Order { kind, vips, lasts, reason: reason.into(), forced, number: 0 })
 }
 
 fn vips(text: &str, known: &BTreeSet<IpAddr>) -> Result<Vec<IpAddr>, String> {
@@ -126,12 +133,15 @@ mod tests {
         let read = |line| parse(line, &known);
         let order = |kind, vips: &[&str], secs, reason: &str| {
             let vips = vips.iter().map(|vip| vip.parse().unwrap()).collect();
-            Some(Ok(Command::Order { kind, vips, lasts: Duration::from_secs(secs), reason: reason.into() }))
+            let (lasts, forced, number) = (Duration::from_secs(secs), false, 0);
+            Some(Ok(Command::Order { kind, vips, lasts, reason: reason.into(), forced, number }))
         };
         let all = &["203.0.113.1", "2001:db8::1"];
         assert_eq!(read("drain 30m all new kernel"), order(Kind::Drain, all, 1800, "new kernel"));
         assert_eq!(read("pin 7d 2001:db8::1"), order(Kind::Pin, &all[1..], 604_800, ""));
         assert_eq!(read("force 1s 203.0.113.1,2001:db8::1 x"), order(Kind::Force, all, 1, "x"));
+        let forced = matches!(read("drain force 30m all x"), Some(Ok(Command::Order { forced: true, .. })));
+        assert!(forced && read("pin force 30m all").unwrap().is_err());
         assert_eq!(
             read("undrain 203.0.113.1"),
             Some(Ok(Command::Release { vips: vec![all[0].parse().unwrap()] }))

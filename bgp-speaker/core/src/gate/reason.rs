@@ -52,6 +52,10 @@ pub enum Reason {
     Soak,
     /// It comes and goes, and waits longer.
     HoldDown,
+    /// It should go away, and no other node announces it.
+    Last,
+    /// The speaker ends.
+    Stopping,
 }
 
 impl Standing {
@@ -87,6 +91,8 @@ impl Reason {
             Self::Pinned => "pinned",
             Self::Soak => "soak",
             Self::HoldDown => "hold_down",
+            Self::Last => "last",
+            Self::Stopping => "stopping",
         }
     }
 
@@ -96,8 +102,13 @@ impl Reason {
         matches!(self, Starting | Closed | Silent | Unreachable | MoveFailed | NoAddress)
     }
 
+    /// This node could serve it, if nobody else does.
+    pub(super) const fn may_be_kept(self) -> bool {
+        matches!(self, Self::ProbeFailed | Self::GateShut | Self::Draining | Self::Drained | Self::Disabled)
+    }
+
     /// Something is wrong.
     pub(super) const fn is_failure(self) -> bool {
-        self.is_death() || matches!(self, Self::NotReady | Self::ProbeFailed | Self::GateShut)
+        self.is_death() || matches!(self, Self::NotReady | Self::ProbeFailed | Self::GateShut | Self::Last)
     }
 }

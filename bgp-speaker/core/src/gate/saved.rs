@@ -2,10 +2,11 @@
 //! changes before the gateway has spoken to the new process, or has not within its time.
 
 use super::order::{Kind, Order};
-use super::vip::{Leaves, Verdict};
+use super::vip::{Keep, Leaves, Verdict};
 use super::{Gate, Settings, Standing};
 use crate::soak;
 use base_core::Time;
+use healthcheck_core::fleet::Fleet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,6 +18,9 @@ pub struct Saved {
     /// No gate of the node was shut.
     #[serde(default)]
     pub(super) open: bool,
+    /// What the other nodes said.
+    #[serde(default)]
+    pub(super) others: Option<Fleet>,
 }
 
 /// One VIP.
@@ -30,6 +34,9 @@ pub(super) struct Vip {
     /// Requests through it were served.
     #[serde(default)]
     pub(super) served: bool,
+    /// Kept because no other node has it.
+    #[serde(default)]
+    pub(super) keep: Keep,
 }
 
 /// An operator's order.
@@ -39,6 +46,8 @@ pub(super) struct SavedOrder {
     until: Time,
     reason: String,
     stood: Standing,
+    #[serde(default)]
+    forced: bool,
 }
 
 impl Gate {
@@ -47,11 +56,15 @@ impl Gate {
         let one = |(address, vip): (&IpAddr, &super::vip::Vip)| {
             (*address, Vip { served: self.probes.good(*address), ..vip.save() })
         };
-        Saved { vips: self.vips.iter().map(one).collect(), open: self.probes.open() }
+        Saved {
+            vips: self.vips.iter().map(one).collect(),
+            open: self.probes.open(),
+            others: self.others.save(),
+        }
     }
 
-    /// Goes on with what another process saved, as far as its VIPs are still there.
-    pub fn resume(settings: Settings, saved: Saved) -> Self {
+    /// Goes on at `now` with what another process saved, as far as its VIPs are still there.
+    pub fn resume(settings: Settings, saved: Saved, now: Time) -> Self {
         let mut gate = Self::new(settings);
         for (address, vip) in saved.vips {
             let Some(place) = gate.vips.get_mut(&address) else { continue };
@@ -63,6 +76,7 @@ impl Gate {
         if saved.open {
             gate.probes.believe_open();
         }
+        gate.others.resume(saved.others, now);
         gate.resumed = true;
         gate
     }
@@ -76,14 +90,14 @@ impl Gate {
 
 impl From<&Order> for SavedOrder {
     fn from(order: &Order) -> Self {
-        let Order { kind, until, reason, stood } = order;
-        Self { kind: *kind, until: *until, reason: reason.to_string(), stood: *stood }
+        let Order { kind, until, reason, forced, stood } = order;
+        Self { kind: *kind, until: *until, reason: reason.to_string(), stood: *stood, forced: *forced }
     }
 }
 
 impl From<SavedOrder> for Order {
     fn from(saved: SavedOrder) -> Self {
-        let SavedOrder { kind, until, reason, stood } = saved;
-        Self { kind, until, reason: reason.into(), stood }
+        let SavedOrder { kind, until, reason, stood, forced } = saved;
+        Self { kind, until, reason: reason.into(), forced, stood }
     }
 }

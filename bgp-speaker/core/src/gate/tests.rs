@@ -1,3 +1,4 @@
+mod fleet;
 mod leaving;
 mod orders;
 
@@ -28,6 +29,8 @@ struct Rig {
     open: Vec<u64>,
     probes: usize,
     orders: BTreeMap<IpAddr, Option<Order>>,
+    /// What became of drains, by number.
+    drains: BTreeMap<u64, Outcome>,
 }
 
 impl Rig {
@@ -53,6 +56,7 @@ impl Rig {
             dead_after: Duration::from_millis(300),
             worsen_for: Duration::from_secs(1),
             settle: Duration::ZERO,
+            keep_last: Some(Duration::from_secs(60)),
             soak,
             vips: vips.iter().copied().collect(),
             probed: only(PROBED),
@@ -70,6 +74,7 @@ impl Rig {
             open: vec![],
             probes: 0,
             orders: BTreeMap::new(),
+            drains: BTreeMap::new(),
         };
         rig.feed(Event::Start);
         rig
@@ -91,6 +96,7 @@ impl Rig {
                 Action::Close { stream } => self.open.retain(|open| *open != stream),
                 Action::Probe { .. } => self.probes += 1,
                 Action::Ordered { vip, order } => drop(self.orders.insert(vip, order)),
+                Action::Drain { number, outcome } => drop(self.drains.insert(number, outcome)),
                 Action::Decide { vip, standing, reason } => {
                     self.stands.insert(vip, (standing, reason));
                     self.changed.insert(vip, self.now);
@@ -133,7 +139,9 @@ impl Rig {
 
     fn order(&mut self, kind: Kind, vip: IpAddr, secs: u64) {
         let (lasts, reason) = (Duration::from_secs(secs), "test".into());
-        self.feed(Event::Operator(Command::Order { kind, vips: vec![vip], lasts, reason }));
+        let (forced, number) = (false, 0);
+        let order = Command::Order { kind, vips: vec![vip], lasts, reason, forced, number };
+        self.feed(Event::Operator(order));
     }
 
     fn stands(&self, vip: IpAddr) -> (Standing, Reason) {
@@ -430,7 +438,7 @@ fn events() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Disabled),
         1 => (prop::sample::select(&[Kind::Drain, Kind::Pin, Kind::Force][..]), 1..5_u64).prop_map(
             |(kind, secs)| Event::Operator(Command::Order {
-                kind, vips: vec![VIP, PROBED, ON_LO], lasts: Duration::from_secs(secs), reason: "".into(),
+                kind, vips: vec![VIP, PROBED, ON_LO], lasts: Duration::from_secs(secs), reason: "".into(), forced: false, number: 0,
             })
         ),
         1 => Just(Event::Operator(Command::Release { vips: vec![VIP, PROBED] })),

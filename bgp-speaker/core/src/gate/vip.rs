@@ -18,6 +18,16 @@ pub(super) struct Vip {
     order: Option<Order>,
     /// While it is to go away.
     leaves: Option<Leaves>,
+    keep: Keep,
+}
+
+/// Whether it is kept although it should go away, because no other node has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Keep {
+    /// It has been announced: what never was well is not kept.
+    had: bool,
+    /// It is the last choice, until then.
+    until: Option<Time>,
 }
 
 /// How a VIP goes away.
@@ -38,7 +48,14 @@ pub(super) struct Leaves {
 
 impl Vip {
     pub(super) const fn new(soak: Settings) -> Self {
-        Self { soak: Soak::new(soak), good: false, decided: None, order: None, leaves: None }
+        Self {
+            soak: Soak::new(soak),
+            good: false,
+            decided: None,
+            order: None,
+            leaves: None,
+            keep: Keep { had: false, until: None },
+        }
     }
 
     pub(super) fn save(&self) -> saved::Vip {
@@ -49,27 +66,38 @@ impl Vip {
             order: self.order.as_ref().map(Into::into),
             leaves: self.leaves,
             served: false,
+            keep: self.keep,
         }
     }
 
     pub(super) fn resume(settings: Settings, saved: saved::Vip) -> Self {
-        let saved::Vip { soak, good, decided, order, leaves, .. } = saved;
-        Self { soak: Soak::resume(settings, soak), good, decided, order: order.map(Into::into), leaves }
+        let saved::Vip { soak, good, decided, order, leaves, keep, .. } = saved;
+        Self { soak: Soak::resume(settings, soak), good, decided, order: order.map(Into::into), leaves, keep }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        let leaves = self.leaves.and_then(|leaves| match self.standing() {
+        let kept = self.keep.until.filter(|_| self.is_kept());
+        let leaves = self.leaves.filter(|_| !self.is_kept()).and_then(|leaves| match self.standing() {
             Standing::Announced | Standing::Backup => Some(leaves.worsens),
             Standing::Worsened => Some(leaves.withdrawn),
             Standing::Withdrawn => None,
         });
         let order = self.order.as_ref().map(|order| order.until);
-        [self.soak.next_deadline(), leaves, order].into_iter().flatten().min()
+        [self.soak.next_deadline(), leaves, order, kept].into_iter().flatten().min()
     }
 
     /// How it was last decided to stand.
     pub(super) fn standing(&self) -> Standing {
         self.decided.map_or(Standing::Withdrawn, |(standing, _)| standing)
+    }
+
+    /// It goes away, or has gone, by somebody's decision.
+    pub(super) const fn leaves(&self) -> bool {
+        self.leaves.is_some()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.decided.is_some_and(|(_, reason)| reason == Reason::Last)
     }
 
     pub(super) const fn order(&self) -> Option<&Order> {
@@ -88,11 +116,12 @@ impl Vip {
     }
 
     /// What follows from what is `known`, if that changes how it stands. `leaving`: the node is to go away, for
-    /// this reason. The way down is never delayed.
+    /// this reason. `last`: no other node has it, so that it may be kept for so long. The way down is never delayed.
     pub(super) fn judge(
         &mut self,
         known: Verdict,
         leaving: Option<Reason>,
+        last: Option<Duration>,
         pace: Pace,
         now: Time,
     ) -> Option<Verdict> {
@@ -110,6 +139,7 @@ impl Vip {
             self.leaves = None;
         }
         let decision = self.soften(verdict, now);
+        let decision = self.keep_up(decision, last, now);
         (self.decided.replace(decision) != Some(decision)).then_some(decision)
     }
 
@@ -126,6 +156,28 @@ impl Vip {
             Standing::Announced if leaves.worsens <= now => (Standing::Worsened, reason),
             Standing::Announced if self.standing() == Standing::Announced => (Standing::Announced, reason),
             _ => known,
+        }
+    }
+
+    /// What nobody else has stays as the last choice, for a while.
+    fn keep_up(&mut self, verdict: Verdict, last: Option<Duration>, now: Time) -> Verdict {
+        let forced = self.order.as_ref().is_some_and(|order| order.forced);
+        match (verdict, last) {
+            ((Standing::Announced | Standing::Backup, _), _) => {
+                self.keep = Keep { had: true, until: None };
+                verdict
+            }
+            ((Standing::Withdrawn, reason), Some(time))
+                if self.keep.had && reason.may_be_kept() && !forced =>
+            {
+                let until = *self.keep.until.get_or_insert(now + time);
+                if now < until { (Standing::Worsened, Reason::Last) } else { verdict }
+            }
+            ((Standing::Withdrawn, _), None) => {
+                self.keep.until = None;
+                verdict
+            }
+            _ => verdict,
         }
     }
 

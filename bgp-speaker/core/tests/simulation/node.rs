@@ -238,7 +238,7 @@ impl Node {
                     speaker.standings.insert(vip, Decision { standing, reason, since: now });
                     decided = true;
                 }
-                gate::Action::Probe { .. } | gate::Action::Ordered { .. } => {}
+                gate::Action::Probe { .. } | gate::Action::Ordered { .. } | gate::Action::Drain { .. } => {}
             }
         }
         if let Some(speaker) = self.speaker.as_ref().filter(|_| decided) {

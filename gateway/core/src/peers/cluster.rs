@@ -78,6 +78,13 @@ impl Shared {
         mirrors.iter().map(|mirror| (name(mirror), live(mirror), mirror.table.len())).collect()
     }
 
+    /// Shows what each run that lives has published, with its node's name.
+    pub fn live_runs(&self, mut each: impl FnMut(&str, &StickTable)) {
+        let mirrors = self.mirrors.load();
+        let live = mirrors.iter().filter(|mirror| mirror.live.load(Ordering::Relaxed));
+        live.for_each(|mirror| each(&mirror.peer, &mirror.table));
+    }
+
     /// The mirror of a run of `peer`, which lives now; all other runs of it have ended.
     fn mirror(&self, peer: &str, run: &str) -> Arc<Mirror> {
         let mirrors = self.mirrors.load_full();

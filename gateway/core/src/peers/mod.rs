@@ -15,6 +15,7 @@ pub mod frame;
 mod hello;
 mod link;
 mod varint;
+pub mod vips;
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ fn another_process_leaves_everything_as_it_is_until_the_gateway_has_spoken_or_ha
     for speaks in [true, false] {
         let mut rig = Rig::ready(&[VIP]);
         let (saved, settings) = (rig.gate.save(), rig.gate.settings.clone());
-        rig.gate = Gate::resume(settings, saved);
+        rig.gate = Gate::resume(settings, saved, rig.now);
         rig.open.clear();
         rig.feed(Event::Start);
         rig.wait(200);
@@ -48,7 +48,7 @@ fn a_drain_goes_on_in_another_process_where_it_was() {
     let mut rig = Rig::ready(&[VIP]);
     drain(&mut rig, 500);
     let (saved, settings) = (rig.gate.save(), rig.gate.settings.clone());
-    rig.gate = Gate::resume(settings, saved);
+    rig.gate = Gate::resume(settings, saved, rig.now);
     rig.open.clear();
     rig.feed(Event::Start);
     drain(&mut rig, 400);

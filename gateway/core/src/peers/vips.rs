@@ -1,0 +1,192 @@
+//! What each node's speaker says of its VIPs, as a table of the cluster: each run of a node publishes its own, as it
+//! does with what it counts, and reads those of the others. HAProxy nodes know no such table and skip it.
+//!
+//! An entry is good for [`EXPIRE`]; what is not said again is forgotten, and with it the claim of a node that is gone.
+
+use super::cluster::{Cluster, Shared};
+use crate::table::{DataType, Entry, KeyType, Layout, Options, StickTable, Stored};
+use base_core::Time;
+use healthcheck_core::fleet::{Claim, Fleet, Has, MAX_ATTEMPT, MAX_VIPS, Node, Row};
+use std::hash::RandomState;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name of the table on the wire, before node and run.
+pub const TABLE: &str = "headgate-vips";
+
+/// The table, for [`Cluster::new`].
+pub fn shared() -> Shared {
+    let options = Options {
+        key: KeyType::Ipv6,
+        layout: Layout::new([Stored::one(DataType::Gpt0), Stored::one(DataType::Gpc0)]),
+        size: MAX_VIPS,
+        expire: EXPIRE,
+        nopurge: true,
+        shared: true,
+    };
+    let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
+    Shared::new(TABLE.to_owned(), table, options, true)
+}
+
+/// Publishes what this node's speaker says.
+pub fn publish(cluster: &Cluster, rows: &[Row], now: Time) {
+    let Some(shared) = find(cluster) else { return };
+    for row in rows.iter().take(MAX_VIPS) {
+        shared.table.update(key(row.vip), now, |entry| {
+            entry.set(DataType::Gpt0, word(row.has, row.claim, row.attempt).into());
+            entry.set(DataType::Gpc0, row.agrees.into());
+        });
+    }
+}
+
+/// The speaker is gone: it announces nothing any more. What it claims stands until it expires, as the next process of
+/// it may go on with that.
+pub fn speaker_gone(cluster: &Cluster, now: Time) {
+    let Some(shared) = find(cluster) else { return };
+    let mut keys = Vec::new();
+    shared.table.for_each(now, |row| keys.push(row.key.to_vec()));
+    for key in keys {
+        shared.table.update(key, now, |entry| {
+            let (_, claim, attempt) = read_word(entry);
+            entry.set(DataType::Gpt0, word(Has::Withdrawn, claim, attempt).into());
+        });
+    }
+}
+
+/// What the other nodes say; `names` are the peers, each with whether it can be heard.
+pub fn others<'a>(cluster: &Cluster, names: impl Iterator<Item = (&'a str, bool)>, now: Time) -> Fleet {
+    let mut fleet = Fleet { node: cluster.local().to_owned(), peers: Vec::new() };
+    let nodes = names.map(|(name, heard)| Node { name: name.to_owned(), heard, vips: Vec::new() });
+    fleet.peers.extend(nodes);
+    let Some(shared) = find(cluster) else { return fleet };
+    shared.live_runs(|peer, table| {
+        let Some(node) = fleet.peers.iter_mut().find(|node| node.name == peer) else { return };
+        table.for_each(now, |row| node.vips.extend(read(row.key, &row.entry)));
+    });
+    for node in &mut fleet.peers {
+        node.vips.sort_by_key(|row| row.vip);
+    }
+    fleet
+}
+
+fn find(cluster: &Cluster) -> Option<&Shared> {
+    cluster.tables().iter().find(|shared| shared.sums && shared.name == TABLE)
+}
+
+fn key(vip: IpAddr) -> [u8; 16] {
+    match vip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn read(key: &[u8], entry: &Entry<'_>) -> Option<Row> {
+    let vip = IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(key).ok()?)).to_canonical();
+    let (has, claim, attempt) = read_word(entry);
+    let agrees = u32::try_from(entry.get(DataType::Gpc0)).unwrap_or_default();
+    Some(Row { vip, has, claim, attempt, agrees })
+}
+
+/// All in one number: how it has the VIP in the lowest four bits, what it claims in the next four, then the claim's number.
+fn word(has: Has, claim: Claim, attempt: u32) -> u32 {
+    let has = match has {
+        Has::Withdrawn => 0,
+        Has::Last => 1,
+        Has::Announced => 2,
+    };
+    let claim = match claim {
+        Claim::Nothing => 0,
+        Claim::Wants => 1,
+        Claim::Holds => 2,
+    };
+    has | claim << 4 | (attempt & MAX_ATTEMPT) << 8
+}
+
+/// What is not known is what hinders most: not announced, and claimed.
+fn read_word(entry: &Entry<'_>) -> (Has, Claim, u32) {
+    let word = u32::try_from(entry.get(DataType::Gpt0)).unwrap_or(u32::MAX);
+    let has = match word & 15 {
+        1 => Has::Last,
+        2 => Has::Announced,
+        _ => Has::Withdrawn,
+    };
+    let claim = match word >> 4 & 15 {
+        0 => Claim::Nothing,
+        1 => Claim::Wants,
+        _ => Claim::Holds,
+    };
+    (has, claim, word >> 8)
+}
+
+/// How long a word counts that is not said again; speakers say everything again each second.
+const EXPIRE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::{Frame, Incoming, Outgoing, Progress, frame};
+
+    const NOW: Time = Time::from_millis(5_000);
+
+    fn row(vip: &str, has: Has, claim: Claim, attempt: u32, agrees: u32) -> Row {
+        Row { vip: vip.parse().expect("an address"), has, claim, attempt, agrees }
+    }
+
+    fn node(name: &str) -> Cluster {
+        Cluster::new(name.to_owned(), format!("hg-{name}"), 3, vec![shared()])
+    }
+
+    /// What `from` has published since it last did reaches `to`.
+    fn send(from: &Cluster, to: &Cluster, now: Time) {
+        let (mut out, mut incoming) = (Vec::new(), Incoming::default());
+        Outgoing::new(from, &Progress::default(), true).push(from, now, 100, &mut out);
+        let mut rest = &out[..];
+        while let Some((frame, length)) = frame::take(rest).expect("whole frames") {
+            match frame {
+                Frame::Define(body) => drop(incoming.define(body, to, from.local()).expect("a definition")),
+                Frame::Update(update, body) => incoming.update(update, body, to, now).expect("an update"),
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+        to.peer_is_live(from.local(), true);
+    }
+
+    #[test]
+    fn what_a_speaker_says_is_read_by_the_others_as_it_was_said_until_it_expires() {
+        let (one, two) = (node("gw1"), node("gw2"));
+        let said = vec![
+            row("203.0.113.1", Has::Announced, Claim::Wants, MAX_ATTEMPT, 0),
+            row("203.0.113.2", Has::Withdrawn, Claim::Nothing, 0, u32::MAX),
+            row("2001:db8::1", Has::Last, Claim::Holds, 7, 1),
+        ];
+        publish(&one, &said, NOW);
+        send(&one, &two, NOW);
+        let peers = || [("gw1", true), ("gw3", false)].into_iter();
+        let fleet = others(&two, peers(), NOW);
+        assert_eq!((fleet.node.as_str(), fleet.peers.len()), ("gw2", 2));
+        assert_eq!(fleet.peers[0], Node { name: "gw1".to_owned(), heard: true, vips: said });
+        assert_eq!((fleet.peers[1].heard, fleet.peers[1].vips.len()), (false, 0));
+        assert_eq!(others(&two, peers(), NOW + EXPIRE).peers[0].vips, vec![], "not said again");
+    }
+
+    #[test]
+    fn a_speaker_that_is_gone_announces_nothing_and_its_claims_stand() {
+        let (one, two) = (node("gw1"), node("gw2"));
+        publish(&one, &[row("203.0.113.1", Has::Announced, Claim::Holds, 9, 0)], NOW);
+        speaker_gone(&one, NOW);
+        send(&one, &two, NOW);
+        let fleet = others(&two, [("gw1", true)].into_iter(), NOW);
+        assert_eq!(fleet.peers[0].vips, vec![row("203.0.113.1", Has::Withdrawn, Claim::Holds, 9, 0)]);
+    }
+
+    #[test]
+    fn of_a_run_that_has_ended_nothing_counts() {
+        let (one, two) = (node("gw1"), node("gw2"));
+        publish(&one, &[row("203.0.113.1", Has::Announced, Claim::Nothing, 0, 0)], NOW);
+        send(&one, &two, NOW);
+        two.peer_is_live("gw1", false);
+        assert_eq!(others(&two, [("gw1", false)].into_iter(), NOW).peers[0].vips, vec![]);
+    }
+}
