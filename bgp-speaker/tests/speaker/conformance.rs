@@ -34,7 +34,7 @@ fn tests(folders: &[PathBuf]) -> String {
 fn every_test_that_the_tables_name_exists() {
     let root = Path::new(WORKSPACE);
     let text = fs::read_to_string(root.join("docs/bgp.md")).expect("docs/bgp.md");
-    let folders = ["bgp-speaker/core", "bgp-speaker/src", "bgp-speaker/tests", "tests/cases/interop"];
+    let folders = ["bgp-speaker/core", "bgp-speaker/src", "bgp-speaker/tests", "tests/cases"];
     let sources = tests(&folders.map(|folder| root.join(folder)));
     for (section, least) in [("Conformance", 60), ("Where others went wrong", 20)] {
         let named = named(&text, section);

@@ -140,14 +140,14 @@ impl Others {
         if self.wants.is_some() {
             return Err(Refusal::Busy);
         }
-        for vip in &vips {
+        self.attempt = if self.attempt >= MAX_ATTEMPT { 1 } else { self.attempt + 1 };
+        let wanted = Wanted { number, vips, order, until: now + CLAIM_WITHIN };
+        self.all_agree(&wanted)?;
+        for vip in &wanted.vips {
             if let Some(agreed) = self.agrees.get(vip) {
                 return Err(Refusal::Wants(*vip, agreed.node.clone()));
             }
         }
-        self.attempt = if self.attempt >= MAX_ATTEMPT { 1 } else { self.attempt + 1 };
-        let wanted = Wanted { number, vips, order, until: now + CLAIM_WITHIN };
-        self.all_agree(&wanted)?;
         self.wants = Some(wanted);
         Ok(())
     }
