@@ -4,7 +4,7 @@ use crate::error_pages::ErrorPages;
 use crate::lists::LiveList;
 use crate::peers::{self, PeersTls};
 use crate::tls::TlsSide;
-use crate::upstream::{self, Identities};
+use crate::upstream::{self, Identities, Names};
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
 use std::io;
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub tls: Vec<Option<TlsSide>>,
     /// What TLS towards servers needs.
     pub(crate) server_tls: Identities,
+    /// Where servers with names are at first, and who is asked where they are then.
+    pub(crate) names: Names,
     /// The pages of each frontend.
     pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
@@ -85,7 +87,8 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
+    let names = upstream::load_names(&config).map_err(Box::new)?;
     let peers_tls = config.peers.as_ref().and_then(|peers| peers.tls.as_ref());
     let peers_tls = peers_tls.map(peers::load_tls).transpose().map_err(Box::new)?;
-    Ok(Loaded { config, tls, server_tls, error_pages, lists, peers_tls, probers })
+    Ok(Loaded { config, tls, server_tls, names, error_pages, lists, peers_tls, probers })
 }

@@ -1,5 +1,7 @@
 //! What is counted on the way, ready to be read: handles are looked up at the start, not per request.
 
+mod resolvers;
+
 use crate::state::Gateway;
 use gateway_core::Config;
 use gateway_core::names;
@@ -208,6 +210,7 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         tarpits.with_label_values(&[&frontend.name]).set(signed(frontend.tarpits.load(Ordering::Relaxed)));
     }
     servers(gateway, &now);
+    resolvers::encode(gateway, &now);
     peers(gateway, &now);
     let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);
     let evicted = opts(names::TABLE_EVICTED_TOTAL, "Entries that went before their time");

@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 /// Runs the gateway until it has been told to stop and has drained.
-pub fn run(loaded: Loaded) -> Result<(), StartError> {
+pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     raise_descriptor_limit();
     let clock = Clock::start();
     let workers = loaded.config.workers.unwrap_or_else(cores);
@@ -38,13 +38,14 @@ pub fn run(loaded: Loaded) -> Result<(), StartError> {
     let admin = loaded.config.admin.bind.as_ref().map(accept::bind_alone).transpose()?;
     let node = loaded.config.node.clone().unwrap_or_else(host_name);
     let access_log = AccessLog::open(&loaded.config, &node, workers)?;
+    let names = std::mem::take(&mut loaded.names);
     let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
     if let Some(listener) = peers {
         peers::start(Arc::clone(&gateway), listener)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
-    let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin));
+    let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));
     gateway.access_log.close();
     outcome
 }
@@ -53,6 +54,7 @@ async fn control_thread(
     gateway: Arc<Gateway>,
     listeners: Vec<Vec<Listener>>,
     admin: Option<TcpListener>,
+    names: upstream::Names,
 ) -> Result<(), StartError> {
     let path = gateway.config.admin.socket.clone();
     let socket =
@@ -60,6 +62,7 @@ async fn control_thread(
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
 
+    upstream::resolve(&gateway, names).await?;
     let (phase, phases) = watch::channel(Phase::Serve);
     let threads = listeners.into_iter().enumerate().map(|(place, listeners)| {
         worker::start(Arc::clone(&gateway), place, listeners, phases.clone()).map_err(system("a worker"))

@@ -76,7 +76,7 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, server_tls, error_pages, lists, peers_tls, probers } = loaded;
+        let Loaded { config, tls, server_tls, names: _, error_pages, lists, peers_tls, probers } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             Arc::new(StickTable::new(table.options(), &RandomState::new()))

@@ -10,7 +10,7 @@ use base::{Clock, driver};
 use base_core::Time;
 use healthcheck_core::{Action, Check, CheckSpec, CheckStatus, Event, Outcome, Reason, State, Status};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -28,6 +28,7 @@ pub struct Snapshot {
 pub struct Checker {
     events: mpsc::Sender<Event>,
     snapshot: watch::Receiver<Snapshot>,
+    target: Arc<Mutex<SocketAddr>>,
 }
 
 /// Probes that may run at once, however many servers there are.
@@ -79,21 +80,26 @@ pub struct Setup<'a> {
 }
 
 impl Checker {
-    /// Starts checking `server`, on the runtime that this is called on. `on_change` hears each change of state, in
-    /// order; it must not block.
+    /// Starts checking `server`, on the runtime that this is called on; `None`: once it is [`found`](Self::found).
+    /// `on_change` hears each change of state, in order; it must not block.
     pub fn spawn(
         setup: Setup<'_>,
-        server: SocketAddr,
+        server: Option<SocketAddr>,
         on_change: impl FnMut(State, Reason) + Send + 'static,
     ) -> Self {
         let Setup { spec, prober, slots, state, seed, clock } = setup;
         let mut check = Check::new(spec.timing, spec.overdue(), state, seed, clock.now());
         let (events, mut inbox) = mpsc::channel(INBOX);
         let (publish, snapshot) = watch::channel(Snapshot { status: check.status(), last: None });
+        let target = Arc::new(Mutex::new(server.unwrap_or(NOWHERE)));
+        if server.is_none() {
+            // The first in an empty inbox: no probe comes before it.
+            let _ = events.try_send(Event::Lost);
+        }
         let mut shell = Shell {
             prober: Arc::new(prober),
             slots,
-            target: spec.target(server),
+            target: Arc::clone(&target),
             clock,
             // Weak, or the inbox would never close.
             events: events.downgrade(),
@@ -104,7 +110,7 @@ impl Checker {
         tokio::spawn(async move {
             driver::drive(&mut check, clock, &mut inbox, |action| shell.run(action)).await;
         });
-        Self { events, snapshot }
+        Self { events, snapshot, target }
     }
 
     /// Where the server stands.
@@ -130,6 +136,25 @@ impl Checker {
         self.command(Event::Ready).await;
     }
 
+    /// It is not known where the server is: it is not probed.
+    pub fn lost(&self) {
+        self.tell(Event::Lost);
+    }
+
+    /// The server is there now: what was found out elsewhere is forgotten, it is probed at once.
+    pub fn found(&self, server: SocketAddr) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        self.tell(Event::Found);
+    }
+
+    /// At once, as there is a reserve for it; else as soon as there is room.
+    fn tell(&self, event: Event) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
+            let checker = self.clone();
+            tokio::spawn(async move { checker.command(event).await });
+        }
+    }
+
     async fn command(&self, event: Event) {
         // Closed only when the runtime goes down.
         let _ = self.events.send(event).await;
@@ -139,7 +164,7 @@ impl Checker {
 struct Shell<F> {
     prober: Arc<Prober>,
     slots: Slots,
-    target: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     clock: Clock,
     events: mpsc::WeakSender<Event>,
     publish: watch::Sender<Snapshot>,
@@ -151,7 +176,7 @@ impl<F: FnMut(State, Reason)> Shell<F> {
     fn run(&mut self, action: Action) {
         match action {
             Action::StartProbe { probe, deadline } => {
-                let (prober, target, clock) = (Arc::clone(&self.prober), self.target, self.clock);
+                let (prober, target, clock) = (Arc::clone(&self.prober), self.target(), self.clock);
                 let slots = self.slots.clone();
                 let events = self.events.clone();
                 let task = tokio::spawn(async move {
@@ -164,7 +189,7 @@ impl<F: FnMut(State, Reason)> Shell<F> {
             }
             Action::StopProbe { .. } => self.stop(),
             Action::Counted { outcome, status } => {
-                tracing::debug!(target = %self.target, %outcome, %status, "probed");
+                tracing::debug!(target = %self.target(), %outcome, %status, "probed");
                 self.publish.send_replace(Snapshot { status, last: Some(outcome) });
             }
             Action::Changed { status, reason } => {
@@ -176,6 +201,10 @@ impl<F: FnMut(State, Reason)> Shell<F> {
 }
 
 impl<F> Shell<F> {
+    fn target(&self) -> SocketAddr {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stop(&mut self) {
         if let Some(task) = self.running.take() {
             task.abort();
@@ -189,6 +218,8 @@ impl<F> Drop for Shell<F> {
     }
 }
 
+/// Where a server is of which that is not known: it is never probed there.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 /// Events that may wait for one check.
 pub const INBOX: usize = 32;
 /// Places of the inbox that what traffic saw leaves free, for the probe's result and for commands.

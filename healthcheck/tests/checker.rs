@@ -31,7 +31,7 @@ fn check(kind: Kind, timing: Timing, server: SocketAddr) -> (Checker, mpsc::Rece
     let (slots, state, seed, clock) = (Slots::new(8), State::Up, 1, Clock::start());
     let checker = Checker::spawn(
         Setup { spec: &spec, prober, slots, state, seed, clock },
-        server,
+        Some(server),
         move |state, reason| {
             sender.try_send((state, reason)).expect("the test takes them");
         },

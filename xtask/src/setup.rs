@@ -33,7 +33,7 @@ const LAB_TOOLS: [Tool; 5] = [
 ];
 
 /// The real programs that tests put before, behind and beside ours.
-const TEST_TOOLS: [Tool; 14] = [
+const TEST_TOOLS: [Tool; 15] = [
     Tool { program: "curl", package: "curl", purpose: "is a client of HTTP/1.1 and HTTP/2" },
     Tool { program: "openssl", package: "openssl", purpose: "is a client of TLS" },
     Tool { program: "h2load", package: "nghttp2-client", purpose: "is a client of HTTP/2 under load" },
@@ -57,6 +57,7 @@ const TEST_TOOLS: [Tool; 14] = [
         package: "python3-websockets",
         purpose: "is a client and a server of WebSocket",
     },
+    Tool { program: "dnsmasq", package: "dnsmasq-base", purpose: "says where servers are" },
     Tool { program: "valgrind", package: "valgrind", purpose: "counts instructions of a request" },
     Tool { program: "vtysh", package: "frr", purpose: "is a router beside BIRD" },
     Tool { program: "exabgp", package: "exabgp", purpose: "is what the speaker replaces; its scripts go on" },

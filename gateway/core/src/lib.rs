@@ -28,6 +28,7 @@ pub mod proxy_protocol;
 pub mod queue;
 pub mod record;
 pub mod request_id;
+pub mod resolve;
 pub mod retry;
 pub mod route;
 pub mod rules;

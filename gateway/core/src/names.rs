@@ -73,6 +73,13 @@ pub const SERVER_WEIGHT: &str = "headgate_server_weight";
 pub const SERVER_AGENT_ERRORS_TOTAL: &str = "headgate_server_agent_errors_total";
 /// `headgate_server_errors_total{backend,server}`: tries that the server failed.
 pub const SERVER_ERRORS_TOTAL: &str = "headgate_server_errors_total";
+/// `headgate_resolver_answers_total{backend,name,result}`: questions for a name of servers, by how they ended:
+/// `valid`, `nx`, `refused`, `timeout` or `other`.
+pub const RESOLVER_ANSWERS_TOTAL: &str = "headgate_resolver_answers_total";
+/// `headgate_resolver_age_seconds{backend,name}`: time since the last valid answer; absent before the first.
+pub const RESOLVER_AGE_SECONDS: &str = "headgate_resolver_age_seconds";
+/// `headgate_resolver_left_over{backend,name}`: addresses of the last valid answer for which there is no server.
+pub const RESOLVER_LEFT_OVER: &str = "headgate_resolver_left_over";
 /// `headgate_table_entries{table}`: entries in the stick table.
 pub const TABLE_ENTRIES: &str = "headgate_table_entries";
 /// `headgate_table_evicted_total{table}`: entries that went before their time, as it was full.

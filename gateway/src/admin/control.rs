@@ -77,7 +77,9 @@ impl Control {
                     .zip(&backend.servers)
                     .map(|(config, server)| ServerStatus {
                         name: config.name.clone(),
-                        address: config.address.to_string(),
+                        address: server
+                            .address()
+                            .map_or_else(|| "-".to_owned(), |address| address.to_string()),
                         status: server.status(),
                         active: server.active.load(Ordering::Relaxed),
                         requests: server.requests.load(Ordering::Relaxed),

@@ -26,7 +26,6 @@ use gateway_core::rules::Moment;
 use gateway_core::track;
 use pingora::protocols::Stream;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +153,6 @@ impl Session {
             let lease = pick::server(gateway, request, key, left).await;
             let lease = lease.map_err(|_| request.termination)?;
             let config = &gateway.config.backends[lease.backend.0];
-            let address = config.servers[lease.server].address;
             let picked = gateway.clock.now();
             request.picked = Some(picked);
             request.lease = Some(lease);
@@ -163,7 +161,7 @@ impl Session {
                 proxy_out::header(version, connection, self.handshake.as_ref(), name)
             });
             let header = header.as_deref().unwrap_or_default();
-            let opened = open(lease.server(), address, header, name);
+            let opened = open(lease.server(), header, name);
             let error = match timeout(config.connect_timeout, opened).await {
                 Ok(Ok((server, socket))) => {
                     // A server may have nothing to say before its client does.
@@ -212,12 +210,9 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
 }
 
 /// Connects to a server, and shakes hands where it speaks TLS: the connection, and its socket.
-async fn open(
-    server: &upstream::Server,
-    address: SocketAddr,
-    header: &[u8],
-    asked: Option<&str>,
-) -> io::Result<(Server, RawFd)> {
+async fn open(server: &upstream::Server, header: &[u8], asked: Option<&str>) -> io::Result<(Server, RawFd)> {
+    // It may be nowhere since it was chosen.
+    let address = server.address().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let stream = upstream::announce(address, server.source, header).await?;
     let socket = stream.as_raw_fd();
     let server = match &server.secure {

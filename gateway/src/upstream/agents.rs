@@ -12,14 +12,17 @@ pub(super) async fn ask(gateway: Arc<Gateway>, seat: Seat, agent: Agent, seed: u
     let clock = gateway.clock;
     let config = &gateway.config.backends[seat.0];
     let server = &config.servers[seat.1];
-    let target = agent.target(server.address);
     let mut schedule = Schedule::start(clock.now(), agent.inter, seed);
     let mut standing = Standing::INITIAL;
     loop {
         clock.sleep_until(schedule.due()).await;
         schedule.take(clock.now());
         let deadline = clock.now() + agent.timeout;
-        match healthcheck::agent::ask(target, agent.send.as_bytes(), clock, deadline).await {
+        let Some(address) = gateway.backends[seat.0].servers[seat.1].address() else {
+            schedule.plan(clock.now(), agent.inter);
+            continue;
+        };
+        match healthcheck::agent::ask(agent.target(address), agent.send.as_bytes(), clock, deadline).await {
             Ok(report) => {
                 if standing.apply(report) {
                     tracing::info!(backend = %config.name, server = %server.name, ?standing, "agent");

@@ -59,7 +59,9 @@ fn watch(gateway: &Arc<Gateway>, seat: Seat, check: &Check, slots: &Slots, seed:
             shared.backends[*backend].set_checked(*place, state == State::Up, shared.clock.now());
         }
     };
-    let checker = Checker::spawn(setup, server.watch.target(check.spec.target(server.address)), on_change);
+    let address = gateway.backends[seat.0].servers[seat.1].address();
+    let target = address.map(|address| server.watch.target(check.spec.target(address)));
+    let checker = Checker::spawn(setup, target, on_change);
     for (backend, place) in followers.into_iter().chain([seat]) {
         // Checks start once in the life of a process.
         let _ = gateway.backends[backend].servers[place].checker.set(checker.clone());

@@ -1,9 +1,12 @@
 //! The servers: who may get work, who gets the next request, and what runs where.
 
+mod address;
 mod agents;
+mod asking;
 mod checks;
 mod connect;
 mod lease;
+mod names;
 mod secure;
 mod server;
 mod sessions;
@@ -12,6 +15,7 @@ mod tls;
 pub(crate) use checks::{probers, start as start_checks};
 pub(crate) use connect::announce;
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
+pub(crate) use names::{Known, Names, load as load_names, start as resolve};
 pub(crate) use server::Server;
 pub(crate) use sessions::Session;
 pub(crate) use tls::{Identities, Identity, load as load_tls};
@@ -24,6 +28,7 @@ use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::Limits;
+use gateway_core::resolve::Endpoint;
 use gateway_core::retry::Budget;
 use healthcheck_core::agent::Standing;
 use std::cell::RefCell;
@@ -45,6 +50,8 @@ pub(crate) struct Backend {
     answers: AtomicU64,
     pub(crate) retry_budget: Budget,
     pub(crate) servers: Vec<Server>,
+    /// What is known of its names, in their order.
+    pub(crate) names: Vec<Known>,
     /// Requests that run on it.
     pub(crate) active: AtomicU64,
 }
@@ -93,6 +100,7 @@ impl Backend {
             choice: Mutex::new(Choice { dispatcher, watch: RefCell::new(Watch { ejector, breaker }) }),
             answers: AtomicU64::new(0),
             retry_budget: Budget::new(backend.retry_budget),
+            names: backend.named.iter().map(|_| Known::default()).collect(),
             servers: backend
                 .servers
                 .iter()
@@ -127,8 +135,15 @@ impl Backend {
     /// The agent says what the server at `place` is to get; who waits is told.
     fn set_standing(&self, place: usize, config: &config::Server, standing: Standing, now: Time) {
         let choice = &mut *self.lock();
-        self.servers[place].stands(standing, config.weight);
+        self.servers[place].stands(standing);
         choice.dispatcher.limit(place, standing.maxconn.or(config.maxconn));
+        self.settle(choice, place, now);
+    }
+
+    /// The server at `place` is there from now on, or nowhere; who waits is told.
+    fn set_address(&self, place: usize, endpoint: Option<Endpoint>, weight: u32, now: Time) {
+        let choice = &mut *self.lock();
+        self.servers[place].moved(endpoint, weight);
         self.settle(choice, place, now);
     }
 

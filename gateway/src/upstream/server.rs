@@ -1,20 +1,22 @@
 //! One server: what it does now, and how it is reached.
 
+use super::address::{self, Reach};
 use super::connect::{Announced, Source};
 use super::secure::Secure;
 use super::sessions::{Session, Sessions};
 use super::tls::Identity;
 use base_core::Time;
 use gateway_core::balance::{self, Candidate};
-use gateway_core::config::{self, Sni};
+use gateway_core::config::{self, Address, Sni};
 use gateway_core::proxy_protocol::Version;
+use gateway_core::resolve::Endpoint;
 use healthcheck::Checker;
 use healthcheck_core::State;
 use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::HttpPeer;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,6 +25,8 @@ use std::time::Duration;
 /// A server at work.
 pub(crate) struct Server {
     weight: AtomicU32,
+    /// Its weight before its agent says what part of it.
+    whole_weight: AtomicU32,
     /// Whether its check has nothing against it.
     checked: AtomicBool,
     /// What it wants to get by its agent's word; changed under the lock of its backend.
@@ -41,11 +45,9 @@ pub(crate) struct Server {
     pub(super) answers: AtomicU64,
     /// Whether its last request failed, where that is watched.
     pub(super) failing: AtomicBool,
-    peer: HttpPeer,
+    reach: Reach,
     /// The name that it is asked for.
     sni: Sni,
-    /// What connections made by `peer` are kept by.
-    key: u64,
     pub(crate) source: Option<IpAddr>,
     /// TLS in mode tcp, if it speaks it and is reached in it.
     pub(crate) secure: Option<Secure>,
@@ -64,17 +66,16 @@ impl Server {
         identity: Option<Identity>,
     ) -> Self {
         let secure = identity.as_ref().and_then(|identity| identity.secure.clone());
-        let peer = peer(backend, server, identity);
         Self {
-            key: peer.reuse_hash(),
-            peer,
+            reach: Reach::new(server, peer(backend, server, identity)),
             weight: AtomicU32::new(server.weight),
+            whole_weight: AtomicU32::new(server.weight),
             checked: AtomicBool::new(true),
             standing: Mutex::new(Standing::INITIAL),
             agent_errors: AtomicU64::new(0),
             backup: server.backup,
             slowstart: server.slowstart,
-            up: AtomicBool::new(true),
+            up: AtomicBool::new(server.address != Address::Named),
             up_since: AtomicU64::new(0),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
@@ -92,7 +93,7 @@ impl Server {
 
     /// What pingora needs in order to connect, for a request to `host` whose client has asked for `asked`.
     pub(super) fn peer(&self, host: &str, asked: Option<&str>) -> HttpPeer {
-        let mut peer = self.peer.clone();
+        let mut peer = self.reach.peer();
         match self.sni {
             Sni::Host => host_name(host).clone_into(&mut peer.sni),
             Sni::Client => match asked {
@@ -107,7 +108,7 @@ impl Server {
     /// What connections to it are kept by, where one is like the other for all requests.
     pub(crate) fn key(&self) -> Option<u64> {
         let names_one = matches!(self.sni, Sni::None | Sni::Name(_));
-        (names_one && self.send_proxy.is_none()).then_some(self.key)
+        (names_one && self.send_proxy.is_none()).then(|| self.reach.key())
     }
 
     /// Has a connection begin with `header`. It is used again only for whoever would bring the same.
@@ -129,15 +130,33 @@ impl Server {
         self.checked.store(is_up, Ordering::Relaxed);
     }
 
-    /// What its agent says; `weight` is the configured one.
-    pub(super) fn stands(&self, standing: Standing, weight: u32) {
-        self.weight.store(standing.weight_of(weight), Ordering::Relaxed);
-        *self.standing() = standing;
+    /// What its agent says.
+    pub(super) fn stands(&self, standing: Standing) {
+        let mut known = self.standing();
+        *known = standing;
+        self.weight.store(standing.weight_of(self.whole_weight.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// It is there from now on, or nowhere; `weight` is what it has if where it is does not say.
+    pub(super) fn moved(&self, endpoint: Option<Endpoint>, weight: u32) {
+        self.reach.moved(endpoint.map(|endpoint| endpoint.address));
+        if let Some(endpoint) = endpoint {
+            let standing = self.standing();
+            let weight = endpoint.weight.unwrap_or(weight);
+            self.whole_weight.store(weight, Ordering::Relaxed);
+            self.weight.store(standing.weight_of(weight), Ordering::Relaxed);
+        }
+    }
+
+    /// Where it is, as far as that is known.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.reach.address()
     }
 
     /// Goes up or down as check and agent agree: which of them.
     pub(super) fn settle(&self, now: Time) -> bool {
-        let is_up = self.checked.load(Ordering::Relaxed) && self.standing().is_usable();
+        let is_up =
+            self.checked.load(Ordering::Relaxed) && self.standing().is_usable() && self.address().is_some();
         self.set_up(is_up, now);
         is_up
     }
@@ -169,6 +188,9 @@ impl Server {
 
     /// Its state and how far that is from changing, as HAProxy's `status` column says it.
     pub(crate) fn status(&self) -> String {
+        if self.address().is_none() {
+            return "MAINT (resolution)".to_owned();
+        }
         match *self.standing() {
             Standing { admin: Admin::Maint, .. } => return "MAINT (agent)".to_owned(),
             Standing { up: false, .. } => return "DOWN (agent)".to_owned(),
@@ -214,7 +236,11 @@ impl Server {
 
 /// What connections to a server are made by.
 fn peer(backend: &config::Backend, server: &config::Server, identity: Option<Identity>) -> HttpPeer {
-    let mut peer = HttpPeer::new(server.address, server.tls.is_some(), String::new());
+    let address = match server.address {
+        Address::At(address) => address,
+        Address::Named => address::NOWHERE,
+    };
+    let mut peer = HttpPeer::new(address, server.tls.is_some(), String::new());
     // Connections are used again only for the server that they were made for.
     peer.group_key = RandomState::new().hash_one((&backend.name, &server.name));
     let options = &mut peer.options;
@@ -242,7 +268,7 @@ fn peer(backend: &config::Backend, server: &config::Server, identity: Option<Ide
         // Without a name nothing would be verified; an address is verified, but not asked for.
         peer.sni = match &tls.sni {
             Sni::Name(name) => name.clone(),
-            Sni::None | Sni::Host | Sni::Client => server.address.ip().to_string(),
+            Sni::None | Sni::Host | Sni::Client => address.ip().to_string(),
         };
     }
     peer

@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod queue;
 mod reference;
 mod requests;
+mod resolvers;
 mod retries;
 mod robustness;
 mod rules;

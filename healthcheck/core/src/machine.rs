@@ -8,6 +8,7 @@
 //!   └───────────────────────────────────────────┘
 //!               `rise` passes in a row
 //!   maint: from anywhere; no probes.  ready: UP 1/3, one probe at once: its failure is enough for DOWN.
+//!   lost: the same as maint, for a server that has no address; found: as ready. It takes both to leave maint.
 //!
 //!   interval:  UP, nothing pending: `inter`   in between: `fastinter`   DOWN: `downinter`
 //! ```
@@ -32,7 +33,7 @@ pub enum State {
     Up,
     /// Its probes failed.
     Down,
-    /// An operator took it out; it is not probed.
+    /// An operator took it out, or it has no address; it is not probed.
     Maint,
 }
 
@@ -93,6 +94,8 @@ pub enum Reason {
     Probe(Outcome),
     /// An operator's command.
     Operator,
+    /// Its address is no longer known, or known again.
+    Resolution,
 }
 
 impl fmt::Display for Reason {
@@ -100,6 +103,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Probe(outcome) => outcome.fmt(f),
             Self::Operator => f.write_str("operator"),
+            Self::Resolution => f.write_str("resolution"),
         }
     }
 }
@@ -122,6 +126,10 @@ pub enum Event {
     Maint,
     /// An operator puts the server back.
     Ready,
+    /// It is not known any more where the server is.
+    Lost,
+    /// It is known where the server is: for the first time, again, or somewhere else.
+    Found,
 }
 
 /// What the shell shall do.
@@ -161,6 +169,10 @@ pub struct Check {
     timing: Timing,
     overdue: CheckStatus,
     state: State,
+    /// Whether an operator has taken it out.
+    is_out: bool,
+    /// Whether it is not known where it is.
+    is_lost: bool,
     /// See [`Status::count`].
     count: u32,
     schedule: Schedule,
@@ -191,6 +203,8 @@ impl Check {
             timing,
             overdue,
             state,
+            is_out: state == State::Maint,
+            is_lost: false,
             count: 0,
             running: None,
             probes: 0,
@@ -282,7 +296,7 @@ impl Check {
         self.schedule.hurry(now, self.timing.fastinter.min(OBSERVED_GAP));
     }
 
-    fn maint(&mut self, actions: &mut Vec<Action>) {
+    fn stop(&mut self, reason: Reason, actions: &mut Vec<Action>) {
         if self.state == State::Maint {
             return;
         }
@@ -290,15 +304,16 @@ impl Check {
             actions.push(Action::StopProbe { probe: running.probe });
         }
         (self.state, self.count) = (State::Maint, 0);
-        actions.push(Action::Changed { status: self.status(), reason: Reason::Operator });
+        actions.push(Action::Changed { status: self.status(), reason });
     }
 
-    fn ready(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.state != State::Maint {
+    /// Begins anew, unless something still keeps it in maint.
+    fn begin(&mut self, reason: Reason, now: Time, actions: &mut Vec<Action>) {
+        if self.state != State::Maint || self.is_out || self.is_lost {
             return;
         }
         (self.state, self.count) = (State::Up, 1);
-        actions.push(Action::Changed { status: self.status(), reason: Reason::Operator });
+        actions.push(Action::Changed { status: self.status(), reason });
         self.schedule.plan(now, self.interval());
         self.hurry(now);
     }
@@ -321,8 +336,24 @@ impl Machine for Check {
                 }
             }
             Event::Observed => self.observe(now),
-            Event::Maint => self.maint(actions),
-            Event::Ready => self.ready(now, actions),
+            Event::Maint => {
+                self.is_out = true;
+                self.stop(Reason::Operator, actions);
+            }
+            Event::Ready => {
+                self.is_out = false;
+                self.begin(Reason::Operator, now, actions);
+            }
+            Event::Lost => {
+                self.is_lost = true;
+                self.stop(Reason::Resolution, actions);
+            }
+            Event::Found => {
+                // What was found out about another address is no longer so.
+                self.stop(Reason::Resolution, actions);
+                self.is_lost = false;
+                self.begin(Reason::Resolution, now, actions);
+            }
         }
     }
 
@@ -338,7 +369,7 @@ impl Machine for Check {
         let holds = match self.state {
             State::Up => (1..=self.timing.fall).contains(&self.count),
             State::Down => self.count < self.timing.rise,
-            State::Maint => self.running.is_none(),
+            State::Maint => self.running.is_none() && (self.is_out || self.is_lost),
         };
         assert!(holds, "UP has failures left, DOWN misses passes, maint has no probe: {self:?}");
     }

@@ -3,6 +3,7 @@
 //! value is in range.
 
 mod checks;
+mod resolvers;
 mod rule;
 mod schema;
 mod server;
@@ -12,10 +13,11 @@ mod validate;
 mod tests;
 
 pub use checks::{Agent, Check, Watch};
+pub use resolvers::{Initial, Named, Question, Resolvers, ResolversId};
 
 use crate::table::{self, DataType, KeyType, Layout, Stored};
 use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
-pub use server::{Server, ServerTls, Sni};
+pub use server::{Address, Server, ServerTls, Sni};
 
 use base_core::diagnose::{Diagnostic, Source};
 use ipnet::IpNet;
@@ -55,6 +57,8 @@ pub struct Config {
     pub tables: Vec<Table>,
     /// Whom they are shared with.
     pub peers: Option<Peers>,
+    /// Who is asked for the addresses of servers.
+    pub resolvers: Vec<Resolvers>,
     /// Lists and maps in files.
     pub lists: Vec<lists::ListFile>,
     /// Listeners and their rules.
@@ -408,6 +412,8 @@ pub struct Backend {
     pub reuses: bool,
     /// The servers.
     pub servers: Vec<Server>,
+    /// The names that say where some of them are.
+    pub named: Vec<Named>,
 }
 
 impl Frontend {

@@ -13,7 +13,7 @@ pub struct Server {
     /// Its name.
     pub name: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its share of the load, 0 to 256; 0 gets only those who stick to it.
     pub weight: u32,
     /// Requests at once on it; `None`: any number.
@@ -38,6 +38,15 @@ pub struct Server {
     pub watch: Watch,
     /// Who says what it is to get.
     pub agent: Option<Agent>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Here.
+    At(SocketAddr),
+    /// Where a name of its backend says.
+    Named,
 }
 
 /// TLS towards a server.

@@ -255,3 +255,60 @@ fn a_syslog_server_is_an_address_or_a_path() {
 
 const FRONTEND: &str = "[[frontend]]\nname = \"fe\"\nbind = [\"127.0.0.1:80\"]\nmonitor_uri = \"/x\"\ndefault_backend = \"be\"\n\
      [[backend]]\nname = \"be\"\nserver = [{ name = \"s\", address = \"127.0.0.1:1\" }]\n";
+
+#[test]
+fn servers_with_the_same_name_share_its_answer_and_templates_make_their_servers() {
+    let config = with(
+        "[[resolvers]]\nname = \"dns\"\nnameserver = [\"127.0.0.1:53\"]\n\
+         [[backend]]\nname = \"named\"\n\
+         server = [{ name = \"a\", address = \"web.example:80\" }, { name = \"b\", address = \"10.0.0.1:80\" }]\n\
+         server_template = [\n\
+         { prefix = \"w\", count = 2, address = \"web.example:80\" },\n\
+         { prefix = \"s\", count = 1, address = \"_http._tcp.web.example\", resolvers = \"dns\" }]",
+    );
+    let config = config.expect("it is valid");
+    let backend = config.backends.iter().find(|backend| backend.name == "named").expect("it is there");
+    let names: Vec<_> = backend.servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "w1", "w2", "s1"]);
+    let [address, service] = backend.named.as_slice() else { panic!("two names: {:?}", backend.named) };
+    assert_eq!((address.question.to_string().as_str(), &address.servers), ("web.example:80", &vec![0, 2, 3]));
+    assert_eq!((service.question.name(), &service.servers), ("_http._tcp.web.example", &vec![4]));
+    assert_eq!(config.resolvers[service.resolvers.0].name, "dns");
+    assert_eq!(config.resolvers[address.resolvers.0].name, "default");
+}
+
+/// A whole configuration with more at its end.
+fn with(more: &str) -> Result<Config, Diagnostic> {
+    parse(&format!("{WHOLE}\n{more}"))
+}
+
+#[test]
+fn names_that_can_not_be_asked_for_are_refused() {
+    let server = |keys: &str| format!("[[backend]]\nname = \"named\"\nserver = [{{ name = \"a\", {keys} }}]");
+    let template = |keys: &str| format!("[[backend]]\nname = \"named\"\nserver_template = [{{ {keys} }}]");
+    for (wrong, told) in [
+        (server("address = \"10.0.0.300:80\""), "not where a server can be"),
+        (server("address = \"web.example\""), "not where a server can be"),
+        (server("address = \"web example:80\""), "not where a server can be"),
+        (server("address = \"_http._tcp.web:80\", init_addr = [\"nowhere\"]"), "no init_addr"),
+        (server("address = \"_http._tcp.web\", init_addr = [\"libc\"]"), "no init_addr"),
+        (server("address = \"web.example:80\", resolvers = \"no\""), "no resolvers `no`"),
+        (server("address = \"10.0.0.1:80\", resolve_prefer = \"ipv4\""), "no name to ask for"),
+        (server("address = \"10.0.0.1:80\", count = 2"), "has a name, and is one"),
+        (template("prefix = \"a\", count = 2, address = \"10.0.0.1:80\""), "where a name says"),
+        (template("prefix = \"a\", address = \"web.example:80\""), "without a prefix or a count"),
+        (
+            template("prefix = \"a\", count = 2, cookie = \"x\", address = \"web.example:80\""),
+            "for one server",
+        ),
+        (template("prefix = \"a\", count = 1025, address = \"web.example:80\""), "out of range for count"),
+        ("[[resolvers]]\nname = \"dns\"".to_owned(), "ask nobody"),
+        (
+            "[[resolvers]]\nname = \"dns\"\nparse_resolv_conf = true\nhold = { nx = \"8d\" }".to_owned(),
+            "out of range for hold",
+        ),
+    ] {
+        let error = with(&wrong).expect_err(&wrong).to_string();
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
+}

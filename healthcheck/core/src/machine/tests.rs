@@ -254,6 +254,28 @@ fn maint_stops_probing_and_ready_starts_with_one_chance() {
 }
 
 #[test]
+fn a_server_without_an_address_is_not_probed_and_one_that_moved_begins_anew() {
+    let mut sim = Sim::new(TIMING);
+    sim.on(Event::Lost);
+    assert_eq!(sim.check.next_deadline(), None);
+    sim.now += Duration::from_secs(60);
+    sim.on(Event::Maint);
+    sim.on(Event::Found);
+    assert_eq!(sim.check.status().state, State::Maint, "an operator holds it");
+    sim.on(Event::Ready);
+    assert_eq!(
+        (sim.check.status().to_string().as_str(), sim.check.next_deadline()),
+        ("UP 1/3", Some(sim.now))
+    );
+    sim.tick();
+    sim.on(Event::Found);
+    assert_eq!(sim.running, None, "what ran was about another address");
+    assert_eq!(sim.check.status().to_string(), "UP 1/3");
+    let expected = ["MAINT by resolution", "UP by operator", "MAINT by resolution", "UP by resolution"];
+    assert_eq!(sim.said, expected);
+}
+
+#[test]
 fn a_hung_server_is_down_in_the_time_that_the_manual_gives() {
     let timing = Timing { timeout: Duration::from_millis(500), fall: 2, ..TIMING };
     let mut sim = Sim::new(timing);
@@ -303,6 +325,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_u64..50).prop_map(Step::Stale),
         3 => prop::sample::select(vec![Event::Tick, Event::Observed, Event::Observed]).prop_map(Step::Send),
         1 => prop::sample::select(vec![Event::Maint, Event::Ready]).prop_map(Step::Send),
+        1 => prop::sample::select(vec![Event::Lost, Event::Found]).prop_map(Step::Send),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -346,7 +369,9 @@ proptest! {
             let state = sim.check.status().state;
             for line in &sim.said[said..] {
                 match line {
-                    line if line.contains("by operator") => (row, enough) = ((0, 0), 1),
+                    line if line.contains("by operator") || line.contains("by resolution") => {
+                        (row, enough) = ((0, 0), 1);
+                    }
                     line if line.contains(" by ") || line.starts_with("SOCKERR") => {}
                     line if line.starts_with("L7OK") => (row, enough) = ((row.0 + 1, 0), fall),
                     _ => row = (0, row.1 + 1),
@@ -355,7 +380,8 @@ proptest! {
             if (before, state) == (State::Up, State::Down) {
                 prop_assert!(row.1 >= enough, "{:?}", sim.said);
             }
-            if (before, state) == (State::Down, State::Up) {
+            let moved = sim.said[said..].iter().any(|line| line == "UP by resolution");
+            if (before, state) == (State::Down, State::Up) && !moved {
                 prop_assert!(row.0 >= rise, "{:?}", sim.said);
             }
             if state == State::Up {

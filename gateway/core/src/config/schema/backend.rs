@@ -42,6 +42,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) default_server: Option<Spanned<Server>>,
     #[serde(default)]
     pub(in crate::config) server: Vec<Spanned<Server>>,
+    #[serde(default)]
+    pub(in crate::config) server_template: Vec<Spanned<Server>>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -7,6 +7,7 @@ mod limit;
 mod lists;
 mod log;
 mod peers;
+mod resolvers;
 mod server;
 mod table;
 mod trace;
@@ -18,6 +19,7 @@ pub(super) use limit::{Action, Algorithm, Count, Fallback, Limit, On, Scope};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
 pub(super) use peers::Peers;
+pub(super) use resolvers::{Hold, Resolvers};
 pub(super) use table::Table;
 pub(super) use trace::Trace;
 
@@ -42,6 +44,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) drain: Drain,
     pub(super) peers: Option<Peers>,
+    #[serde(default)]
+    pub(super) resolvers: Vec<Resolvers>,
     #[serde(default)]
     pub(super) stick_table: Vec<Table>,
     #[serde(default)]

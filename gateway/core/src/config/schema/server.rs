@@ -1,9 +1,11 @@
 //! A `[[backend.server]]` as it is written.
 
 use super::Agent;
+use crate::resolve::Family;
 use base_core::units::Span;
+use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -12,7 +14,14 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Server {
     pub(in crate::config) name: Option<Spanned<String>>,
-    pub(in crate::config) address: Option<SocketAddr>,
+    /// Of a template instead: the beginning of its servers' names, and how many there are.
+    pub(in crate::config) prefix: Option<Spanned<String>>,
+    pub(in crate::config) count: Option<Spanned<u32>>,
+    pub(in crate::config) address: Option<Spanned<String>>,
+    pub(in crate::config) resolvers: Option<Spanned<String>>,
+    pub(in crate::config) resolve_prefer: Option<Spanned<Family>>,
+    pub(in crate::config) resolve_net: Option<Spanned<Vec<IpNet>>>,
+    pub(in crate::config) init_addr: Option<Spanned<Vec<String>>>,
     pub(in crate::config) weight: Option<Spanned<u32>>,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
     pub(in crate::config) cookie: Option<Spanned<String>>,
@@ -72,7 +81,13 @@ impl Server {
     pub(in crate::config) fn or(self, default: &Self) -> Self {
         Self {
             name: self.name,
+            prefix: self.prefix,
+            count: self.count,
             address: self.address,
+            resolvers: self.resolvers.or_else(|| default.resolvers.clone()),
+            resolve_prefer: self.resolve_prefer.or_else(|| default.resolve_prefer.clone()),
+            resolve_net: self.resolve_net.or_else(|| default.resolve_net.clone()),
+            init_addr: self.init_addr.or_else(|| default.init_addr.clone()),
             weight: self.weight.or_else(|| default.weight.clone()),
             maxconn: self.maxconn.or_else(|| default.maxconn.clone()),
             cookie: self.cookie,

@@ -5,7 +5,7 @@ use super::checks;
 use super::values::{duration, in_range, name, optional, resolve, unique};
 use super::{cookie, server};
 use crate::balance::{Algorithm, HashType};
-use crate::config::{Backend, Check, Server, Table, TableId, schema};
+use crate::config::{Backend, Check, Resolvers, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
 use crate::retry::Policy;
 use crate::table::{DataType, Stored};
@@ -18,20 +18,14 @@ pub(super) fn all(
     source: &Source,
     written: Vec<schema::Backend>,
     tables: &mut [Table],
+    resolvers: &[Resolvers],
 ) -> Result<Vec<Backend>> {
     let mut backends = Vec::<Backend>::new();
     let mut wishes = Vec::new();
     for backend in written {
         name(source, &backend.name)?;
         unique(source, &backend.name, "backend", backends.iter().map(|backend| &backend.name))?;
-        if backend.server.is_empty() || backend.server.len() > MAX_SERVERS {
-            let found = backend.server.len();
-            return Err(source
-                .at(backend.name.span(), format!("backend `{}` has {found} servers", backend.name.get_ref()))
-                .help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
-        }
-        let has_check = backend.check.is_some();
-        let servers = server::all(source, backend.default_server.as_ref(), &backend.server, has_check)?;
+        let (servers, named) = server::all(source, &backend, resolvers)?;
         wishes.extend(checks::wishes(backends.len(), &backend.server));
         let (balance, hash_type) = balance(source, &backend)?;
         let cookie = backend.cookie.as_ref().map(|written| cookie::policy(source, written, &servers));
@@ -84,6 +78,7 @@ pub(super) fn all(
                 .unwrap_or(DEFAULT_POOL_PURGE_DELAY),
             reuses: backend.http_reuse == schema::HttpReuse::Always,
             servers,
+            named,
         });
     }
     checks::track(source, &mut backends, wishes)?;
@@ -188,8 +183,6 @@ pub(super) fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result
     Ok(Some(*written.get_ref()))
 }
 
-/// Servers of a backend.
-const MAX_SERVERS: usize = 1024;
 /// Shorter than what servers usually allow, so that it is the gateway that closes.
 const DEFAULT_POOL_PURGE_DELAY: Duration = Duration::from_secs(30);
 /// Each retry is a client that waits.

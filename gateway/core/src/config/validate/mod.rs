@@ -8,6 +8,7 @@ mod limit;
 mod lists;
 mod log;
 mod peers;
+mod resolvers;
 mod server;
 mod sockets;
 mod table;
@@ -33,7 +34,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let node = file.node.as_ref().map(Spanned::get_ref);
     let peers = file.peers.map(|peers| self::peers::peers(source, peers, node)).transpose()?;
     let mut tables = table::all(source, &file.stick_table, peers.as_ref())?;
-    let backends = backend::all(source, file.backend, &mut tables)?;
+    let resolvers = resolvers::all(source, file.resolvers)?;
+    let backends = backend::all(source, file.backend, &mut tables, &resolvers)?;
     let lists = lists::all(source, file.acl, file.map)?;
     let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
     server::tls_fits_modes(&frontends, &backends)?;
@@ -63,6 +65,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         drain_timeout: file.drain.timeout.0,
         tables,
         peers,
+        resolvers,
         lists,
         frontends,
         backends,

@@ -3,63 +3,142 @@
 use super::backend::maxconn;
 use super::checks;
 use super::values::{in_range, name, optional, unique};
-use super::{Result, cookie};
-use crate::config::{Alpn, Backend, BackendId, Frontend, Mode, Server, ServerTls, Sni, schema};
+use super::{Result, cookie, resolvers};
+use crate::config::{
+    Address, Alpn, Backend, BackendId, Frontend, Mode, Named, Resolvers, Server, ServerTls, Sni, schema,
+};
 use crate::proxy_protocol::Version;
 use crate::route::HostPattern;
 use base_core::diagnose::Source;
 use std::ops::Range;
 use toml::Spanned;
 
+/// All servers, those of templates behind the others, and the names that say where some of them are.
 pub(super) fn all(
     source: &Source,
-    default: Option<&Spanned<schema::Server>>,
-    written: &[Spanned<schema::Server>],
-    has_check: bool,
-) -> Result<Vec<Server>> {
-    let nothing = schema::Server::default();
-    if let Some(default) = default
-        && (default.get_ref().name.is_some()
-            || default.get_ref().address.is_some()
-            || default.get_ref().cookie.is_some())
-    {
-        return Err(source
-            .at(default.span(), "default_server is no server")
-            .help("it has all keys of a server but its name, its address and its cookie"));
-    }
-    let default = default.map_or(&nothing, Spanned::get_ref);
-    let mut servers = Vec::<Server>::new();
-    for written in written {
+    backend: &schema::Backend,
+    known: &[Resolvers],
+) -> Result<(Vec<Server>, Vec<Named>)> {
+    let default = default(source, backend)?;
+    let has_check = backend.check.is_some();
+    let (mut servers, mut named) = (Vec::<Server>::new(), Vec::new());
+    for (written, count) in written(source, backend)? {
         let missing = |what: &str| source.at(written.span(), format!("a server without {what}"));
-        let server = written.get_ref().clone().or(default);
-        let name = server.name.as_ref().ok_or_else(|| missing("a name"))?;
-        self::name(source, name)?;
-        unique(source, name, "server", servers.iter().map(|server| &server.name))?;
-        if let Some(weight) = &server.weight {
-            in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
+        let server = written.get_ref().clone().or(&default);
+        let name = server.name.as_ref().or(server.prefix.as_ref()).ok_or_else(|| missing("a name"))?;
+        let address = server.address.as_ref().ok_or_else(|| missing("an address"))?;
+        let (address, question) = resolvers::address(source, address)?;
+        if let (Some(_), None, Some(written)) = (count, &question, &server.address) {
+            let error = source.at(written.span(), "the servers of a template are where a name says");
+            return Err(error.help("expected `name:port`, or a service such as `_http._tcp.name`"));
         }
-        let slowstart = optional(source, server.slowstart.as_ref(), "slowstart")?;
-        servers.push(Server {
-            name: name.get_ref().clone(),
-            address: server.address.ok_or_else(|| missing("an address"))?,
-            weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
-            maxconn: maxconn(source, server.maxconn.as_ref())?,
-            cookie: cookie::value(source, server.cookie.as_ref())?,
-            backup: server.backup.unwrap_or(false),
-            slowstart: slowstart.unwrap_or_default(),
-            source: server.source,
-            send_proxy: server.send_proxy.map(|version| match version {
-                schema::SendProxy::V1 => Version::V1,
-                schema::SendProxy::V2 => Version::V2,
-            }),
-            shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
-            http: http(source, &server)?,
-            tls: tls(source, written, &server)?,
-            watch: checks::watch(source, &server, has_check)?,
-            agent: checks::agent(source, server.agent.as_ref())?,
-        });
+        for number in 1..=count.unwrap_or(1) {
+            let name = match count {
+                None => name.clone(),
+                Some(_) => Spanned::new(name.span(), format!("{}{number}", name.get_ref())),
+            };
+            self::name(source, &name)?;
+            unique(source, &name, "server", servers.iter().map(|server| &server.name))?;
+            match &question {
+                Some(question) => {
+                    resolvers::join(source, &mut named, known, servers.len(), &server, question.clone())?;
+                }
+                None => resolvers::nothing_to_ask(source, written.get_ref())?,
+            }
+            let made = one(source, written, &server, has_check)?;
+            servers.push(Server { name: name.into_inner(), address: address.clone(), ..made });
+        }
     }
-    Ok(servers)
+    if servers.is_empty() || servers.len() > MAX_SERVERS {
+        let (name, found) = (backend.name.get_ref(), servers.len());
+        let error = source.at(backend.name.span(), format!("backend `{name}` has {found} servers"));
+        return Err(error.help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
+    }
+    Ok((servers, named))
+}
+
+/// What holds for all servers that do not say otherwise.
+fn default(source: &Source, backend: &schema::Backend) -> Result<schema::Server> {
+    let Some(written) = &backend.default_server else { return Ok(schema::Server::default()) };
+    let default = written.get_ref();
+    let is_server = default.name.is_some()
+        || default.address.is_some()
+        || default.cookie.is_some()
+        || default.prefix.is_some()
+        || default.count.is_some();
+    if is_server {
+        let error = source.at(written.span(), "default_server is no server");
+        return Err(error.help("it has all keys of a server but its name, its address and its cookie"));
+    }
+    Ok(default.clone())
+}
+
+/// Each server, and each template with the number of its servers.
+fn written<'a>(
+    source: &Source,
+    backend: &'a schema::Backend,
+) -> Result<Vec<(&'a Spanned<schema::Server>, Option<u32>)>> {
+    let mut all = Vec::new();
+    for written in &backend.server {
+        let server = written.get_ref();
+        let span = server.prefix.as_ref().map(Spanned::span);
+        if let Some(span) = span.or_else(|| server.count.as_ref().map(Spanned::span)) {
+            let error = source.at(span, "a server has a name, and is one");
+            return Err(error.help("prefix and count go into [[backend.server_template]]"));
+        }
+        all.push((written, None));
+    }
+    for written in &backend.server_template {
+        let template = written.get_ref();
+        let of_one = [
+            ("name", template.name.as_ref().map(Spanned::span)),
+            ("cookie", template.cookie.as_ref().map(Spanned::span)),
+            ("track", template.track.as_ref().map(Spanned::span)),
+        ];
+        if let Some((key, span)) = of_one.into_iter().find_map(|(key, span)| Some((key, span?))) {
+            let error = source.at(span, format!("{key} is for one server"));
+            return Err(error.help("the servers of a template have a prefix and a number"));
+        }
+        let (Some(_), Some(count)) = (&template.prefix, &template.count) else {
+            let error = source.at(written.span(), "a template without a prefix or a count");
+            return Err(error.help("such as { prefix = \"web\", count = 10, address = \"web.example:80\" }"));
+        };
+        in_range(source, count, 1..=MAX_SERVERS as u32, "count")?;
+        all.push((written, Some(*count.get_ref())));
+    }
+    Ok(all)
+}
+
+/// What a server says of itself but its name and its address.
+fn one(
+    source: &Source,
+    written: &Spanned<schema::Server>,
+    server: &schema::Server,
+    has_check: bool,
+) -> Result<Server> {
+    if let Some(weight) = &server.weight {
+        in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
+    }
+    let slowstart = optional(source, server.slowstart.as_ref(), "slowstart")?;
+    Ok(Server {
+        name: String::new(),
+        address: Address::Named,
+        weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
+        maxconn: maxconn(source, server.maxconn.as_ref())?,
+        cookie: cookie::value(source, server.cookie.as_ref())?,
+        backup: server.backup.unwrap_or(false),
+        slowstart: slowstart.unwrap_or_default(),
+        source: server.source,
+        send_proxy: server.send_proxy.map(|version| match version {
+            schema::SendProxy::V1 => Version::V1,
+            schema::SendProxy::V2 => Version::V2,
+        }),
+        shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
+        http: http(source, server)?,
+        tls: tls(source, written, server)?,
+        watch: checks::watch(source, server, has_check)?,
+        agent: checks::agent(source, server.agent.as_ref())?,
+    })
 }
 
 /// The versions of HTTP that it may be spoken with.
@@ -177,6 +256,8 @@ pub(super) fn tls_fits_modes(frontends: &[Frontend], backends: &[Backend]) -> Re
     Ok(())
 }
 
+/// Servers of a backend.
+const MAX_SERVERS: usize = 1024;
 /// So that there is room on both sides.
 const DEFAULT_WEIGHT: u32 = 100;
 /// HAProxy's range for weights.
