@@ -34,15 +34,13 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     let clock = Clock::start();
     let workers = loaded.config.workers.unwrap_or_else(cores);
     let listeners = accept::bind_all(&loaded, workers)?;
-    let peers = loaded.config.peers.as_ref().map(|peers| accept::bind_alone(&peers.bind)).transpose()?;
+    let peers = peers::bind(&loaded.config)?;
     let admin = loaded.config.admin.bind.as_ref().map(accept::bind_alone).transpose()?;
     let node = loaded.config.node.clone().unwrap_or_else(host_name);
     let access_log = AccessLog::open(&loaded.config, &node, workers)?;
     let names = std::mem::take(&mut loaded.names);
     let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
-    if let Some(listener) = peers {
-        peers::start(Arc::clone(&gateway), listener)?;
-    }
+    peers::start(&gateway, peers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
     let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));

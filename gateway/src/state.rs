@@ -90,7 +90,7 @@ impl Gateway {
         }
         let now = clock.now().as_nanos();
         Self {
-            peers: Peers::new(&config, &tables, peers_tls),
+            peers: Peers::new(&config, &node, &tables, peers_tls),
             tables,
             lines: Lines::default(),
             backends: config

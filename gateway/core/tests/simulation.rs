@@ -6,7 +6,9 @@
 use base_core::random::Random;
 use base_core::{Machine, Time};
 use gateway_core::limits::Limit;
-use gateway_core::peers::{Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Shared, frame};
+use gateway_core::peers::{
+    Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Role, Shared, With, frame,
+};
 use gateway_core::table::{DataType, KeyType, Layout, Options, StickTable, Stored};
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -106,9 +108,10 @@ impl World {
             shared: true,
         };
         let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
-        let shared = Shared::new("t".into(), table, options, true);
+        let shared = Shared::new("t".into(), table, options, Role::Sums, true);
         let name = format!("gw{place}");
-        let cluster = Cluster::new(name.clone(), format!("hg{run}"), count as u32, vec![shared]);
+        let others = (0..count).filter(|to| *to != place).map(|to| format!("gw{to}")).collect();
+        let cluster = Cluster::new(name.clone(), format!("hg{run}"), others, vec![shared]);
         let mut peers = Vec::new();
         for to in (0..count).filter(|to| *to != place) {
             let link = Link::new(&name, &format!("gw{to}"), self.random.below(u64::MAX), self.now);
@@ -224,7 +227,8 @@ impl World {
         }
         self.hang_up(place, peer);
         let node = &mut self.nodes[place];
-        let outgoing = Outgoing::new(&node.cluster, &node.peers[peer].progress, true);
+        let with = With::Peer("");
+        let outgoing = Outgoing::new(&node.cluster, with, &node.peers[peer].progress, true);
         let (input, incoming) = (Vec::new(), Incoming::default());
         node.peers[peer].session = Some(Session { connection, input, incoming, outgoing });
         self.on(place, peer, Event::Opened);
@@ -255,10 +259,18 @@ impl World {
             match frame {
                 Frame::Control(control) => events.push(Event::Control(control)),
                 Frame::Define(body) => {
-                    assert!(session.incoming.define(body, &node.cluster, &from).expect("it is whole"));
+                    assert!(
+                        session
+                            .incoming
+                            .define(body, &node.cluster, With::Peer(&from), now)
+                            .expect("it is whole")
+                    );
                 }
                 Frame::Update(update, body) => {
-                    session.incoming.update(update, body, &node.cluster, now).expect("it is whole");
+                    session
+                        .incoming
+                        .update(update, body, &node.cluster, With::Peer(&from), now)
+                        .expect("it is whole");
                 }
                 Frame::Ack(body) => session.outgoing.acknowledged(body, progress),
                 Frame::Switch(_) | Frame::Unknown => panic!("nobody sends this"),

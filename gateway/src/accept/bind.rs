@@ -40,6 +40,11 @@ pub(crate) fn bind_alone(bind: &Bind) -> Result<TcpListener, StartError> {
     listen(bind.address, &ADMIN, false).map_err(|error| taken(bind, &error))
 }
 
+/// A socket on which the next process of this node may listen too, while it takes over.
+pub(crate) fn bind_with_next(bind: &Bind) -> Result<TcpListener, StartError> {
+    listen(bind.address, &ADMIN, true).map_err(|error| taken(bind, &error))
+}
+
 /// Sockets that share a port would also share it with another process of the same user, which would
 /// then get half of the connections: so one that does not share asks first.
 fn is_free(bind: &Bind, options: &SocketOptions) -> Result<(), StartError> {

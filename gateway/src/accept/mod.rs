@@ -11,7 +11,7 @@ mod proxy_header;
 pub(crate) mod stream;
 mod tls;
 
-pub(crate) use bind::{Listener, bind_all, bind_alone};
+pub(crate) use bind::{Listener, bind_all, bind_alone, bind_with_next};
 
 use crate::early;
 use crate::exchange::Exchange;

@@ -36,7 +36,7 @@ impl Speaker {
         &self,
         request: Request<Incoming>,
     ) -> Result<Fleet, (StatusCode, &'static str)> {
-        let Some(peers) = &self.gateway.peers else {
+        let Some(peers) = self.gateway.peers.as_ref().filter(|_| self.gateway.config.peers.is_some()) else {
             return Err((StatusCode::NOT_FOUND, "this gateway has no peers\n"));
         };
         if !self.is_local {

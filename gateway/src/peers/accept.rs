@@ -8,16 +8,45 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-pub(super) async fn run(gateway: Arc<Gateway>, listener: TcpListener, inboxes: Vec<mpsc::Sender<Accepted>>) {
-    let inboxes: Arc<[_]> = inboxes.into();
+/// Listens as long as this process is the one that talks to peers, and again when it is that again.
+pub(super) async fn run(
+    gateway: Arc<Gateway>,
+    listener: std::net::TcpListener,
+    inboxes: Arc<[mpsc::Sender<Accepted>]>,
+    mut talking: watch::Receiver<bool>,
+) {
+    let mut listener = Some(listener);
+    loop {
+        match listener.take().map(TcpListener::from_std) {
+            Some(Ok(listener)) => tokio::select! {
+                () = listen(&gateway, listener, &inboxes) => {}
+                Ok(_) = talking.wait_for(|talks| !talks) => {}
+            },
+            Some(Err(error)) => tracing::error!(%error, "peers can't be heard"),
+            None => {}
+        }
+        if talking.wait_for(|talks| *talks).await.is_err() {
+            return;
+        }
+        match super::bind(&gateway.config) {
+            Ok(socket) => listener = socket,
+            Err(error) => {
+                tracing::warn!(%error, "peers can't be heard");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn listen(gateway: &Arc<Gateway>, listener: TcpListener, inboxes: &Arc<[mpsc::Sender<Accepted>]>) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
         let Ok(permit) = Arc::clone(&strangers).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let (gateway, inboxes) = (Arc::clone(&gateway), Arc::clone(&inboxes));
+                let (gateway, inboxes) = (Arc::clone(gateway), Arc::clone(inboxes));
                 tokio::spawn(async move {
                     let welcome = tokio::time::timeout(HELLO_TIMEOUT, welcome(&gateway, stream, &inboxes));
                     match welcome.await {

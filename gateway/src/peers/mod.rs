@@ -4,9 +4,12 @@
 //!  listener ─► hello ─┐
 //!                     ├─► a peer's task: link (who dials, who lives) ─► session: bytes in ─► cluster, tables
 //!  dial ─────► hello ─┘                                                          out ◄─ changes, every 5 ms
+//!
+//!  UNIX socket ─► handover: the same with the process of this node before this one, and the one after it
 //! ```
 
 mod accept;
+mod handover;
 mod session;
 mod task;
 mod tls;
@@ -19,15 +22,16 @@ use base_core::Time;
 use gateway_core::Config;
 use gateway_core::config::TableId;
 use gateway_core::limits::{Others, Tracker};
-use gateway_core::peers::{Cluster, Shared, vips};
+use gateway_core::peers::{Cluster, Role, Shared, vips};
 use gateway_core::table::StickTable;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What is known of the peers, for requests and metrics.
 pub(crate) struct Peers {
@@ -38,6 +42,8 @@ pub(crate) struct Peers {
     pub(crate) states: Vec<PeerState>,
     /// How many connections of this node's speaker there have been.
     pub(crate) speakers: AtomicU64,
+    /// How it goes with another process of this node.
+    process: PeerState,
     tls: Option<PeersTls>,
 }
 
@@ -61,27 +67,45 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Peers {
-    /// What this configuration shares; none if it has no peers.
-    pub(crate) fn new(config: &Config, tables: &[Arc<StickTable>], tls: Option<PeersTls>) -> Option<Self> {
-        let peers = config.peers.as_ref()?;
+    /// What this configuration shares; none if it has no peers and hands nothing over.
+    pub(crate) fn new(
+        config: &Config,
+        node: &str,
+        tables: &[Arc<StickTable>],
+        tls: Option<PeersTls>,
+    ) -> Option<Self> {
+        let peers = config.peers.as_ref();
+        let handover = config.admin.handover.is_some();
+        if peers.is_none() && !handover {
+            return None;
+        }
         let mut all = Vec::new();
         let mut places = Vec::new();
         for (table, own) in config.tables.iter().zip(tables) {
-            let shared = table.peers_name.as_ref().map(|name| {
-                all.push(Shared::new(name.clone(), Arc::clone(own), table.options(), table.sums));
-                all.len() - 1
-            });
-            places.push(shared);
+            let (name, role) = match &table.peers_name {
+                Some(name) if table.sums => (name, Role::Sums),
+                Some(name) => (name, Role::Common),
+                None if handover => (&table.name, Role::Private),
+                None => {
+                    places.push(None);
+                    continue;
+                }
+            };
+            all.push(Shared::new(name.clone(), Arc::clone(own), table.options(), role, handover));
+            places.push(Some(all.len() - 1));
         }
-        all.push(vips::shared());
+        all.extend(peers.map(|_| vips::shared(handover)));
         // Begins with a letter, unlike the process numbers of HAProxy.
         let run = format!("{HEADGATE}{:012x}", RandomState::new().hash_one(std::process::id()) >> 16);
-        let nodes = u32::try_from(peers.peers.len() + 1).unwrap_or(u32::MAX);
+        let local = peers.map_or_else(|| node.to_owned(), |peers| peers.local.clone());
+        let others: Vec<_> =
+            peers.iter().flat_map(|peers| &peers.peers).map(|peer| peer.name.clone()).collect();
         Some(Self {
-            cluster: Arc::new(Cluster::new(peers.local.clone(), run, nodes, all)),
             shared: places,
-            states: peers.peers.iter().map(|_| PeerState::default()).collect(),
             speakers: AtomicU64::new(0),
+            states: others.iter().map(|_| PeerState::default()).collect(),
+            cluster: Arc::new(Cluster::new(local, run, others, all)),
+            process: PeerState::default(),
             tls,
         })
     }
@@ -98,34 +122,53 @@ impl Peers {
     }
 }
 
-/// Starts the thread of the peers. It ends with the process.
-pub(crate) fn start(gateway: Arc<Gateway>, listener: TcpListener) -> Result<(), StartError> {
+/// Listens for peers, if there are any.
+pub(crate) fn bind(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let bind = match config.admin.handover {
+        Some(_) => crate::accept::bind_with_next,
+        None => crate::accept::bind_alone,
+    };
+    config.peers.as_ref().map(|peers| bind(&peers.bind)).transpose()
+}
+
+/// Starts the thread of the peers, which ends with the process, and learns from the process before this one,
+/// if there is one. Nothing is to be served before that.
+pub(crate) fn start(gateway: &Arc<Gateway>, listener: Option<TcpListener>) -> Result<(), StartError> {
+    if gateway.peers.is_none() {
+        return Ok(());
+    }
     let system = |source| StartError::System { what: "the peers", source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     let thread = std::thread::Builder::new().name("peers".to_owned());
-    let run = move || runtime.block_on(run(gateway, listener));
-    thread.spawn(run).map_err(system).map(drop)
+    let (learnt, has_learnt) = std::sync::mpsc::sync_channel(0);
+    let gateway = Arc::clone(gateway);
+    let run = move || runtime.block_on(run(gateway, listener, learnt));
+    thread.spawn(run).map_err(system)?;
+    // Bounded by the lesson's own time.
+    let _ = has_learnt.recv();
+    Ok(())
 }
 
-async fn run(gateway: Arc<Gateway>, listener: TcpListener) {
-    let Some(config) = &gateway.config.peers else { return };
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "peers can't be heard"),
-    };
-    let mut inboxes = Vec::new();
-    for place in 0..config.peers.len() {
-        let (sender, inbox) = mpsc::channel(ACCEPTED);
-        inboxes.push(sender);
-        tokio::spawn(task::run(Arc::clone(&gateway), place, inbox));
+async fn run(gateway: Arc<Gateway>, listener: Option<TcpListener>, learnt: SyncSender<()>) {
+    let Some(peers) = &gateway.peers else { return };
+    let (talks, talking) = watch::channel(true);
+    if let Some(path) = gateway.config.admin.handover.clone() {
+        handover::start(Arc::clone(&gateway), path, talks).await;
     }
-    tokio::spawn(accept::run(Arc::clone(&gateway), listener, inboxes));
-    let mut sweep = tokio::time::interval(SWEEP);
-    loop {
-        sweep.tick().await;
-        if let Some(peers) = &gateway.peers {
-            peers.cluster.sweep(gateway.clock.now());
+    drop(learnt);
+    if let Some((config, listener)) = gateway.config.peers.as_ref().zip(listener) {
+        let mut inboxes = Vec::new();
+        for place in 0..config.peers.len() {
+            let (sender, inbox) = mpsc::channel(ACCEPTED);
+            inboxes.push(sender);
+            tokio::spawn(task::run(Arc::clone(&gateway), place, inbox, talking.clone()));
         }
+        tokio::spawn(accept::run(Arc::clone(&gateway), listener, inboxes.into(), talking));
+    }
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        peers.cluster.forget(gateway.clock.now());
     }
 }
 
@@ -137,5 +180,5 @@ fn count(counter: &AtomicU64, more: u64) {
 const HEADGATE: &str = "hg";
 /// Connections of one peer that wait for its task.
 const ACCEPTED: usize = 4;
-/// How often expired entries of other nodes are dropped.
-const SWEEP: Duration = Duration::from_secs(1);
+/// How often runs are looked for of which nothing is left.
+const LOOK: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::{PeerState, Stream, count};
 use base_core::Time;
-use gateway_core::peers::{Cluster, Control, Event, Fault, Frame, Incoming, Outgoing, Progress, frame};
+use gateway_core::peers::{Cluster, Control, Event, Fault, Frame, Incoming, Outgoing, Progress, With, frame};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -42,7 +42,7 @@ pub(super) enum Progressed {
 }
 
 impl Session {
-    pub(super) fn new(accepted: Accepted, cluster: &Cluster, progress: &Progress) -> Self {
+    pub(super) fn new(accepted: Accepted, cluster: &Cluster, with: With<'_>, progress: &Progress) -> Self {
         let (read, write) = tokio::io::split(accepted.stream);
         Self {
             read,
@@ -52,7 +52,7 @@ impl Session {
             written: 0,
             sent: 0,
             incoming: Incoming::default(),
-            outgoing: Outgoing::new(cluster, progress, accepted.timed),
+            outgoing: Outgoing::new(cluster, with, progress, accepted.timed),
         }
     }
 
@@ -128,7 +128,7 @@ impl Session {
     pub(super) fn take(
         &mut self,
         cluster: &Cluster,
-        peer: &str,
+        with: With<'_>,
         state: &PeerState,
         progress: &mut Progress,
         now: Time,
@@ -147,7 +147,7 @@ impl Session {
                     event(Event::Control(control));
                     Ok(())
                 }
-                Frame::Define(body) => self.incoming.define(body, cluster, peer).map(|is_run| {
+                Frame::Define(body) => self.incoming.define(body, cluster, with, now).map(|is_run| {
                     if is_run {
                         event(Event::IsHeadgate);
                     }
@@ -156,7 +156,7 @@ impl Session {
                     self.incoming.switch(body);
                     Ok(())
                 }
-                Frame::Update(update, body) => self.incoming.update(update, body, cluster, now),
+                Frame::Update(update, body) => self.incoming.update(update, body, cluster, with, now),
                 Frame::Ack(body) => {
                     self.outgoing.acknowledged(body, progress);
                     Ok(())

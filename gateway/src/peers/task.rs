@@ -5,18 +5,23 @@ use super::{PeerState, Peers, Stream, count};
 use crate::state::Gateway;
 use base_core::{Machine, Time};
 use gateway_core::config::Peer;
-use gateway_core::peers::{Action, Event, Hello, Link, Progress, Status};
+use gateway_core::peers::{Action, Event, Hello, Link, Progress, Reason, Status, With};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Talks to the peer at `place`, for ever.
-pub(super) async fn run(gateway: Arc<Gateway>, place: usize, inbox: mpsc::Receiver<Accepted>) {
+pub(super) async fn run(
+    gateway: Arc<Gateway>,
+    place: usize,
+    inbox: mpsc::Receiver<Accepted>,
+    talking: watch::Receiver<bool>,
+) {
     let Some((config, peers)) = gateway.config.peers.as_ref().zip(gateway.peers.as_ref()) else { return };
     let Some((peer, state)) = config.peers.get(place).zip(peers.states.get(place)) else { return };
     let seed = RandomState::new().hash_one(&peer.name);
@@ -32,7 +37,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, place: usize, inbox: mpsc::Receiv
         dial: None,
         next_push: now,
     };
-    task.run(inbox, config.update_interval).await;
+    task.run(inbox, talking, config.update_interval).await;
 }
 
 struct Task<'a> {
@@ -58,14 +63,23 @@ enum Woken {
     Accepted(Accepted),
     Dialled(Result<Accepted, Failed>),
     Progressed(io::Result<Progressed>),
+    /// Whether this process is the one that talks to peers.
+    Talks(bool),
     Push,
     Deadline,
 }
 
 impl Task<'_> {
-    async fn run(&mut self, mut inbox: mpsc::Receiver<Accepted>, interval: std::time::Duration) {
+    async fn run(
+        &mut self,
+        mut inbox: mpsc::Receiver<Accepted>,
+        mut talking: watch::Receiver<bool>,
+        interval: std::time::Duration,
+    ) {
         loop {
-            match self.next(&mut inbox).await {
+            match self.next(&mut inbox, &mut talking).await {
+                Woken::Talks(true) => self.on(Event::Resume),
+                Woken::Talks(false) => self.on(Event::Retire),
                 Woken::Accepted(accepted) | Woken::Dialled(Ok(accepted)) => self.open(accepted),
                 Woken::Dialled(Err(Failed::Status(status))) => {
                     tracing::warn!(peer = self.peer.name, %status, "the peer does not want to talk");
@@ -92,8 +106,12 @@ impl Task<'_> {
         }
     }
 
-    async fn next(&mut self, inbox: &mut mpsc::Receiver<Accepted>) -> Woken {
-        let deadline = self.link.next_deadline().unwrap_or(Time::ZERO);
+    async fn next(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Accepted>,
+        talking: &mut watch::Receiver<bool>,
+    ) -> Woken {
+        let deadline = self.link.next_deadline();
         let clock = self.gateway.clock;
         let has_session = self.session.is_some();
         let has_room = self.session.as_ref().is_some_and(Session::has_room);
@@ -111,13 +129,14 @@ impl Task<'_> {
         };
         let woken = tokio::select! {
             biased;
+            Ok(()) = talking.changed() => Woken::Talks(*talking.borrow_and_update()),
             Some(accepted) = inbox.recv() => Woken::Accepted(accepted),
             dialled = dial => Woken::Dialled(
                 dialled.unwrap_or_else(|error| Err(Failed::Io(io::Error::other(error)))),
             ),
             () = clock.sleep_until(self.next_push), if has_session && has_room => Woken::Push,
             progressed = session => Woken::Progressed(progressed),
-            () = clock.sleep_until(deadline) => Woken::Deadline,
+            () = clock.sleep_until(deadline.unwrap_or(Time::ZERO)), if deadline.is_some() => Woken::Deadline,
         };
         if matches!(woken, Woken::Dialled(_)) {
             self.dial = None;
@@ -129,7 +148,8 @@ impl Task<'_> {
     fn open(&mut self, accepted: Accepted) {
         self.stop_dialling();
         let headgate = accepted.headgate;
-        self.session = Some(Session::new(accepted, &self.peers.cluster, &self.progress));
+        self.session =
+            Some(Session::new(accepted, &self.peers.cluster, With::Peer(&self.peer.name), &self.progress));
         count(&self.state.sessions, 1);
         self.on(Event::Opened);
         if headgate {
@@ -143,7 +163,8 @@ impl Task<'_> {
         let Some(session) = &mut self.session else { return };
         let mut events = vec![Event::Heard];
         let (cluster, name) = (&self.peers.cluster, &self.peer.name);
-        let taken = session.take(cluster, name, self.state, &mut self.progress, now, |event| {
+        let with = With::Peer(name);
+        let taken = session.take(cluster, with, self.state, &mut self.progress, now, |event| {
             events.push(event);
         });
         events.into_iter().for_each(|event| self.on(event));
@@ -187,7 +208,7 @@ impl Task<'_> {
                     }
                 }
                 Action::Close(reason) => {
-                    if self.session.take().is_some() {
+                    if self.session.take().is_some() && reason != Reason::Retired {
                         count(&self.state.faults, 1);
                         tracing::warn!(peer = self.peer.name, ?reason, "the session with the peer is closed");
                     }

@@ -74,6 +74,8 @@ pub struct Admin {
     pub bind: Option<Bind>,
     /// The control socket for `headgatectl`.
     pub socket: PathBuf,
+    /// Where the next process of this node learns what this one knows.
+    pub handover: Option<PathBuf>,
 }
 
 /// Where the access log goes.
@@ -118,6 +120,8 @@ pub struct Table {
     pub sums: bool,
     /// Numbers of this node's own in each entry, beside what is stored.
     pub cells: u16,
+    /// The next process of this node is taught it.
+    pub handed_over: bool,
 }
 
 /// This node and the others of its cluster (HAProxy manual, "peers").
@@ -443,7 +447,7 @@ impl Table {
             size: self.size,
             expire: self.expire,
             nopurge: self.nopurge,
-            shared: self.peers_name.is_some(),
+            shared: self.peers_name.is_some() || self.handed_over,
         }
     }
 }

@@ -4,59 +4,81 @@
 //! A sum is never taught: each run of a gateway (a node and the life of its process) publishes its own numbers
 //! as `table.node.run`, and who decides adds them up. So no increment is lost to a later writer and none
 //! counts twice. Of a run that can't be heard, what ran counts no more; its rates count on and age out.
+//!
+//! In an upgrade two processes of a node live at once. The old one teaches the new one all that it knows, and
+//! is then heard through it: it has no sessions with other nodes any more, and the new one passes its run on.
 
+use super::mirror::Mirror;
 use crate::limits::{Limit, MAX_LIMITS, Others};
-use crate::table::{DataType, Kind, Options, StickTable};
+use crate::table::{DataType, Kind, Layout, Options, StickTable};
 use arc_swap::ArcSwap;
 use base_core::Time;
-use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What this node shares, and what it knows of the others.
 #[derive(Debug)]
 pub struct Cluster {
     local: String,
     run: String,
-    nodes: u32,
+    /// The other nodes.
+    others: Vec<String>,
     heard: AtomicU32,
+    /// Nodes that count as heard in an upgrade, in which sessions move from one process to the other.
+    granted: AtomicU32,
     tables: Vec<Shared>,
 }
 
-/// A table that peers know.
+/// A table that others know.
 #[derive(Debug)]
 pub struct Shared {
     /// Its name on the wire, without node and run.
     pub name: String,
     /// The own one.
     pub table: Arc<StickTable>,
-    /// Each node publishes its own numbers, instead of all writing the same entries.
-    pub sums: bool,
+    /// Who writes it.
+    pub role: Role,
     options: Options,
     mirrors: ArcSwap<Vec<Arc<Mirror>>>,
 }
 
-/// What one run of another node has counted.
-#[derive(Debug)]
-pub struct Mirror {
-    peer: String,
-    run: String,
-    live: AtomicBool,
-    /// Its numbers.
-    pub table: StickTable,
+/// Who writes and who reads a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All nodes write its entries.
+    Common,
+    /// Each run publishes what it has counted itself, to be summed.
+    Sums,
+    /// No other node sees it, only the next process of this one.
+    Private,
+}
+
+/// Who is at the other end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With<'a> {
+    /// Another node.
+    Peer(&'a str),
+    /// The process of this node that this one takes over from.
+    Previous,
+    /// The process of this node that takes over.
+    Next,
 }
 
 impl Shared {
-    /// A table under its name on the wire, made by `options`.
-    pub fn new(name: String, table: Arc<StickTable>, options: Options, sums: bool) -> Self {
-        Self { name, table, sums, options, mirrors: ArcSwap::default() }
+    /// A table under its name on the wire, made by `options`. What others have counted of it is lined up for
+    /// who is told of it here, if `passes_on`.
+    pub fn new(name: String, table: Arc<StickTable>, options: Options, role: Role, passes_on: bool) -> Self {
+        // What others have counted: nothing of this node's own.
+        let layout = Layout::new(options.layout.stored().copied());
+        let options = Options { shared: passes_on, layout, ..options };
+        Self { name, table, role, options, mirrors: ArcSwap::default() }
     }
 
     /// What other runs have counted of a key, for each of these limits.
     pub fn others(&self, key: &[u8], limits: &[Limit], now: Time) -> [u64; MAX_LIMITS] {
         let mut sums = [0; MAX_LIMITS];
         for mirror in self.mirrors.load().iter() {
-            let live = mirror.live.load(Ordering::Relaxed);
+            let live = mirror.is_live();
             mirror.table.peek(key, now, |entry| {
                 for (limit, sum) in limits.iter().zip(&mut sums) {
                     *sum += match (limit.data, limit.data.kind()) {
@@ -72,52 +94,69 @@ impl Shared {
 
     /// Other runs that are heard of, each with whether it lives.
     pub fn runs(&self) -> Vec<(String, bool, usize)> {
+        let name = |mirror: &Mirror| self.wire_name(&mirror.node, &mirror.run);
         let mirrors = self.mirrors.load();
-        let name = |mirror: &Mirror| format!("{}.{}.{}", self.name, mirror.peer, mirror.run);
-        let live = |mirror: &Mirror| mirror.live.load(Ordering::Relaxed);
-        mirrors.iter().map(|mirror| (name(mirror), live(mirror), mirror.table.len())).collect()
+        mirrors.iter().map(|mirror| (name(mirror), mirror.is_live(), mirror.table.len())).collect()
     }
 
     /// Shows what each run that lives has published, with its node's name.
     pub fn live_runs(&self, mut each: impl FnMut(&str, &StickTable)) {
         let mirrors = self.mirrors.load();
-        let live = mirrors.iter().filter(|mirror| mirror.live.load(Ordering::Relaxed));
-        live.for_each(|mirror| each(&mirror.peer, &mirror.table));
+        let live = mirrors.iter().filter(|mirror| mirror.is_live());
+        live.for_each(|mirror| each(&mirror.node, &mirror.table));
     }
 
-    /// The mirror of a run of `peer`, which lives now; all other runs of it have ended.
-    fn mirror(&self, peer: &str, run: &str) -> Arc<Mirror> {
+    /// The other runs as they are listed now: another list if one has come, gone or changed its speaker.
+    pub(super) fn mirrors(&self) -> Arc<Vec<Arc<Mirror>>> {
+        self.mirrors.load_full()
+    }
+
+    /// The name of a run's numbers.
+    pub(super) fn wire_name(&self, node: &str, run: &str) -> String {
+        format!("{}.{node}.{run}", self.name)
+    }
+
+    /// The mirror of a run of `node`, which lives now. `None` if this speaker is not to be listened to.
+    fn mirror(&self, node: &str, run: &str, by_process: bool, now: Time) -> Option<Arc<Mirror>> {
         let mirrors = self.mirrors.load_full();
-        for other in mirrors.iter().filter(|mirror| mirror.peer == peer && mirror.run != run) {
-            other.live.store(false, Ordering::Relaxed);
+        let is_it = |mirror: &&Arc<Mirror>| mirror.node == node && mirror.run == run;
+        if let Some(found) = mirrors.iter().find(is_it) {
+            if by_process && found.is_live() && !found.is_by_process() {
+                // Its own node is heard.
+                return None;
+            }
+            let same = found.is_live() && found.is_by_process() == by_process;
+            found.begin(by_process);
+            if !same {
+                self.mirrors.store(Arc::new(Vec::clone(&mirrors)));
+            }
+            return Some(Arc::clone(found));
         }
-        if let Some(found) = mirrors.iter().find(|mirror| mirror.peer == peer && mirror.run == run) {
-            found.live.store(true, Ordering::Relaxed);
-            return Arc::clone(found);
-        }
-        let mirror = Arc::new(Mirror {
-            peer: peer.to_owned(),
-            run: run.to_owned(),
-            live: AtomicBool::new(true),
-            table: StickTable::new(Options { shared: false, ..self.options.clone() }, &RandomState::new()),
-        });
+        let mirror = Arc::new(Mirror::new(node, run, by_process, self.options.clone(), now));
         let mut all = Vec::clone(&mirrors);
-        let of_peer = |mirror: &Arc<Mirror>| mirror.peer == peer;
-        if all.iter().filter(|mirror| of_peer(mirror)).count() >= MAX_RUNS
-            && let Some(first) = all.iter().position(of_peer)
+        let of_node = |mirror: &Arc<Mirror>| mirror.node == node;
+        if all.iter().filter(|mirror| of_node(mirror)).count() >= MAX_RUNS
+            && let Some(first) = all.iter().position(of_node)
         {
             all.remove(first);
         }
         all.push(Arc::clone(&mirror));
         self.mirrors.store(Arc::new(all));
-        mirror
+        Some(mirror)
+    }
+
+    fn end_runs_of(&self, node: &str) {
+        let mirrors = self.mirrors.load();
+        let ended = mirrors.iter().filter(|mirror| mirror.node == node && !mirror.is_by_process());
+        ended.for_each(|mirror| mirror.end());
     }
 }
 
 impl Cluster {
-    /// Of `nodes` nodes, of which this is `local` in the run `run`.
-    pub fn new(local: String, run: String, nodes: u32, tables: Vec<Shared>) -> Self {
-        Self { local, run, nodes, heard: AtomicU32::new(1), tables }
+    /// Of `local` in the run `run`, and the other nodes.
+    pub fn new(local: String, run: String, others: Vec<String>, tables: Vec<Shared>) -> Self {
+        let (heard, granted) = (AtomicU32::new(1), AtomicU32::new(0));
+        Self { local, run, others, heard, granted, tables }
     }
 
     /// This node's name among its peers.
@@ -135,17 +174,18 @@ impl Cluster {
         &self.tables
     }
 
-    /// The name under which an own table goes to peers.
+    /// The name under which an own table goes to others.
     pub fn wire_name(&self, shared: &Shared) -> String {
-        match shared.sums {
-            true => format!("{}.{}.{}", shared.name, self.local, self.run),
-            false => shared.name.clone(),
+        match shared.role {
+            Role::Sums => shared.wire_name(&self.local, &self.run),
+            Role::Common | Role::Private => shared.name.clone(),
         }
     }
 
     /// Nodes that are heard, with this one, and nodes there are.
     pub fn nodes(&self) -> (u32, u32) {
-        (self.heard.load(Ordering::Relaxed), self.nodes)
+        let heard = self.heard.load(Ordering::Relaxed).max(self.granted.load(Ordering::Relaxed));
+        (heard, u32::try_from(self.others.len() + 1).unwrap_or(u32::MAX))
     }
 
     /// What the others have counted, for a tracker's limits.
@@ -161,46 +201,108 @@ impl Cluster {
             return;
         }
         self.heard.fetch_sub(1, Ordering::Relaxed);
-        for shared in &self.tables {
-            for mirror in shared.mirrors.load().iter().filter(|mirror| mirror.peer == peer) {
-                mirror.live.store(false, Ordering::Relaxed);
+        self.tables.iter().for_each(|shared| shared.end_runs_of(peer));
+    }
+
+    /// The process before this one has taught all that it knows: until the other nodes are heard themselves,
+    /// they count as it has heard them.
+    pub fn has_learnt(&self) {
+        let mirrors = self.tables.iter().map(Shared::mirrors).collect::<Vec<_>>();
+        let lives = |node: &str| {
+            mirrors.iter().any(|list| list.iter().any(|mirror| mirror.node == node && mirror.is_live()))
+        };
+        let heard = self.others.iter().filter(|node| lives(node)).count() + 1;
+        self.granted.store(u32::try_from(heard).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// The other nodes have had their time to speak for themselves.
+    pub fn hears_only_nodes(&self) {
+        self.granted.store(0, Ordering::Relaxed);
+        for mirror in
+            self.tables.iter().flat_map(|shared| shared.mirrors().iter().cloned().collect::<Vec<_>>())
+        {
+            if mirror.is_by_process() && mirror.node != self.local {
+                mirror.end();
             }
         }
     }
 
-    /// Drops what has expired of other runs, and those of which nothing is left.
-    pub fn sweep(&self, now: Time) {
+    /// The next process has taken over: the other nodes are heard through it.
+    pub fn is_succeeded(&self) {
+        self.granted.store(self.heard.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The other process of this node is gone, and with it what ran there.
+    pub fn process_is_gone(&self) {
+        self.granted.store(0, Ordering::Relaxed);
+        for mirror in
+            self.tables.iter().flat_map(|shared| shared.mirrors().iter().cloned().collect::<Vec<_>>())
+        {
+            if mirror.is_by_process() && mirror.is_live() {
+                mirror.end();
+            }
+        }
+    }
+
+    /// Drops runs that have ended and of which nothing is left.
+    pub fn forget(&self, now: Time) {
         for shared in &self.tables {
             let mirrors = shared.mirrors.load_full();
-            let ended = |mirror: &Mirror| !mirror.live.load(Ordering::Relaxed) && mirror.table.is_empty();
-            mirrors.iter().for_each(|mirror| mirror.table.sweep(now));
-            if mirrors.iter().any(|mirror| ended(mirror)) {
-                let rest = mirrors.iter().filter(|mirror| !ended(mirror)).cloned().collect();
+            if mirrors.iter().any(|mirror| mirror.is_over(now)) {
+                let rest = mirrors.iter().filter(|mirror| !mirror.is_over(now)).cloned().collect();
                 // Only the thread of the peers adds and drops runs.
                 shared.mirrors.store(Arc::new(rest));
             }
         }
     }
 
-    /// Where what `peer` sends under `name` belongs.
-    pub(super) fn target(&self, peer: &str, name: &str) -> Option<Target> {
-        if let Some(place) = self.tables.iter().position(|shared| !shared.sums && shared.name == name) {
+    /// Where what comes under `name` belongs. The first run that a peer's session names ends those of the
+    /// sessions before it: `is_first` says of a table whether it is.
+    pub(super) fn target(
+        &self,
+        with: With<'_>,
+        name: &str,
+        is_first: impl Fn(usize) -> bool,
+        now: Time,
+    ) -> Option<Target> {
+        let is_own = |shared: &Shared| match shared.role {
+            Role::Common => true,
+            Role::Private => with == With::Previous,
+            Role::Sums => false,
+        };
+        if let Some(place) = self.tables.iter().position(|shared| is_own(shared) && shared.name == name) {
             return Some(Target::Own(place));
         }
         let (rest, run) = name.rsplit_once('.')?;
-        let table = rest.strip_suffix(peer)?.strip_suffix('.')?;
-        let place = self.tables.iter().position(|shared| shared.sums && shared.name == table)?;
         let fits = (1..=MAX_RUN_NAME).contains(&run.len()) && run.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Target::Mirror(place, self.tables[place].mirror(peer, run)))
+        let of = |node: &str| {
+            let table = rest.strip_suffix(node)?.strip_suffix('.')?;
+            self.tables.iter().position(|shared| shared.role == Role::Sums && shared.name == table)
+        };
+        let (node, place) = match with {
+            With::Peer(peer) => (peer, of(peer)?),
+            With::Previous | With::Next => {
+                let mut nodes = self.others.iter().chain([&self.local]);
+                nodes.find_map(|node| Some((node.as_str(), of(node)?)))?
+            }
+        };
+        if !fits || (node == self.local && run == self.run) {
+            return None;
+        }
+        let by_process = !matches!(with, With::Peer(_));
+        if !by_process && is_first(place) {
+            self.tables[place].end_runs_of(node);
+        }
+        Some(Target::Mirror(place, self.tables[place].mirror(node, run, by_process, now)?))
     }
 }
 
-/// A table that a peer writes.
+/// A table that a session writes.
 #[derive(Debug)]
 pub(super) enum Target {
     /// The own one, as last writer.
     Own(usize),
-    /// Its own numbers; with the place of the table that they are of.
+    /// A run's own numbers; with the place of the table that they are of.
     Mirror(usize, Arc<Mirror>),
 }
 

@@ -24,13 +24,20 @@ pub struct Link {
     first: bool,
     /// Whether everything was learnt once from this peer, or it had its time to teach.
     learnt: bool,
+    /// Another process of this node talks to this peer now.
+    retired: bool,
     random: Random,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Waiting { dial_at: Time },
-    Dialing { until: Time },
+    /// For its time to dial; none once it is retired.
+    Waiting {
+        dial_at: Option<Time>,
+    },
+    Dialing {
+        until: Time,
+    },
     Open(Open),
 }
 
@@ -46,6 +53,8 @@ struct Open {
     headgate: bool,
     /// A lesson is to be over by then.
     learning: Option<Time>,
+    /// The next process of this node has taken over: the session is closed by then, if it still stands.
+    retires: Option<Time>,
 }
 
 /// What has happened.
@@ -69,6 +78,11 @@ pub enum Event {
     Taught,
     /// The connection is gone.
     Closed,
+    /// The next process of this node talks to the peer from now on. A session that stands is left to the peer
+    /// to close, when the other process has one, so that it hears this node all the time.
+    Retire,
+    /// That process is gone.
+    Resume,
 }
 
 /// What is to be done.
@@ -95,15 +109,18 @@ pub enum Reason {
     ToldOfError,
     /// The attempt takes too long.
     Unanswered,
+    /// The next process of this node talks to the peer.
+    Retired,
 }
 
 impl Link {
     /// To a peer called `remote`, from `local`; `seed` makes moments differ between nodes.
     pub fn new(local: &str, remote: &str, seed: u64, now: Time) -> Self {
         let mut link = Self {
-            state: State::Waiting { dial_at: now },
+            state: State::Waiting { dial_at: None },
             first: local < remote,
             learnt: false,
+            retired: false,
             random: Random::new(seed),
         };
         link.wait(now, START);
@@ -125,12 +142,13 @@ impl Link {
             actions.push(Action::Send(Control::ResyncRequest));
         }
         let beat_at = now + FIRST_BEAT;
-        self.state = State::Open(Open { heard: now, beat_at, beats: 0, headgate: false, learning });
+        self.state =
+            State::Open(Open { heard: now, beat_at, beats: 0, headgate: false, learning, retires: None });
     }
 
     fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
         match &mut self.state {
-            State::Waiting { dial_at } if now >= *dial_at => {
+            State::Waiting { dial_at } if dial_at.is_some_and(|dial_at| now >= dial_at) => {
                 self.state = State::Dialing { until: now + CONNECT_TIMEOUT };
                 actions.push(Action::Dial);
             }
@@ -140,6 +158,10 @@ impl Link {
             }
             State::Open(open) if now >= open.dead_at() => {
                 actions.extend([Action::Close(Reason::Silent), Action::Live(false)]);
+                self.wait(now, LOST);
+            }
+            State::Open(open) if open.retires.is_some_and(|retires| now >= retires) => {
+                actions.extend([Action::Close(Reason::Retired), Action::Live(false)]);
                 self.wait(now, LOST);
             }
             State::Open(open) => {
@@ -178,7 +200,29 @@ impl Link {
     fn wait(&mut self, now: Time, (least, most): (u64, u64)) {
         let jitter = self.random.below((most - least).max(1));
         let second = if self.first { 0 } else { SECOND_DIALS_LATER };
-        self.state = State::Waiting { dial_at: now + Duration::from_millis(least + jitter + second) };
+        let dial_at = now + Duration::from_millis(least + jitter + second);
+        self.state = State::Waiting { dial_at: (!self.retired).then_some(dial_at) };
+    }
+
+    fn retire(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.retired = true;
+        match &mut self.state {
+            State::Open(open) => open.retires = Some(now + RETIRE),
+            State::Dialing { .. } => {
+                actions.push(Action::Close(Reason::Retired));
+                self.wait(now, AGAIN);
+            }
+            State::Waiting { dial_at } => *dial_at = None,
+        }
+    }
+
+    fn resume(&mut self, now: Time) {
+        self.retired = false;
+        match &mut self.state {
+            State::Open(open) => open.retires = None,
+            State::Waiting { .. } => self.wait(now, LOST),
+            State::Dialing { .. } => {}
+        }
     }
 }
 
@@ -204,7 +248,9 @@ impl Machine for Link {
         }
         match (event, &mut self.state) {
             (Event::Tick, _) => self.tick(now, actions),
-            (Event::Opened, _) => self.open(now, actions),
+            (Event::Retire, _) => self.retire(now, actions),
+            (Event::Resume, _) if self.retired => self.resume(now),
+            (Event::Opened, _) if !self.retired => self.open(now, actions),
             (Event::Unreachable, State::Dialing { .. }) => self.wait(now, AGAIN),
             (Event::Refused(_), State::Dialing { .. }) => self.wait(now, REFUSED),
             (Event::IsHeadgate, State::Open(open)) => open.headgate = true,
@@ -220,14 +266,14 @@ impl Machine for Link {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        Some(match self.state {
+        match self.state {
             State::Waiting { dial_at } => dial_at,
-            State::Dialing { until } => until,
+            State::Dialing { until } => Some(until),
             State::Open(open) => {
                 let soon = open.dead_at().min(open.beat_at);
-                open.learning.map_or(soon, |learning| soon.min(learning))
+                [open.learning, open.retires].into_iter().flatten().chain([soon]).min()
             }
-        })
+        }
     }
 
     fn check_invariants(&self) {
@@ -247,6 +293,8 @@ const AGAIN: (u64, u64) = (200, 500);
 const REFUSED: (u64, u64) = (5_000, 7_000);
 /// Milliseconds that the side whose name comes later waits for the other to dial.
 const SECOND_DIALS_LATER: u64 = 300;
+/// How long a peer hears the process before, until the next one has a session: two dials and more.
+const RETIRE: Duration = Duration::from_secs(2);
 /// HAProxy's.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// HAProxy's time for a lesson.

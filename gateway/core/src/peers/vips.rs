@@ -3,7 +3,7 @@
 //!
 //! An entry is good for [`EXPIRE`]; what is not said again is forgotten, and with it the claim of a node that is gone.
 
-use super::cluster::{Cluster, Shared};
+use super::cluster::{Cluster, Role, Shared};
 use crate::table::{DataType, Entry, KeyType, Layout, Options, StickTable, Stored};
 use base_core::Time;
 use healthcheck_core::fleet::{Claim, Fleet, Has, MAX_ATTEMPT, MAX_VIPS, Node, Row};
@@ -15,8 +15,8 @@ use std::time::Duration;
 /// The name of the table on the wire, before node and run.
 pub const TABLE: &str = "headgate-vips";
 
-/// The table, for [`Cluster::new`].
-pub fn shared() -> Shared {
+/// The table, for [`Cluster::new`]; with `passes_on` another process of the node hears of it, too.
+pub fn shared(passes_on: bool) -> Shared {
     let options = Options {
         key: KeyType::Ipv6,
         layout: Layout::new([Stored::one(DataType::Gpt0), Stored::one(DataType::Gpc0)]),
@@ -26,7 +26,7 @@ pub fn shared() -> Shared {
         shared: true,
     };
     let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
-    Shared::new(TABLE.to_owned(), table, options, true)
+    Shared::new(TABLE.to_owned(), table, options, Role::Sums, passes_on)
 }
 
 /// Publishes what this node's speaker says.
@@ -71,7 +71,7 @@ pub fn others<'a>(cluster: &Cluster, names: impl Iterator<Item = (&'a str, bool)
 }
 
 fn find(cluster: &Cluster) -> Option<&Shared> {
-    cluster.tables().iter().find(|shared| shared.sums && shared.name == TABLE)
+    cluster.tables().iter().find(|shared| shared.role == Role::Sums && shared.name == TABLE)
 }
 
 fn key(vip: IpAddr) -> [u8; 16] {
@@ -125,7 +125,7 @@ const EXPIRE: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::{Frame, Incoming, Outgoing, Progress, frame};
+    use crate::peers::{Frame, Incoming, Outgoing, Progress, With, frame};
 
     const NOW: Time = Time::from_millis(5_000);
 
@@ -134,18 +134,28 @@ mod tests {
     }
 
     fn node(name: &str) -> Cluster {
-        Cluster::new(name.to_owned(), format!("hg-{name}"), 3, vec![shared()])
+        Cluster::new(
+            name.to_owned(),
+            format!("hg-{name}"),
+            vec!["gw1".into(), "gw2".into()],
+            vec![shared(false)],
+        )
     }
 
     /// What `from` has published since it last did reaches `to`.
     fn send(from: &Cluster, to: &Cluster, now: Time) {
         let (mut out, mut incoming) = (Vec::new(), Incoming::default());
-        Outgoing::new(from, &Progress::default(), true).push(from, now, 100, &mut out);
+        Outgoing::new(from, With::Peer(to.local()), &Progress::default(), true)
+            .push(from, now, 100, &mut out);
         let mut rest = &out[..];
         while let Some((frame, length)) = frame::take(rest).expect("whole frames") {
             match frame {
-                Frame::Define(body) => drop(incoming.define(body, to, from.local()).expect("a definition")),
-                Frame::Update(update, body) => incoming.update(update, body, to, now).expect("an update"),
+                Frame::Define(body) => {
+                    assert!(incoming.define(body, to, With::Peer(from.local()), now).expect("a definition"))
+                }
+                Frame::Update(update, body) => {
+                    incoming.update(update, body, to, With::Peer(from.local()), now).expect("an update")
+                }
                 _ => {}
             }
             rest = &rest[length..];

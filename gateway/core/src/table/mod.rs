@@ -206,18 +206,25 @@ impl StickTable {
         Some(look(&shard.entry(&self.shape, slot)))
     }
 
-    /// Lets `change` write the entry of `key` as a peer taught it, good for `expire` at most: no change for
-    /// other peers, as each hears it from who made it.
+    /// Lets `change` write the entry of `key` as it was taught from elsewhere, good for `expire` at most. It
+    /// is a change for peers only if `pass_on` says so: as a rule each hears it from who made it.
     pub fn learn(
         &self,
         key: &[u8],
         now: Time,
         expire: Option<Duration>,
+        pass_on: bool,
         change: impl FnOnce(&mut Entry<'_>),
     ) -> bool {
         let expire = expire.map_or(u32::MAX, |expire| u32::try_from(expire.as_millis()).unwrap_or(u32::MAX));
         let expire = expire.min(self.shape.expire);
-        self.with(key, now, expire, |shard, slot| change(&mut shard.entry(&self.shape, slot))).is_some()
+        let learnt = self.with(key, now, expire, |shard, slot| {
+            if pass_on {
+                shard.changed(&self.shape, slot);
+            }
+            change(&mut shard.entry(&self.shape, slot));
+        });
+        learnt.is_some()
     }
 
     /// Takes the entry of `key` out; false if it is held.
@@ -257,13 +264,6 @@ impl StickTable {
     /// Entries that were not made, because the table was full of clients with running requests.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Drops entries that have expired, some from each shard: for tables that nobody uses any more.
-    pub fn sweep(&self, now: Time) {
-        for shard in &self.shards {
-            lock(shard).drop_expired(&self.shape, now, SWEPT);
-        }
     }
 
     /// Goes through all entries. The lock of a shard is held for a few of them at a time.
@@ -399,7 +399,5 @@ const PER_SHARD: usize = 16_384;
 const SMALL: usize = 1024;
 /// Milliseconds: a week. Times are kept in 32 bits, which wrap after 49 days.
 const LONGEST: u32 = 7 * 86_400_000;
-/// Expired entries that a sweep drops from a shard.
-const SWEPT: usize = 256;
 /// Slots looked at under one lock.
 const WALKED: u32 = 256;

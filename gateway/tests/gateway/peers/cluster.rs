@@ -16,6 +16,7 @@ fn start(place: usize, binds: &[SocketAddr; 3], server: SocketAddr, limit: &str)
         bind: binds[place],
         // The same list on all nodes: who is oneself is left out.
         peers: &peers,
+        admin: "",
         section: "update_interval = \"5ms\"",
         frontend: limit,
         tables: "[[stick_table]]\nname = \"clients\"\npeers = \"lab\"\n",

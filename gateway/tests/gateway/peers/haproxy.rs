@@ -92,6 +92,7 @@ impl Lab {
             local: "gw",
             bind: self.ours,
             peers: &[("hap", self.theirs)],
+            admin: "",
             section: if self.tls { &tls } else { "" },
             frontend: "limit = [{ table = \"fe\", http_req_cnt = 1000000 }]",
             tables: "[[stick_table]]\nname = \"fe\"\ntype = \"ip\"\nexpire = \"60s\"\npeers = \"lab\"\n\

@@ -10,6 +10,7 @@ fn gateway(bind: SocketAddr, peer: SocketAddr, servers: &[SocketAddr]) -> Gatewa
         local: "gw",
         bind,
         peers: &[("evil", peer)],
+        admin: "",
         section: "",
         frontend: "limit = [{ table = \"t\", http_req_rate = 1000, period = \"10s\" }]",
         tables: "[[stick_table]]\nname = \"t\"\npeers = \"lab\"\n",

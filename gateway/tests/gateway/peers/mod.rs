@@ -1,6 +1,7 @@
 //! Peers on loopback: gateways among themselves, and with a real HAProxy.
 
 mod cluster;
+mod handover;
 mod haproxy;
 mod hostile;
 
@@ -12,6 +13,8 @@ struct Node<'a> {
     local: &'a str,
     bind: SocketAddr,
     peers: &'a [(&'a str, SocketAddr)],
+    /// More of the section `admin`.
+    admin: &'a str,
     /// More of the section `peers`.
     section: &'a str,
     /// More of the frontend.
@@ -23,7 +26,7 @@ struct Node<'a> {
 
 impl Node<'_> {
     fn start(&self, servers: &[SocketAddr]) -> Gateway {
-        let Self { local, bind, peers, section, frontend, tables, stick } = self;
+        let Self { local, bind, peers, admin, section, frontend, tables, stick } = self;
         let servers: Vec<_> = servers
             .iter()
             .enumerate()
@@ -35,7 +38,7 @@ impl Node<'_> {
             .collect();
         Gateway::start(&format!(
             "node = \"{local}\"\nworkers = 2\n\
-             [admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n\
+             [admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n{admin}\n\
              [log]\nto = \"FOLDER/access.log\"\n\
              [peers]\nname = \"lab\"\nbind = \"{bind}\"\n{section}\npeer = [{}]\n{tables}\n\
              [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ndefault_backend = \"be\"\n{frontend}\n\

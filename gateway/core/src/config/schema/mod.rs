@@ -63,11 +63,12 @@ pub(super) struct File {
 pub(super) struct Admin {
     pub(super) bind: Option<Spanned<SocketAddr>>,
     pub(super) socket: PathBuf,
+    pub(super) handover: Option<PathBuf>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: None, socket: DEFAULT_SOCKET.into() }
+        Self { bind: None, socket: DEFAULT_SOCKET.into(), handover: None }
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
     server::tls_fits_modes(&frontends, &backends)?;
     let admin = admin(source, file.admin);
+    tables.iter_mut().for_each(|table| table.handed_over = admin.handover.is_some());
     if frontends.is_empty() {
         return Err(source
             .at(0..0, "there is no frontend")
@@ -73,7 +74,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
 }
 
 fn admin(source: &Source, admin: schema::Admin) -> Admin {
-    Admin { bind: admin.bind.map(|bind| self::bind(source, bind)), socket: admin.socket }
+    let schema::Admin { bind, socket, handover } = admin;
+    Admin { bind: bind.map(|bind| self::bind(source, bind)), socket, handover }
 }
 
 fn binds_are_distinct<'a>(frontends: &'a [Frontend], others: impl Iterator<Item = &'a Bind>) -> Result<()> {

@@ -28,6 +28,7 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
             peers_name: peers_name(source, table, peers)?,
             sums: false,
             cells: 0,
+            handed_over: false,
         };
         for data in &table.store {
             made.stored.push(stored(source, data, &made)?);

@@ -21,8 +21,10 @@ fn options(key: KeyType, stored: &[DataType]) -> Options {
 
 fn node(name: &str, run: &str, sums: bool, options: &Options) -> Cluster {
     let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
-    let shared = Shared::new("t".into(), table, options.clone(), sums);
-    Cluster::new(name.into(), run.into(), 2, vec![shared])
+    let role = if sums { Role::Sums } else { Role::Common };
+    let shared = Shared::new("t".into(), table, options.clone(), role, true);
+    let others = ["a", "b"].into_iter().filter(|other| *other != name).map(str::to_owned).collect();
+    Cluster::new(name.into(), run.into(), others, vec![shared])
 }
 
 /// Takes what one node has sent; the answers go to `replies`.
@@ -30,9 +32,9 @@ fn take(incoming: &mut Incoming, bytes: &[u8], cluster: &Cluster, peer: &str) ->
     let mut rest = bytes;
     while let Some((frame, length)) = frame::take(rest)? {
         match frame {
-            Frame::Define(body) => drop(incoming.define(body, cluster, peer)?),
+            Frame::Define(body) => drop(incoming.define(body, cluster, With::Peer(peer), NOW)?),
             Frame::Switch(body) => incoming.switch(body),
-            Frame::Update(update, body) => incoming.update(update, body, cluster, NOW)?,
+            Frame::Update(update, body) => incoming.update(update, body, cluster, With::Peer(peer), NOW)?,
             Frame::Control(_) | Frame::Ack(_) | Frame::Unknown => {}
         }
         rest = &rest[length..];
@@ -121,7 +123,7 @@ fn a_peer_that_was_away_gets_what_it_has_not_acknowledged_and_no_more() {
     };
     let table = &one.tables()[0].table;
     fill(table, &[(1, 1), (2, 2), (3, 3)]);
-    let mut first = Outgoing::new(&one, &progress, true);
+    let mut first = Outgoing::new(&one, With::Peer("b"), &progress, true);
     let mut incoming = Incoming::default();
     let replies = take(&mut incoming, &push(&mut first), &other, "a").expect("it is understood");
     let Ok(Some((Frame::Ack(body), _))) = frame::take(&replies) else { panic!("no ack: {replies:?}") };
@@ -129,7 +131,7 @@ fn a_peer_that_was_away_gets_what_it_has_not_acknowledged_and_no_more() {
     assert_eq!(progress, Progress::default(), "a number that was never sent means nothing");
     first.acknowledged(body, &mut progress);
     fill(table, &[(2, 20)]);
-    let mut again = Outgoing::new(&one, &progress, true);
+    let mut again = Outgoing::new(&one, With::Peer("b"), &progress, true);
     let mut incoming = Incoming::default();
     take(&mut incoming, &push(&mut again), &other, "a").expect("it is understood");
     assert_eq!(incoming.updates, 1);
@@ -156,7 +158,7 @@ fn sums_are_kept_apart_by_node_and_run_and_what_runs_counts_for_the_living() {
             entry.add_rate(DataType::HttpReqRate, events, NOW);
         });
         let mut bytes = Vec::new();
-        Outgoing::new(&one, &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
+        Outgoing::new(&one, With::Peer("b"), &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
         take(&mut Incoming::default(), &bytes, &other, "a").expect("it is understood");
     };
     publish("run1", 5);
@@ -169,7 +171,7 @@ fn sums_are_kept_apart_by_node_and_run_and_what_runs_counts_for_the_living() {
     let foreign = node("c", "run1", true, &options);
     foreign.tables()[0].table.update([0, 0, 0, 1], NOW, |entry| entry.set(DataType::ConnCur, 9));
     let mut bytes = Vec::new();
-    Outgoing::new(&foreign, &Progress::default(), true).push(&foreign, NOW, 10, &mut bytes);
+    Outgoing::new(&foreign, With::Peer("b"), &Progress::default(), true).push(&foreign, NOW, 10, &mut bytes);
     take(&mut Incoming::default(), &bytes, &other, "a").expect("it is understood");
     assert_eq!(sums(), (0, 7), "nobody speaks for others");
 }
@@ -189,7 +191,7 @@ fn what_is_not_known_is_skipped_and_the_stream_stays_in_step() {
     bytes.extend([77, 3, 88, 0x91, 2, 1, 1]);
     let one = node("a", "r", false, &options);
     fill(&one.tables()[0].table, &[(1, 5)]);
-    Outgoing::new(&one, &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
+    Outgoing::new(&one, With::Peer("b"), &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
     let mut incoming = Incoming::default();
     take(&mut incoming, &bytes, &other, "a").expect("nothing of it is a fault");
     assert_eq!((incoming.updates, incoming.ignored), (1, 3));
@@ -214,8 +216,8 @@ fn a_lesson_has_everything_and_changes_meanwhile_follow() {
     let table = &one.tables()[0].table;
     fill(table, &(0..600).map(|number| (number, number)).collect::<Vec<_>>());
     // Taught by a third: not to be pushed, but to be taught.
-    table.learn(&[9, 9, 9, 9], NOW, None, |entry| entry.set(DataType::Gpc0, 1));
-    let mut outgoing = Outgoing::new(&one, &Progress::default(), true);
+    table.learn(&[9, 9, 9, 9], NOW, None, false, |entry| entry.set(DataType::Gpc0, 1));
+    let mut outgoing = Outgoing::new(&one, With::Peer("b"), &Progress::default(), true);
     outgoing.teach();
     let mut bytes = Vec::new();
     let mut parts = 0;
@@ -284,6 +286,8 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+mod processes;
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -319,7 +323,7 @@ proptest! {
         let (one, other) = (node("a", "r", false, &options), node("b", "r", false, &options));
         fill(&one.tables()[0].table, &rows);
         let mut bytes = Vec::new();
-        let mut outgoing = Outgoing::new(&one, &Progress::default(), true);
+        let mut outgoing = Outgoing::new(&one, With::Peer("b"), &Progress::default(), true);
         while outgoing.push(&one, NOW, 7, &mut bytes) {}
         let taken = take(&mut Incoming::default(), &bytes, &other, "a");
         prop_assert!(taken.is_ok());
@@ -351,13 +355,13 @@ proptest! {
         let _ = take(&mut Incoming::default(), &start, &other, "a");
         fill(&one.tables()[0].table, &[(1, 2), (3, 4)]);
         let mut bytes = Vec::new();
-        Outgoing::new(&one, &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
+        Outgoing::new(&one, With::Peer("b"), &Progress::default(), true).push(&one, NOW, 10, &mut bytes);
         for (place, byte) in flips {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
         let _ = take(&mut Incoming::default(), &bytes, &other, "a");
-        let mut outgoing = Outgoing::new(&one, &Progress::default(), true);
+        let mut outgoing = Outgoing::new(&one, With::Peer("b"), &Progress::default(), true);
         outgoing.acknowledged(&start, &mut Progress::default());
     }
 }
@@ -375,7 +379,7 @@ fn an_update_of_what_a_client_does_takes_at_most_32_bytes() {
         outgoing.push(&one, NOW, 10, &mut bytes);
         bytes.len()
     };
-    let mut outgoing = Outgoing::new(&one, &Progress::default(), true);
+    let mut outgoing = Outgoing::new(&one, With::Peer("b"), &Progress::default(), true);
     // The first has the definition before it.
     push(&mut outgoing);
     assert!(push(&mut outgoing) <= 32);

@@ -1,0 +1,193 @@
+//! From one process of a node to the next, as in an upgrade: the new one learns all that the old one knows
+//! before it serves, and takes over the talk with other nodes. The old one then goes on telling the new one
+//! what it counts, until it exits.
+//!
+//! ```text
+//!  old   Teaching ──────── confirm ─────► Succeeded ── closed ──► Teaching: it is on its own again
+//!  new   Learning ── finished, closed ──► Serving ──── closed ──► (what ran in the old one runs no more)
+//! ```
+//! The words are those of a lesson between peers; the confirmation says that the new process takes over.
+
+use super::frame::Control;
+use base_core::{Machine, Time};
+use std::time::Duration;
+
+/// One side of it.
+#[derive(Debug)]
+pub struct Handover {
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The old one, to which the next has not come or which it still teaches.
+    Teaching,
+    /// The old one, once the next has taken over.
+    Succeeded,
+    /// The new one, which does not serve yet.
+    Learning { until: Time },
+    /// The new one serves; until then the other nodes count as the old one has heard them.
+    Serving { grace: Option<Time> },
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The deadline has passed.
+    Tick,
+    /// The other side has sent this.
+    Control(Control),
+    /// Everything has been sent that it asked for.
+    Taught,
+    /// The other process is gone.
+    Closed,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this.
+    Send(Control),
+    /// Send everything, then say [`Event::Taught`].
+    Teach,
+    /// Serve: all that there is to learn has been learnt.
+    Serve,
+    /// The other nodes have had time to speak for themselves.
+    HearOnlyNodes,
+    /// The next process has taken over the talk with other nodes.
+    Succeeded,
+    /// It is gone: this one talks to them again.
+    Resume,
+    /// The other process is gone, and what ran there runs no more.
+    Forget,
+}
+
+impl Handover {
+    /// Of the process that serves, when the next one has come.
+    pub fn to_next() -> Self {
+        Self { state: State::Teaching }
+    }
+
+    /// Of the next process, when it has reached the one that serves.
+    pub fn from_previous(now: Time, actions: &mut Vec<Action>) -> Self {
+        actions.push(Action::Send(Control::ResyncRequest));
+        Self { state: State::Learning { until: now + LESSON } }
+    }
+
+    /// Whether the next process has taken over.
+    pub fn is_succeeded(&self) -> bool {
+        self.state == State::Succeeded
+    }
+
+    fn serve(&mut self, now: Time, actions: &mut Vec<Action>) {
+        actions.extend([Action::Send(Control::ResyncConfirm), Action::Serve]);
+        self.state = State::Serving { grace: Some(now + GRACE) };
+    }
+
+    fn closed(&mut self, actions: &mut Vec<Action>) {
+        match self.state {
+            State::Teaching => {}
+            State::Succeeded => {
+                actions.extend([Action::Forget, Action::Resume]);
+                self.state = State::Teaching;
+            }
+            State::Learning { .. } => {
+                actions.extend([Action::Forget, Action::Serve]);
+                self.state = State::Serving { grace: None };
+            }
+            State::Serving { .. } => {
+                actions.push(Action::Forget);
+                self.state = State::Serving { grace: None };
+            }
+        }
+    }
+}
+
+impl Machine for Handover {
+    type Event = Event;
+    type Action = Action;
+
+    fn tick() -> Event {
+        Event::Tick
+    }
+
+    fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match (event, &mut self.state) {
+            (Event::Control(Control::ResyncRequest), State::Teaching) => actions.push(Action::Teach),
+            (Event::Taught, State::Teaching) => actions.push(Action::Send(Control::ResyncFinished)),
+            (Event::Control(Control::ResyncConfirm), State::Teaching) => {
+                actions.push(Action::Succeeded);
+                self.state = State::Succeeded;
+            }
+            (Event::Control(Control::ResyncFinished | Control::ResyncPartial), State::Learning { .. }) => {
+                self.serve(now, actions);
+            }
+            (Event::Tick, State::Learning { until }) if now >= *until => self.serve(now, actions),
+            (Event::Tick, State::Serving { grace }) if grace.is_some_and(|grace| now >= grace) => {
+                *grace = None;
+                actions.push(Action::HearOnlyNodes);
+            }
+            (Event::Closed, _) => self.closed(actions),
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Learning { until } => Some(until),
+            State::Serving { grace } => grace,
+            State::Teaching | State::Succeeded => None,
+        }
+    }
+
+    fn check_invariants(&self) {}
+}
+
+/// A million entries take well under a second; a process that can't teach must not keep the next one from
+/// serving. HAProxy's time for a lesson.
+const LESSON: Duration = Duration::from_secs(5);
+/// Until the new process has sessions with all nodes that can be reached: as long as the old one keeps its own.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(machine: &mut Handover, event: Event, at: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        machine.on(event, Time::from_millis(at), &mut actions);
+        actions
+    }
+
+    #[test]
+    fn the_next_process_serves_when_it_has_learnt_and_speaks_for_itself_soon_after() {
+        let mut actions = Vec::new();
+        let mut new = Handover::from_previous(Time::ZERO, &mut actions);
+        assert_eq!(actions, [Action::Send(Control::ResyncRequest)]);
+        let learnt = on(&mut new, Event::Control(Control::ResyncFinished), 10);
+        assert_eq!(learnt, [Action::Send(Control::ResyncConfirm), Action::Serve]);
+        assert_eq!(new.next_deadline(), Some(Time::from_millis(2_010)));
+        assert_eq!(on(&mut new, Event::Tick, 2_010), [Action::HearOnlyNodes]);
+        assert_eq!(on(&mut new, Event::Closed, 3_000), [Action::Forget]);
+    }
+
+    #[test]
+    fn it_serves_even_if_the_one_before_it_hangs_or_dies() {
+        let mut new = Handover::from_previous(Time::ZERO, &mut Vec::new());
+        assert!(on(&mut new, Event::Tick, 5_000).contains(&Action::Serve));
+        let mut new = Handover::from_previous(Time::ZERO, &mut Vec::new());
+        assert_eq!(on(&mut new, Event::Closed, 7), [Action::Forget, Action::Serve]);
+        assert_eq!(new.next_deadline(), None);
+    }
+
+    #[test]
+    fn the_old_process_is_succeeded_by_a_confirmation_only_and_resumes_when_its_successor_dies() {
+        let mut old = Handover::to_next();
+        assert_eq!(on(&mut old, Event::Control(Control::ResyncRequest), 1), [Action::Teach]);
+        assert_eq!(on(&mut old, Event::Taught, 2), [Action::Send(Control::ResyncFinished)]);
+        assert_eq!(on(&mut old, Event::Closed, 3), []);
+        assert_eq!(on(&mut old, Event::Control(Control::ResyncConfirm), 4), [Action::Succeeded]);
+        assert!(old.is_succeeded());
+        assert_eq!(on(&mut old, Event::Closed, 5), [Action::Forget, Action::Resume]);
+    }
+}
