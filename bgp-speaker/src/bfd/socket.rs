@@ -123,7 +123,11 @@ impl Sender {
         let count = u64::from(u16::MAX - FIRST_SOURCE_PORT) + 1;
         for offset in 0..count {
             let port = u64::from(FIRST_SOURCE_PORT) + seed.wrapping_add(offset) % count;
-            let address = SocketAddr::new(source, u16::try_from(port).unwrap_or(u16::MAX));
+            let mut address = SocketAddr::new(source, u16::try_from(port).unwrap_or(u16::MAX));
+            // A link-local one is of the link that the neighbor is on.
+            if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut address, remote) {
+                local.set_scope_id(remote.scope_id());
+            }
             match socket.bind(&address.into()) {
                 Ok(()) => return Ok(Self { socket, remote: remote.into() }),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}

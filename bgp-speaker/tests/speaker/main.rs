@@ -3,11 +3,13 @@
 
 mod bird;
 mod conformance;
+mod gate;
 mod gateway;
 mod operator;
 mod renewal;
 mod rig;
 mod router;
+mod strangers;
 mod text_api;
 
 use bgp_core::wire::notification::Code;

@@ -58,7 +58,8 @@ impl Rig {
         Self::prepared(router, Some(neighbor), top, bottom, |text| text)
     }
 
-    fn prepared(
+    /// The same, with the configuration changed.
+    pub(crate) fn prepared(
         router: Router,
         neighbor: Option<&str>,
         top: &str,

@@ -41,22 +41,31 @@ impl Router {
     /// The next connection that the speaker opens.
     pub(crate) fn accept(&self) -> Session {
         let (stream, _) = self.0.accept().expect("the speaker");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-        Session { stream, buffer: Vec::new(), heard: VecDeque::new() }
+        Session::over(stream)
     }
 
     /// The next connection, up to the point at which routes flow.
     pub(crate) fn session(&self) -> Session {
-        let mut session = self.accept();
-        session.write(&Open::ours(65000, 90, [10, 0, 0, 1].into()).encode());
-        session.write(&wire::keepalive());
-        assert_eq!(session.next(), Heard::Other("open"));
-        session.skip_to(&Heard::Other("keepalive"));
-        session
+        self.accept().begin()
     }
 }
 
 impl Session {
+    /// On a connection, whoever opened it.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        Self { stream, buffer: Vec::new(), heard: VecDeque::new() }
+    }
+
+    /// Up to the point at which routes flow.
+    pub(crate) fn begin(mut self) -> Self {
+        self.write(&Open::ours(65000, 90, [10, 0, 0, 1].into()).encode());
+        self.write(&wire::keepalive());
+        assert_eq!(self.next(), Heard::Other("open"));
+        self.skip_to(&Heard::Other("keepalive"));
+        self
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the speaker reads");
     }

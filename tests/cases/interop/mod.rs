@@ -3,7 +3,9 @@
 
 mod basics;
 mod bfd;
+mod graceful_restart;
 mod limits;
+mod link_local;
 mod renewal;
 
 use crate::turn;

@@ -59,6 +59,28 @@ fn twenty_upgrades_flap_no_session_and_no_path_of_any_router() {
     });
 }
 
+#[test]
+fn a_reload_changes_what_routers_hold_and_no_session() {
+    interop(table(), |lab| {
+        wait_up(lab)?;
+        for side in [Side::Outside, Side::Inside] {
+            lab.speaker(side).rewrite(|text| text.replace("med = 100", "med = 77"))?;
+            let plan = lab.speaker(side).tell(&["reload", "--plan"])?;
+            ensure!(plan.contains("med 77"), "{plan}");
+            lab.speaker(side).renew(&["reload"])?;
+        }
+        for peering in lab.peerings() {
+            for vip in peering.side.vips() {
+                tests::wait_until(&format!("{}: the other metric", peering.name), SOON, || {
+                    Ok(lab.seen(peering, vip)?.filter(|seen| seen.med == Some(77)))
+                })?;
+            }
+            ensure!(!came_and_went(lab, peering)?, "{}: flapped", peering.name);
+        }
+        Ok(())
+    });
+}
+
 /// Did the speaker, over all its processes, see the session or its path end?
 fn came_and_went(lab: &Interop, peering: &Peering) -> Result<bool> {
     let events = lab.speaker(peering.side).tell(&["events", "--json"])?;

@@ -56,7 +56,9 @@ fn parse(text: &str) -> Seen {
         match key {
             "BGP.as_path" => seen.as_path = value.split(' ').filter_map(|asn| asn.parse().ok()).collect(),
             "BGP.next_hop" => {
-                seen.next_hop = value.split(' ').next().and_then(|address| address.parse().ok());
+                // Of a neighbor with a link-local address alone the global one is `::`.
+                let mut hops = value.split(' ').filter(|address| *address != "::");
+                seen.next_hop = hops.next().and_then(|address| address.parse().ok());
             }
             "BGP.med" => seen.med = value.parse().ok(),
             "BGP.local_pref" => seen.local_pref = value.parse().ok(),
@@ -102,6 +104,9 @@ filter vips {{
         }
         if let Some((milliseconds, multiplier)) = peering.bfd {
             let _ = write!(more, "bfd {{ interval {milliseconds} ms; multiplier {multiplier}; }}; ");
+        }
+        if peering.link_local {
+            more += "interface \"eth0\"; ";
         }
         let extended = if peering.extended_next_hop { "extended next hop on; " } else { "" };
         let place = if peering.multihop { "multihop 2" } else { "direct" };

@@ -143,7 +143,7 @@ fn read(path: &Value) -> Seen {
     let number = |key: &str| path[key].as_u64().and_then(|number| u32::try_from(number).ok());
     let global = |hop: &&Value| hop["scope"] != "link-local";
     let hops = path["nexthops"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let hop = hops.iter().find(global).and_then(|hop| hop["ip"].as_str());
+    let hop = hops.iter().find(global).or_else(|| hops.first()).and_then(|hop| hop["ip"].as_str());
     let numbers =
         |community: String| if community == "graceful-shutdown" { "65535:0".to_owned() } else { community };
     Seen {
@@ -172,11 +172,14 @@ fn bgpd(peerings: &[Peering]) -> String {
     let peerings = || peerings.iter().filter(|peering| peering.router == Router::Frr);
     for peering in peerings() {
         let neighbor = format!(" neighbor {}", peering.speaker());
+        let place = match peering.link_local {
+            true => "interface eth0".to_owned(),
+            false => format!("update-source {}", peering.address()),
+        };
         let _ = write!(
             text,
-            "{neighbor} remote-as {}\n{neighbor} update-source {}\n{neighbor} timers 3 9\n{neighbor} timers connect 1\n",
+            "{neighbor} remote-as {}\n{neighbor} {place}\n{neighbor} timers 3 9\n{neighbor} timers connect 1\n",
             peering.side.asn(),
-            peering.address()
         );
         if peering.plain_open {
             let _ = write!(

@@ -265,6 +265,10 @@ fn build(topology: &Topology, peerings: &[Peering]) -> Result<()> {
                 ours.push(format!("addr add {near}/{length} dev {name}{nodad}"));
             }
         }
+        for peering in peerings.iter().filter(|peering| peering.router == router && peering.link_local) {
+            theirs.push(format!("addr add {}/64 dev eth0 nodad", peering.address()));
+            ours.push(format!("addr add {}/64 dev {name} nodad", peering.speaker()));
+        }
         theirs.push("link set dev eth0 up".to_owned());
         ours.push(format!("link set dev {name} up"));
         for peering in peerings.iter().filter(|peering| peering.router == router && peering.multihop) {

@@ -65,6 +65,8 @@ pub struct Peering {
     pub extended_next_hop: bool,
     /// The router's address is not on the link, but behind it: on its `lo`.
     pub multihop: bool,
+    /// Both addresses are link-local; `ipv6` is set, too.
+    pub link_local: bool,
     /// More lines of the speaker's table `[[neighbor]]`.
     pub speaker_more: &'static str,
     /// More lines of BIRD's protocol.
@@ -124,6 +126,11 @@ impl Router {
         } else {
             Ipv4Addr::new(10, 1, link, number).into()
         }
+    }
+
+    fn link_local(self, number: u8) -> IpAddr {
+        let link = u16::try_from(self.index()).unwrap_or_default() + 1;
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, link, number.into()).into()
     }
 
     /// The speaker's address in session `number`; number 0 is what other routes go by.
@@ -186,6 +193,7 @@ impl Peering {
             plain_open: false,
             extended_next_hop: false,
             multihop: false,
+            link_local: false,
             mode: "active",
             speaker_more: "",
             bird_more: "",
@@ -208,6 +216,9 @@ impl Peering {
 
     /// The router's address.
     pub fn address(&self) -> IpAddr {
+        if self.link_local {
+            return self.router.link_local(self.number);
+        }
         match self.router.address(self.number, self.ipv6) {
             IpAddr::V4(address) if self.multihop => {
                 let [_, _, link, number] = address.octets();
@@ -223,6 +234,9 @@ impl Peering {
 
     /// The speaker's.
     pub fn speaker(&self) -> IpAddr {
+        if self.link_local {
+            return self.router.link_local(100 + self.number);
+        }
         self.router.speaker(self.number, self.ipv6)
     }
 
@@ -251,9 +265,10 @@ impl Expected {
         };
         let own = vip.ipv6 == peering.ipv6 || peering.extended_next_hop;
         let number = if own { peering.number } else { 0 };
+        let shared = peering.router.speaker(number, vip.ipv6 || peering.extended_next_hop);
         Self {
             as_path: path,
-            next_hop: peering.router.speaker(number, vip.ipv6 || peering.extended_next_hop),
+            next_hop: if own && peering.link_local { peering.speaker() } else { shared },
             local_pref: (peering.side == Side::Inside).then_some(100),
         }
     }

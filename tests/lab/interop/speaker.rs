@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 pub struct Speaker {
     daemon: Daemon,
     socket: PathBuf,
+    file: PathBuf,
     /// The process that took over last, if one did.
     successor: AtomicI32,
 }
@@ -49,7 +50,7 @@ impl Speaker {
         if !peerings.is_empty() {
             daemon.start()?;
         }
-        Ok(Self { daemon, socket, successor: AtomicI32::new(0) })
+        Ok(Self { daemon, socket, file, successor: AtomicI32::new(0) })
     }
 
     /// Its process.
@@ -81,6 +82,12 @@ impl Speaker {
         let id = parts.windows(2).find(|pair| pair[0] == "process").with_context(|| said.clone())?[1];
         self.successor.store(id.parse()?, Ordering::Relaxed);
         Ok(said)
+    }
+
+    /// Changes its configuration on the disk.
+    pub fn rewrite(&self, change: impl Fn(String) -> String) -> Result<()> {
+        let text = std::fs::read_to_string(&self.file)?;
+        Ok(std::fs::write(&self.file, change(text))?)
     }
 
     /// What its status says about a neighbor.
@@ -127,12 +134,17 @@ watch = "http://{}/health/watch"
     for peering in peerings {
         let other = peering.router.speaker(0, !peering.ipv6);
         let hop = if peering.ipv6 { "next_hop4" } else { "next_hop6" };
+        let place = match peering.link_local {
+            true => {
+                let (address, link) = (peering.address(), peering.router.name());
+                format!("address = \"{address}%{link}\"\nsource = \"{}\"", peering.speaker())
+            }
+            false => format!("address = \"{}\"\nsource = \"{}\"", peering.address(), peering.speaker()),
+        };
         let _ = write!(
             text,
-            "\n[[neighbor]]\nname = \"{}\"\naddress = \"{}\"\nsource = \"{}\"\nasn = {}\n",
+            "\n[[neighbor]]\nname = \"{}\"\n{place}\nasn = {}\n",
             peering.name,
-            peering.address(),
-            peering.speaker(),
             peering.router_as()
         );
         if peering.multihop {

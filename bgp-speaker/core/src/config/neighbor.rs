@@ -112,7 +112,11 @@ fn neighbor(raw: schema::Neighbor, span: Range<usize>, source: &Source) -> Check
     let (address, interface) = address(&raw, span.clone(), source)?;
     let number = raw.asn.as_ref().ok_or_else(|| missing("asn").help("the neighbor's AS"))?;
     if let Some(local) = &raw.source {
-        host(local, source)?;
+        // Of a link-local neighbor the link is known.
+        let on_link = matches!(local.get_ref(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if !(on_link && interface.is_some()) {
+            host(local, source)?;
+        }
         if local.get_ref().is_ipv4() != address.is_ipv4() {
             let message = format!("no packet goes from {} to {address}", local.get_ref());
             return Err(source.at(local.span(), message).help("both of IPv4, or both of IPv6"));

@@ -202,6 +202,12 @@ fn a_link_local_neighbor_has_its_interface_in_the_address_or_in_a_key() {
         let config = parse(&Source::new("bgp.toml", text)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config.neighbors[0].interface.as_deref(), Some("eth0"));
     }
+    let from = |address: &str| {
+        let text = format!("\"{address}\"\nsource = \"fe80::2\"\nextended_next_hop = true");
+        parse(&Source::new("bgp.toml", GOOD.replace("\"10.0.0.1\"", &text)))
+    };
+    assert!(from("fe80::1%eth0").is_ok());
+    assert!(from("fd00::1").is_err(), "on which link?");
 }
 
 #[test]

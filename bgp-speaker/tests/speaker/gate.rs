@@ -1,0 +1,61 @@
+//! Gates of the node, and probes of VIPs that are no URL.
+
+use super::rig::{Rig, network};
+use super::router::{Heard, Session};
+use super::{VIP, withdrawn};
+use std::net::{IpAddr, TcpListener};
+
+fn up(session: &mut Session, vip: IpAddr) {
+    session.skip_to(&Heard::Announced { vip, med: 100, graceful_shutdown: false });
+}
+
+#[test]
+fn a_file_opens_and_shuts_the_node() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("serve");
+    let rig = Rig::with_more("", &format!("[[gate]]\ntype = \"file\"\npath = {:?}", file.display()));
+    rig.gateway.say("ready");
+    let mut session = rig.router.session();
+    session.expect(Heard::EndOfRib);
+    rig.follow("the gate is shut", |event| event["reason"] == "gate_shut");
+    for _ in 0..2 {
+        std::fs::write(&file, "").expect("a file");
+        up(&mut session, VIP);
+        std::fs::remove_file(&file).expect("a file");
+        session.expect(withdrawn());
+    }
+    assert_eq!(rig.ask_json(&["vips"])[0]["reason"], "gate_shut");
+}
+
+#[test]
+fn a_vip_is_probed_by_a_connection_or_a_command_and_withdrawn_alone() {
+    let [a, b, c] = network();
+    let [by_tcp, by_command] = [9, 10].map(|last| IpAddr::from([a, b, c, last]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("well");
+    std::fs::write(&file, "").expect("a file");
+    let script = folder.path().join("check");
+    std::fs::write(&script, format!("#!/bin/sh\ntest -e {}\n", file.display())).expect("a script");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let service = TcpListener::bind((by_tcp, 8080)).expect("a port");
+    let rig = Rig::with_more(
+        "",
+        &format!(
+            "[[vip]]\naddress = \"{by_tcp}\"\nprobe = {{ type = \"tcp\", port = 8080 }}\n\
+             [[vip]]\naddress = \"{by_command}\"\nprobe = {{ type = \"command\", command = {:?} }}\n",
+            script.display()
+        ),
+    );
+    rig.gateway.say("ready");
+    let mut session = rig.router.session();
+    rig.follow("by TCP", |event| event["vip"] == by_tcp.to_string() && event["state"] == "announced");
+    rig.follow("by command", |event| event["vip"] == by_command.to_string() && event["state"] == "announced");
+    drop(service);
+    session.skip_to(&Heard::Withdrawn { vip: by_tcp });
+    std::fs::remove_file(&file).expect("the file");
+    session.skip_to(&Heard::Withdrawn { vip: by_command });
+    let states: Vec<_> = (0..3).map(|place| rig.ask_json(&["vips"])[place]["reason"].clone()).collect();
+    assert_eq!(states, ["ready", "probe_failed", "probe_failed"]);
+    std::fs::write(&file, "").expect("a file");
+    up(&mut session, by_command);
+}

@@ -1,0 +1,91 @@
+//! Routers that keep the routes of a speaker while it restarts (RFC 4724), where that is wanted.
+
+use super::{COMES_UP, SOON, interop};
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+use tests::interop::{Interop, Peering, Router, Side};
+
+fn table() -> Vec<Peering> {
+    use Router::{Bird, Frr};
+    use Side::{Inside, Outside};
+    let kept = |peering: Peering| Peering { speaker_more: "graceful_restart = \"30s\"\n", ..peering };
+    vec![
+        kept(Peering::new("bird4", Bird, Outside, false, 1)),
+        kept(Peering::new("bird6", Bird, Inside, true, 2)),
+        kept(Peering::new("frr4", Frr, Outside, false, 1)),
+        kept(Peering::new("frr6", Frr, Inside, true, 2)),
+    ]
+}
+
+/// Every router holds every VIP of these sessions, in its table and in its kernel.
+fn all_held(lab: &Interop) -> Result<()> {
+    for peering in lab.peerings() {
+        for vip in peering.side.vips() {
+            ensure!(lab.seen(peering, vip)?.is_some(), "{}: no {vip:?} in the table", peering.name);
+            ensure!(
+                !lab.kernel(peering.router, vip)?.is_empty(),
+                "{}: no {vip:?} in the kernel",
+                peering.name
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn routers_keep_the_routes_of_a_speaker_that_is_killed_and_comes_back_in_time() {
+    interop(table(), |lab| {
+        for router in [Router::Bird, Router::Frr] {
+            let vip = Side::Outside.vips()[0];
+            tests::wait_until("the kernel's route", SOON, || {
+                Ok((!lab.kernel(router, vip)?.is_empty()).then_some(()))
+            })?;
+        }
+        let began = lab.clock().now();
+        for side in [Side::Outside, Side::Inside] {
+            lab.speaker(side).daemon().kill()?;
+        }
+        tests::pause(Duration::from_secs(2));
+        all_held(lab)?;
+        for side in [Side::Outside, Side::Inside] {
+            lab.speaker(side).daemon().start()?;
+        }
+        for peering in lab.peerings() {
+            let stands = || Ok(lab.is_established(peering)?.then_some(()));
+            tests::wait_until(&format!("{}: the session again", peering.name), COMES_UP, stands)?;
+            lab.wait_announced(peering, SOON)?;
+        }
+        all_held(lab)?;
+        for router in [Router::Bird, Router::Frr] {
+            let gone = lab
+                .routes(router)
+                .wait("no gap", began, Duration::from_secs(1), |change| change.via.is_none());
+            ensure!(gone.is_err(), "{}: {:?}", router.name(), gone.ok());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_planned_end_takes_the_vips_away_although_routers_would_keep_them() {
+    interop(table(), |lab| {
+        for side in [Side::Outside, Side::Inside] {
+            lab.speaker(side).daemon().signal(Signal::SIGTERM)?;
+        }
+        for side in [Side::Outside, Side::Inside] {
+            lab.speaker(side).daemon().wait(Duration::from_secs(10))?;
+            let log = lab.speaker(side).daemon().log();
+            // FRR agrees on the N bit of RFC 8538, BIRD 2.0 does not.
+            let goodbye = |router: &str, code: &str| {
+                log.lines().any(|line| {
+                    line.contains(&format!("neighbor={router}")) && line.contains(&format!("sent {code} "))
+                })
+            };
+            let number = if side == Side::Outside { "4" } else { "6" };
+            ensure!(goodbye(&format!("bird{number}"), "6/2"), "BIRD: {log}");
+            ensure!(goodbye(&format!("frr{number}"), "6/9"), "FRR: {log}");
+        }
+        lab.peerings().iter().try_for_each(|peering| lab.wait_withdrawn(peering, SOON))
+    });
+}
