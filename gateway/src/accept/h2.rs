@@ -11,7 +11,7 @@ use bytes::Bytes;
 use gateway_core::config::Frontend;
 use gateway_core::h2;
 use gateway_core::strict::{self, PseudoFields};
-use http::header::COOKIE;
+use http::header::{COOKIE, EXPECT};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
@@ -131,8 +131,13 @@ async fn requests(
                 session.set_write_timeout(Some(frontend.client_timeout));
                 session.set_total_drain_timeout(Some(frontend.client_timeout));
                 let (shared, runs) = (shared.clone(), running.subscribe());
+                let is_plain = shared.exchange.takes(shared.frontend) && is_plain(&mut session);
                 tokio::spawn(async move {
-                    shared.proxy.process_new_http(session, &shared.shutdown).await;
+                    if is_plain {
+                        shared.exchange.serve_stream(session).await;
+                    } else {
+                        shared.proxy.process_new_http(session, &shared.shutdown).await;
+                    }
                     drop(runs);
                 });
             }
@@ -152,6 +157,11 @@ async fn requests(
 fn fault(error: &pingora::Error) -> Option<&'static str> {
     let error = error.root_cause().downcast_ref::<::h2::Error>()?;
     error.reason().filter(|_| error.is_go_away() && error.is_library()).map(|code| h2::fault(code.into()))
+}
+
+/// Whether it is nothing but its head, and asks nothing of the connection to the server.
+fn is_plain(session: &mut ServerSession) -> bool {
+    session.is_body_empty() && !session.req_header().headers.contains_key(EXPECT)
 }
 
 async fn draining(shutdown: &mut watch::Receiver<bool>) {

@@ -1,13 +1,15 @@
-//! The way of most requests: HTTP/1.1 without a body, to a server of HTTP/1.1. It takes the same stages as any
+//! The way of most requests: those without a body, to a server of HTTP/1.1. It takes the same stages as any
 //! other request, in the same order, but not pingora's proxy between them: with one task, no channel and a
-//! pool of its own it costs a third of it. Bodies, upgrades, expectations, HTTP/2 and whatever else concerns the
-//! connection are left to pingora's proxy, which is told apart by the head alone ([`Exchange::takes`]).
+//! pool of its own it costs a third of it, and of an answer that its client does not take it holds one read. Bodies, upgrades,
+//! expectations, HTTP/2 to servers and whatever else concerns the connection are left to pingora's proxy, which is told
+//! apart by the head alone ([`Exchange::takes`]).
 
 mod pool;
 
 use crate::proxy::Edge;
 use crate::request::Request;
 use crate::tries;
+use bytes::Bytes;
 use gateway_core::config::{Config, Frontend};
 use gateway_core::retry::Failure;
 use http::header::{
@@ -18,9 +20,9 @@ use http::{HeaderName, Version};
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::authority::validate_request_authority;
 use pingora::protocols::http::v1::client::HttpSession as Upstream;
-use pingora::protocols::http::{ServerSession, v1::server::HttpSession as Downstream};
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::Peer;
@@ -64,21 +66,38 @@ impl Exchange {
         let mut session = Session::new_h1(stream);
         prepare(session.as_downstream_mut());
         open(&mut session).await?;
-        let mut request = self.edge.new_ctx();
-        let reusable = match self.edge.request_filter(&mut session, &mut request).await {
-            Ok(true) => true,
-            Ok(false) => match self.forward(&mut session, &mut request).await {
-                Ok(()) => true,
-                Err(error) => self.fails(&mut session, &mut request, &error).await,
-            },
-            Err(error) => self.fails(&mut session, &mut request, &error).await,
-        };
-        self.edge.logging(&mut session, None, &mut request).await;
-        drop(request);
-        if !reusable {
+        if !self.carry_out(&mut session).await {
             return None;
         }
         session.downstream_session.finish().await.ok()?.map(|reused| reused.into_parts().0)
+    }
+
+    /// Answers a request of HTTP/2, on a stream of its own.
+    pub(crate) async fn serve_stream(&self, stream: ServerSession) {
+        // A session begins with a connection, which here is not its own.
+        let mut session = Session::new_h1(Box::new(tokio::io::duplex(1).0));
+        *session.downstream_session = stream;
+        if self.carry_out(&mut session).await {
+            // The client may be gone by now.
+            let _ = session.downstream_session.finish().await;
+        } else {
+            session.shutdown().await;
+        }
+    }
+
+    /// All stages of a request; whether its connection can go on.
+    async fn carry_out(&self, session: &mut Session) -> bool {
+        let mut request = self.edge.new_ctx();
+        let reusable = match self.edge.request_filter(session, &mut request).await {
+            Ok(true) => true,
+            Ok(false) => match self.forward(session, &mut request).await {
+                Ok(()) => true,
+                Err(error) => self.fails(session, &mut request, &error).await,
+            },
+            Err(error) => self.fails(session, &mut request, &error).await,
+        };
+        self.edge.logging(session, None, &mut request).await;
+        reusable
     }
 
     async fn fails(&self, session: &mut Session, request: &mut Request, error: &Error) -> bool {
@@ -155,8 +174,12 @@ impl Exchange {
         let may_be_changed = request.connection.is_some_and(|connection| {
             !self.edge.gateway.config.frontends[connection.frontend].rules.is_empty()
         });
-        // A head that it takes has nothing else that ends here, unless a rule has put it there.
-        let names = ENDS_HERE.iter().take(if may_be_changed { ENDS_HERE.len() } else { 1 });
+        let is_h2 = head.version == Version::HTTP_2;
+        if is_h2 {
+            as_http1(&mut head).map_err(|error| error.into_down())?;
+        }
+        // A head of HTTP/1.1 that it takes has nothing else that ends here, unless a rule has put it there.
+        let names = ENDS_HERE.iter().take(if may_be_changed || is_h2 { ENDS_HERE.len() } else { 1 });
         for name in names {
             head.remove_header(name);
         }
@@ -166,16 +189,17 @@ impl Exchange {
         }
         server.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
         let answer = self.answer(session, server, request).await?;
+        let mut left = length(&answer);
         self.respond(session, answer, !server.is_body_done(), request).await?;
         while !server.is_body_done() {
             let Some(piece) = watched(session, server.read_body_ref()).await? else { break };
             if let Some(delay) = self.edge.delay(request, piece.len()) {
                 tokio::time::sleep(delay).await;
             }
-            client(session)?.write_body(piece).await.map_err(|error| error.into_down())?;
+            left = left.map(|left| left.saturating_sub(piece.len()));
+            write(session, piece, left == Some(0)).await.map_err(|error| error.into_down())?;
         }
-        client(session)?.finish_body().await.map_err(|error| error.into_down())?;
-        Ok(())
+        session.as_downstream_mut().finish_body().await.map_err(|error| error.into_down())
     }
 
     /// The head of the answer; what only informs goes to the client at once.
@@ -210,7 +234,12 @@ impl Exchange {
             head.insert_header(TRANSFER_ENCODING, "chunked")?;
         }
         self.edge.response_filter(session, &mut head, request).await?;
-        client(session)?.write_response_header(head).await.map_err(|error| error.into_down())
+        let ends = !has_body && !head.status.is_informational();
+        match session.as_downstream_mut() {
+            ServerSession::H2(stream) => stream.write_response_header(head, ends),
+            client => client.write_response_header(head).await,
+        }
+        .map_err(|error| error.into_down())
     }
 }
 
@@ -249,11 +278,37 @@ async fn watched<T>(session: &mut Session, server: impl Future<Output = Result<T
     }
 }
 
-fn client(session: &mut Session) -> Result<&mut Downstream> {
+/// A piece of the answer's body, perhaps its last. Over HTTP/2 it is a copy that waits for the client, so it is made bit
+/// by bit.
+async fn write(session: &mut Session, piece: &[u8], is_last: bool) -> Result<()> {
     match session.as_downstream_mut() {
-        ServerSession::H1(client) => Ok(client),
-        _ => Err(Error::new(ErrorType::InternalError)),
+        ServerSession::H1(client) => client.write_body(piece).await.map(|_| ()),
+        stream => {
+            let mut bits = piece.chunks(BIT).peekable();
+            while let Some(bit) = bits.next() {
+                let ends = is_last && bits.peek().is_none();
+                stream.write_response_body(Bytes::copy_from_slice(bit), ends).await?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// How long the answer's body is, if its head says so.
+fn length(answer: &ResponseHeader) -> Option<usize> {
+    answer.headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// A head of HTTP/2 as a server of HTTP/1.1 gets it (RFC 9113 §8.3.1).
+fn as_http1(head: &mut RequestHeader) -> Result<()> {
+    head.set_version(Version::HTTP_11);
+    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = authority {
+        head.insert_header(HOST, authority)?;
+    } else if !head.headers.contains_key(HOST) {
+        head.insert_header(HOST, "")?;
+    }
+    Ok(())
 }
 
 /// Rules may have changed for whom a request is.
@@ -264,6 +319,8 @@ fn settle_host(head: &mut RequestHeader) -> Result<()> {
     validate_request_authority(head)
 }
 
+/// Bytes: what a frame of HTTP/2 holds, unless its receiver wants larger ones.
+const BIT: usize = 16 * 1024;
 /// Fields that a server never sees (RFC 9110 §7.6.1). Most requests have the first at most.
 static ENDS_HERE: [HeaderName; 10] = [
     CONNECTION,

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::wire::*;
-use crate::harness::{DEADLINE, Gateway, Server, ok, wait_until};
+use crate::harness::{DEADLINE, Gateway, Server, wait_until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -184,35 +184,6 @@ const CALM: &str = "node = \"gw\"\nworkers = 4\n[admin]\nbind = \"ADMIN\"\nsocke
     h2_glitches_threshold = 50\nh2_glitches_rate = 1\n\
     limit = [{ table = \"clients\", glitch_cnt = 3, glitch_rate = 100, period = \"10s\" }]\n\
     [[backend]]\nname = \"be\"\nserver = [{ name = \"s1\", address = \"SERVER\" }]\n";
-
-#[test]
-fn a_client_that_takes_nothing_is_cut_off_and_costs_little() {
-    let body = "x".repeat(1 << 20);
-    let server = Server::start(move |_, _| Some(ok(&body)));
-    let gateway = gateway(&server);
-    let resident = || {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number")
-    };
-    assert!(gateway.get("/neighbour").contains("200 OK"));
-    let before = resident();
-    // A window of nothing for each stream: SETTINGS_INITIAL_WINDOW_SIZE is 0.
-    let mut stream = connected(&gateway, &[0, 4, 0, 0, 0, 0]);
-    let requests: Vec<u8> =
-        (0..100).flat_map(|number| frame(HEADERS, END_BOTH, 2 * number + 1, GET)).collect();
-    stream.write_all(&requests).expect("sent");
-    wait_until("the server has them all", || server.heads().len() >= 101);
-    let begun = SystemTime::now();
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
-    assert!(begun.elapsed().is_ok_and(|took| took < Duration::from_secs(15)), "{begun:?}");
-    let grown = resident().saturating_sub(before) / 1024;
-    eprintln!("100 answers of 1 MiB that nobody takes: {grown} MiB more");
-    assert!(grown < 48, "{grown} MiB");
-    wait_until("its connection is gone", || gateway.metric("headgate_connections{frontend=\"fe\"}") == 0.0);
-}
 
 #[test]
 fn more_streams_than_allowed_are_refused_and_fields_without_end_too() {

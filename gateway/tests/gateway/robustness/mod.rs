@@ -8,6 +8,7 @@ mod bodiless;
 mod calm;
 mod floods;
 mod heads;
+mod readers;
 mod translation;
 mod wire;
 
