@@ -5,7 +5,7 @@ use base_core::Time;
 use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::client;
 use gateway_core::config::{BackendId, TableId};
-use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit};
+use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit, Whom};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
@@ -64,7 +64,13 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
     let table = table(10_000);
     let limit = |data| Limit::new(data, 10);
     let limits = vec![limit(DataType::ConnCur), limit(DataType::HttpReqRate)];
-    let tracker = Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits };
+    let tracker = Tracker {
+        table: TableId(0),
+        unit: Unit::Request,
+        count: Count::Admitted,
+        whom: Whom::default(),
+        limits,
+    };
     let route = Route { host: HostPattern::parse("a.example"), path: None, backend: BackendId(0) };
     let routes = Routes::new(vec![route], None);
     let mut balancer =

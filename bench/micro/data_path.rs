@@ -4,7 +4,7 @@ use base_core::Time;
 use divan::{Bencher, black_box};
 use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::config::{BackendId, TableId};
-use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit};
+use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit, Whom};
 use gateway_core::lists::{Kind, List, Matching, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::Case;
@@ -54,8 +54,13 @@ fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
     let table = filled(entries);
     let most = [DataType::ConnCur, DataType::HttpReqRate, DataType::HttpErrRate, DataType::BytesOutRate];
     let most = most.map(|data| Limit::new(data, 1_000_000_000));
-    let tracker =
-        Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits: most.to_vec() };
+    let tracker = Tracker {
+        table: TableId(0),
+        unit: Unit::Request,
+        count: Count::Admitted,
+        whom: Whom::default(),
+        limits: most.to_vec(),
+    };
     let outcome = Outcome { status: 200, bytes_in: 100, bytes_out: 1_000 };
     let next = AtomicU32::new(0);
     bencher.bench(|| {

@@ -6,13 +6,18 @@ pub(crate) use line::Lines;
 
 use crate::answer::Answer;
 use crate::request::{Connection, Request};
+use crate::rules;
 use crate::state::Gateway;
 use gateway_core::client::network;
-use gateway_core::limits::{Action, Denial, Others, Outcome, Patience, Tracker};
-use gateway_core::table::{DataType, Held};
+use gateway_core::config::Frontend;
+use gateway_core::identity::{IdentityId, Who};
+use gateway_core::limits::{Action, Asker, Denial, Others, Outcome, Patience, Tracker};
+use gateway_core::table::{AddressKey, DataType, Held, StickTable};
 use gateway_core::track;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Why a request goes no further, for now or for good.
 pub(crate) enum Stopped {
@@ -28,11 +33,35 @@ pub(crate) struct Asking<'a> {
     client: IpAddr,
     frontend: usize,
     next: usize,
+    /// For each tracker whether it counts the request, and as whose; empty: it does, by address.
+    chosen: Vec<Option<Chosen>>,
+}
+
+/// That a tracker counts a request, and as whose.
+#[derive(Clone)]
+struct Chosen {
+    who: Option<Who>,
+}
+
+/// What a request is counted under.
+enum Key {
+    Address(AddressKey),
+    Name(Arc<str>, usize),
+}
+
+impl AsRef<[u8]> for Key {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Address(key) => key.as_ref(),
+            Self::Name(name, most) => &name.as_bytes()[..name.len().min(*most)],
+        }
+    }
 }
 
 impl<'a> Asking<'a> {
     pub(crate) fn new(trackers: &'a [Tracker], frontend: usize, client: IpAddr) -> Self {
-        Self { trackers, client, frontend, next: 0 }
+        Self { trackers, client, frontend, next: 0, chosen: Vec::new() }
     }
 
     /// Asks every limit that has not let it through yet. All must agree; what is held of them is given back when
@@ -46,22 +75,29 @@ impl<'a> Asking<'a> {
     ) -> Result<(), Stopped> {
         let now = gateway.clock.now();
         while let Some(tracker) = self.trackers.get(self.next) {
+            let place = self.next;
             self.next += 1;
+            let who = match self.chosen.get(place) {
+                None => None,
+                Some(Some(chosen)) => chosen.who.as_ref(),
+                Some(None) => continue,
+            };
             let table = &gateway.tables[tracker.table.0];
-            let Some(key) = table.address(network(self.client)) else { continue };
+            let Some(key) = self.key(tracker, table, who) else { continue };
             if !is_first
                 && gateway.lines.waits(tracker.table.0, key.as_ref())
                 && let Some(patience) = tracker.patience()
             {
-                self.next -= 1;
+                self.next = place;
                 return Err(Stopped::Behind(patience));
             }
             let others = match &gateway.peers {
                 Some(peers) if tracker.is_for_cluster() => peers.others(tracker, key.as_ref(), now),
                 _ => Others::NONE,
             };
-            let admitted = table.track(key, now, |entry| {
-                let verdict = tracker.admit(entry, self.client, &others, now);
+            let asker = Asker { address: self.client, who };
+            let admitted = table.track(key.as_ref(), now, |entry| {
+                let verdict = tracker.admit(entry, asker, &others, now);
                 (verdict, verdict.holds)
             });
             let Some((verdict, held)) = admitted else { continue };
@@ -76,7 +112,7 @@ impl<'a> Asking<'a> {
                 gateway.metrics.marked(self.frontend, reason);
             }
             if let Some(denial) = verdict.denial {
-                self.next -= 1;
+                self.next = place;
                 return Err(Stopped::Denied(denial));
             }
         }
@@ -85,8 +121,19 @@ impl<'a> Asking<'a> {
 
     /// The limit that was asked last: its table and the key in it.
     fn line(&self, gateway: &Gateway) -> Option<(usize, Box<[u8]>)> {
-        let table = self.trackers.get(self.next)?.table.0;
-        Some((table, gateway.tables[table].address(network(self.client))?.as_ref().into()))
+        let tracker = self.trackers.get(self.next)?;
+        let who = self.chosen.get(self.next).and_then(|chosen| chosen.as_ref()?.who.as_ref());
+        let key = self.key(tracker, &gateway.tables[tracker.table.0], who)?;
+        Some((tracker.table.0, key.as_ref().into()))
+    }
+
+    /// What a tracker counts the request under.
+    #[inline]
+    fn key(&self, tracker: &Tracker, table: &StickTable, who: Option<&Who>) -> Option<Key> {
+        match who.filter(|_| tracker.whom.by.is_some()) {
+            Some(who) => Some(Key::Name(Arc::clone(&who.name), table.key_type().bytes())),
+            None => table.address(network(self.client)).map(Key::Address),
+        }
     }
 }
 
@@ -99,7 +146,67 @@ pub(crate) async fn admit(
     let Some((connection, client)) = request.connection.zip(request.client.as_ref()) else {
         return Err(Some(Answer::of(500)));
     };
+    let asking = Asking::new(trackers, connection.frontend, client.address);
+    pass(session, request, asking).await
+}
+
+/// Asks the limits on those of whom something is known once it is known where their requests go.
+pub(crate) async fn admit_routed(
+    session: &mut Session,
+    request: &mut Request,
+    frontend: &Frontend,
+) -> Result<(), Option<Answer>> {
+    let trackers = &frontend.routed_limits;
+    if trackers.is_empty() {
+        return Ok(());
+    }
+    let Some((connection, client)) = request.connection.zip(request.client.as_ref()) else {
+        return Err(Some(Answer::of(500)));
+    };
     let mut asking = Asking::new(trackers, connection.frontend, client.address);
+    asking.chosen = choose(session, request, frontend);
+    pass(session, request, asking).await
+}
+
+/// Which trackers count a request, and as whose. What proves an identity is looked at once.
+fn choose(session: &Session, request: &Request, frontend: &Frontend) -> Vec<Option<Chosen>> {
+    let facts = rules::facts(session, request, frontend);
+    let (gateway, now) = (&request.gateway, request.gateway.clock.now());
+    let mut known: Vec<Option<Option<Who>>> = vec![None; gateway.identities.len()];
+    let mut who = |IdentityId(place): IdentityId| {
+        known[place].get_or_insert_with(|| gateway.identities[place].who(&facts, now)).clone()
+    };
+    let choose = |tracker: &Tracker| {
+        let whom = &tracker.whom;
+        let goes_there = |backend| whom.backends.is_empty() || whom.backends.contains(&backend);
+        let is_meant = request.backend.is_some_and(goes_there)
+            && whom.condition.as_ref().is_none_or(|condition| condition.holds(&facts))
+            && whom.unless.is_none_or(|unless| who(unless).is_none());
+        if !is_meant {
+            return None;
+        }
+        match whom.by {
+            None => Some(Chosen { who: None }),
+            Some(by) => who(by).map(|who| Chosen { who: Some(who) }),
+        }
+    };
+    frontend.routed_limits.iter().map(choose).collect()
+}
+
+/// What an answer says of whom its request is.
+pub(crate) fn learn(session: &Session, request: &Request, answer: &ResponseHeader) {
+    let Some(connection) = request.connection else { return };
+    let facts = rules::facts(session, request, &request.gateway.config.frontends[connection.frontend]);
+    for identity in request.gateway.identities.iter().filter(|identity| identity.learns()) {
+        identity.learn(&facts, answer.status.as_u16(), &answer.headers, request.gateway.clock.now());
+    }
+}
+
+async fn pass(
+    session: &mut Session,
+    request: &mut Request,
+    mut asking: Asking<'_>,
+) -> Result<(), Option<Answer>> {
     let patience = match asking.ask(&request.gateway, &mut request.tracked, false) {
         Ok(()) => return Ok(()),
         Err(Stopped::Behind(patience)) => patience,

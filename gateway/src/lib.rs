@@ -22,6 +22,7 @@ mod exchange;
 mod facts;
 mod guard;
 mod health;
+pub mod identity;
 pub mod lists;
 pub mod load;
 mod metrics;

@@ -1,6 +1,7 @@
 //! From a file to all that a start needs: a valid configuration and the certificates that it names.
 
 use crate::error_pages::ErrorPages;
+use crate::identity::LiveIdentity;
 use crate::lists::LiveList;
 use crate::peers::{self, PeersTls};
 use crate::tls::TlsSide;
@@ -26,6 +27,8 @@ pub struct Loaded {
     pub error_pages: Vec<ErrorPages>,
     /// Its lists and maps, in their order.
     pub lists: Vec<LiveList>,
+    /// Whom requests may be of, likewise.
+    pub identities: Vec<LiveIdentity>,
     /// TLS among peers, if they speak it.
     pub peers_tls: Option<PeersTls>,
     /// For each backend what its servers are asked, if they are checked.
@@ -84,11 +87,12 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let tls = tls.collect::<Result<_, _>>().map_err(Box::new)?;
     let probers = crate::upstream::probers(&config)?;
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
+    let identities = config.identities.iter().map(LiveIdentity::load).collect::<Result<_, _>>()?;
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
     let names = upstream::load_names(&config).map_err(Box::new)?;
     let peers_tls = config.peers.as_ref().and_then(|peers| peers.tls.as_ref());
     let peers_tls = peers_tls.map(peers::load_tls).transpose().map_err(Box::new)?;
-    Ok(Loaded { config, tls, server_tls, names, error_pages, lists, peers_tls, probers })
+    Ok(Loaded { config, tls, server_tls, names, error_pages, lists, identities, peers_tls, probers })
 }

@@ -223,6 +223,7 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
         refused.with_label_values(&[&config.name]).inc_by(table.refused());
     }
     lists(gateway, &now);
+    identities(gateway, &now);
     if let Some(tracer) = &gateway.tracer {
         let exported = opts(names::SPANS_EXPORTED_TOTAL, "Spans that the collector has taken");
         register(&now, IntCounter::with_opts(exported)).inc_by(tracer.exported());
@@ -250,6 +251,15 @@ fn lists(gateway: &Gateway, registry: &Registry) {
         lines.with_label_values(&[&file.name]).set(signed(list.lines()));
         broken.with_label_values(&[&file.name]).set(i64::from(list.is_broken()));
         reloads.with_label_values(&[&file.name]).inc_by(list.reloads());
+    }
+}
+
+fn identities(gateway: &Gateway, registry: &Registry) {
+    let proofs = gauge(registry, names::IDENTITY_PROOFS, "Credentials whose owner is known", &["identity"]);
+    let broken = gauge(registry, names::IDENTITY_BROKEN, "1 while its keys can't be used", &["identity"]);
+    for (config, identity) in gateway.config.identities.iter().zip(&gateway.identities) {
+        proofs.with_label_values(&[&config.name]).set(signed(identity.known() as u64));
+        broken.with_label_values(&[&config.name]).set(i64::from(identity.is_broken()));
     }
 }
 

@@ -160,6 +160,9 @@ impl ProxyHttp for Edge {
         }
         request.pace =
             request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
+        if !self.gateway.identities.is_empty() {
+            guard::learn(session, request, response);
+        }
         rules::change_answer(session, request, response)
     }
 
@@ -327,7 +330,8 @@ impl Edge {
         place: usize,
     ) -> Result<(), Option<Answer>> {
         guard::admit(session, request, &self.gateway.config.frontends[place].limits).await?;
-        self.judge(session, request, place).map_err(Some)
+        self.judge(session, request, place).map_err(Some)?;
+        guard::admit_routed(session, request, &self.gateway.config.frontends[place]).await
     }
 
     /// identify: whose request it is, and through which frontend it came.

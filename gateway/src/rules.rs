@@ -164,7 +164,7 @@ fn frontend(request: &Request) -> Option<&gateway_core::config::Frontend> {
     request.connection.map(|connection| &request.gateway.config.frontends[connection.frontend])
 }
 
-fn facts<'a>(
+pub(crate) fn facts<'a>(
     session: &'a Session,
     request: &'a Request,
     frontend: &gateway_core::config::Frontend,

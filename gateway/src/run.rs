@@ -11,6 +11,7 @@ use crate::access_log::AccessLog;
 use crate::admin;
 use crate::admin::control::Control;
 use crate::health;
+use crate::identity::LiveIdentity;
 use crate::load::{Loaded, StartError};
 use crate::peers;
 use crate::state::Gateway;
@@ -170,15 +171,16 @@ async fn renew_certificates(gateway: Arc<Gateway>) {
     }
 }
 
-/// Looks for changed lists and maps, likewise.
+/// Looks for changed lists, maps and keys, likewise.
 async fn renew_lists(gateway: Arc<Gateway>) {
     let mut look = tokio::time::interval(CERTIFICATES_LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !gateway.lists.is_empty() {
+    while !gateway.lists.is_empty() || !gateway.identities.is_empty() {
         look.tick().await;
         let gateway = Arc::clone(&gateway);
         let renewed = tokio::task::spawn_blocking(move || {
             gateway.lists.iter().zip(&gateway.config.lists).for_each(|(list, file)| list.renew(file));
+            gateway.identities.iter().for_each(LiveIdentity::renew);
         });
         if let Err(error) = renewed.await {
             tracing::error!(%error, "lists can't be read again");

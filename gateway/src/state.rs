@@ -5,6 +5,7 @@ use crate::access_log::AccessLog;
 use crate::early::Rejections;
 use crate::error_pages::ErrorPages;
 use crate::guard::Lines;
+use crate::identity::LiveIdentity;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub(crate) struct Gateway {
     pub(crate) tracer: Option<Arc<Tracer>>,
     /// In the order of `config.lists`.
     pub(crate) lists: Vec<LiveList>,
+    /// In the order of `config.identities`.
+    pub(crate) identities: Vec<LiveIdentity>,
     pub(crate) node: String,
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
@@ -76,7 +79,8 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, server_tls, names: _, error_pages, lists, peers_tls, probers } = loaded;
+        let Loaded { config, tls, server_tls, names: _, error_pages, lists, identities, peers_tls, probers } =
+            loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             Arc::new(StickTable::new(table.options(), &RandomState::new()))
@@ -104,6 +108,7 @@ impl Gateway {
             rejections: config.frontends.iter().map(|_| Rejections::default()).collect(),
             probers,
             lists,
+            identities,
             server_ca: server_tls.ca_file,
             node,
             clock,

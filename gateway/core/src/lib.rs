@@ -19,6 +19,7 @@ pub mod drain;
 pub mod eject;
 pub mod failure;
 pub mod h2;
+pub mod identity;
 pub mod limits;
 pub mod lists;
 pub mod names;

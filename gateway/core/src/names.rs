@@ -92,6 +92,10 @@ pub const LIST_ENTRIES: &str = "headgate_list_entries";
 pub const LIST_BROKEN: &str = "headgate_list_broken";
 /// `headgate_list_reloads_total{list}`: times its file was read again.
 pub const LIST_RELOADS_TOTAL: &str = "headgate_list_reloads_total";
+/// `headgate_identity_proofs{identity}`: credentials of which it is remembered whose they are.
+pub const IDENTITY_PROOFS: &str = "headgate_identity_proofs";
+/// `headgate_identity_broken{identity}`: 1 while the file with its keys has changed to something that can't be used.
+pub const IDENTITY_BROKEN: &str = "headgate_identity_broken";
 /// `headgate_peer_up{peer}`: 1 while the session with the peer stands.
 pub const PEER_UP: &str = "headgate_peer_up";
 /// `headgate_peer_sessions_total{peer}`: sessions with the peer.

@@ -114,6 +114,9 @@ fn folder() -> tempfile::TempDir {
     write(folder.path(), "blocked.acl", "198.51.100.0/24\n");
     Authority::new(folder.path(), "clients-ca.pem").revoke(folder.path(), &[]);
     write(folder.path(), "ticket-keys", &format!("{}\n", "A".repeat(64)).repeat(3));
+    write(folder.path(), "api-keys.map", "k3y acme gold\n");
+    let jwk = format!("{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"{}\"}}]}}", "A".repeat(43));
+    write(folder.path(), "jwks.json", &jwk);
     write(folder.path(), "hosts.map", "volume.infra.example volume\n");
     folder
 }

@@ -19,6 +19,7 @@ mod from_haproxy;
 mod h2;
 mod harness;
 mod hostile;
+mod identities;
 mod limits;
 mod listeners;
 mod lists;

@@ -16,7 +16,7 @@ pub use checks::{Agent, Check, Watch};
 pub use resolvers::{Initial, Named, Question, Resolvers, ResolversId};
 
 use crate::table::{self, DataType, KeyType, Layout, Stored};
-use crate::{balance, dispatch, eject, limits, lists, normalize, route, rules, scanners, syslog};
+use crate::{balance, dispatch, eject, identity, limits, lists, normalize, route, rules, scanners, syslog};
 pub use server::{Address, Server, ServerTls, Sni};
 
 use base_core::diagnose::{Diagnostic, Source};
@@ -61,6 +61,8 @@ pub struct Config {
     pub resolvers: Vec<Resolvers>,
     /// Lists and maps in files.
     pub lists: Vec<lists::ListFile>,
+    /// Whom requests may be of.
+    pub identities: Vec<identity::Identity>,
     /// Listeners and their rules.
     pub frontends: Vec<Frontend>,
     /// Sets of servers.
@@ -306,6 +308,8 @@ pub struct Frontend {
     pub sockets: SocketOptions,
     /// What counts its clients, and limits on that, all of which apply.
     pub limits: Vec<limits::Tracker>,
+    /// The same once it is known where a request goes: those that are not for all, or not by address.
+    pub routed_limits: Vec<limits::Tracker>,
     /// The same for connections on which requests come, asked before anything is read from them.
     pub connection_limits: Vec<limits::Tracker>,
     /// Whether any of its limits only marks.

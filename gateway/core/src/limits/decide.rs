@@ -1,10 +1,9 @@
 //! How a tracker decides and counts.
 
-use super::{Action, Count, Denial, Limit, Others, Outcome, Patience, Scope, Tracker, Unit, Verdict};
+use super::{Action, Asker, Count, Denial, Limit, Others, Outcome, Patience, Scope, Tracker, Unit, Verdict};
 use crate::table::{DataType, Entry, Kind};
 use crate::track;
 use base_core::Time;
-use std::net::IpAddr;
 use std::time::Duration;
 
 impl Tracker {
@@ -22,14 +21,22 @@ impl Tracker {
     }
 
     /// Decides on one request of the client whose entry this is, and counts it.
-    pub fn admit(&self, entry: &mut Entry<'_>, client: IpAddr, others: &Others, now: Time) -> Verdict {
+    pub fn admit<'a>(
+        &self,
+        entry: &mut Entry<'_>,
+        asker: impl Into<Asker<'a>>,
+        others: &Others,
+        now: Time,
+    ) -> Verdict {
+        let asker = asker.into();
         let mut verdict = Verdict::default();
         if self.count == Count::All {
             self.unit.count(entry, now);
         }
         let already = u64::from(self.count == Count::All);
         for (limit, sum) in self.limits.iter().zip(others.sums) {
-            if !limit.is_reached(entry, sum, already, others, now) || !limit.concerns(client) {
+            if !limit.is_reached(entry, asker, (sum, already), others, now) || !limit.concerns(asker.address)
+            {
                 continue;
             }
             if limit.dry_run {
@@ -37,7 +44,7 @@ impl Tracker {
             } else if limit.action == Action::Mark {
                 verdict.mark = verdict.mark.or_else(|| Some(limit.data.name()));
             } else {
-                verdict.denial = Some(limit.denial(entry, sum, others, now));
+                verdict.denial = Some(limit.denial(entry, asker, sum, others, now));
                 return verdict;
             }
         }
@@ -46,8 +53,8 @@ impl Tracker {
         }
         for limit in &self.limits {
             // What it only would have refused it does not count, as if it had.
-            if let Some(gcra) = &limit.gcra
-                && limit.concerns(client)
+            if let Some(gcra) = limit.gcra(asker)
+                && limit.concerns(asker.address)
                 && gcra.wait(entry, now).is_zero()
             {
                 gcra.count(entry, now);
@@ -82,19 +89,27 @@ impl Limit {
         if self.scope == Scope::Node { own } else { own.saturating_add(others) }
     }
 
-    /// Whether the client has had as much as it may.
+    /// Whether who asks has had as much as may be.
     #[inline]
-    fn is_reached(&self, entry: &Entry<'_>, others: u64, already: u64, all: &Others, now: Time) -> bool {
-        match &self.gcra {
+    fn is_reached(
+        &self,
+        entry: &Entry<'_>,
+        asker: Asker<'_>,
+        (others, already): (u64, u64),
+        all: &Others,
+        now: Time,
+    ) -> bool {
+        match self.gcra(asker) {
             Some(gcra) => !gcra.wait(entry, now).is_zero(),
-            None => self.found(entry, others, already, now) >= u64::from(self.most(all)),
+            None => self.found(entry, others, already, now) >= u64::from(self.most(asker, all)),
         }
     }
 
-    fn denial(&self, entry: &Entry<'_>, others: u64, all: &Others, now: Time) -> Denial {
-        let wait = match &self.gcra {
+    fn denial(&self, entry: &Entry<'_>, asker: Asker<'_>, others: u64, all: &Others, now: Time) -> Denial {
+        let most = self.most(asker, all);
+        let wait = match self.gcra(asker) {
             Some(gcra) => Some(gcra.wait(entry, now)),
-            None => self.window_wait(entry, others, all, now),
+            None => self.window_wait(entry, others, most, now),
         };
         let stored = entry.layout().get(self.data);
         Denial {
@@ -102,7 +117,7 @@ impl Limit {
             retry_after: wait
                 .map_or(RETRY_AFTER_UNKNOWN, |wait| wait.as_nanos().div_ceil(NANOS) as u64)
                 .max(RETRY_AFTER_UNKNOWN),
-            most: self.most(all),
+            most,
             period: stored.map_or(0, |stored| stored.period.as_nanos().div_ceil(NANOS) as u64),
             data: self.data,
             wait,
@@ -111,10 +126,10 @@ impl Limit {
     }
 
     /// When the window has room for one more, if that is known.
-    fn window_wait(&self, entry: &Entry<'_>, others: u64, all: &Others, now: Time) -> Option<Duration> {
+    fn window_wait(&self, entry: &Entry<'_>, others: u64, most: u32, now: Time) -> Option<Duration> {
         let stored = entry.layout().get(self.data).filter(|stored| !stored.period.is_zero())?;
         let others = if self.scope == Scope::Node { 0 } else { u32::try_from(others).unwrap_or(u32::MAX) };
-        let room = self.most(all).saturating_sub(others);
+        let room = most.saturating_sub(others);
         // With no room the others' share has to fade first; when, only they know.
         (room > 0).then(|| entry.frequency(self.data, 0).wait_below(room, now, stored.period))
     }

@@ -15,14 +15,16 @@ mod tests;
 
 pub use gcra::Gcra;
 
-use crate::config::TableId;
+use crate::config::{BackendId, TableId};
+use crate::identity::{IdentityId, Who};
+use crate::rules::Condition;
 use crate::table::DataType;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// Counts requests of a frontend by client, in one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Tracker {
     /// The table that counts.
     pub table: TableId,
@@ -30,8 +32,43 @@ pub struct Tracker {
     pub unit: Unit,
     /// What is counted.
     pub count: Count,
+    /// Whose requests.
+    pub whom: Whom,
     /// Limits on what it has counted, all of which apply; at most [`MAX_LIMITS`].
     pub limits: Vec<Limit>,
+}
+
+/// Whose requests a tracker counts, and by what: all by the client's address, unless it says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Whom {
+    /// Those for whom this is proven, by it and not by address.
+    pub by: Option<IdentityId>,
+    /// Those for whom this is not proven.
+    pub unless: Option<IdentityId>,
+    /// Those that go to one of these backends; none: to any.
+    pub backends: Vec<BackendId>,
+    /// Those for which this holds.
+    pub condition: Option<Condition>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// From where.
+    pub address: IpAddr,
+    /// Who, where that is proven and counts.
+    pub who: Option<&'a Who>,
+}
+
+/// What those of one name or class may have instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Of whom: a name or a class.
+    pub of: String,
+    /// How much.
+    pub most: u32,
+    /// The pace, where the limit has one.
+    pub gcra: Option<Gcra>,
 }
 
 /// Most of one thing that a client may have.
@@ -51,6 +88,8 @@ pub struct Limit {
     pub gcra: Option<Gcra>,
     /// What becomes of who has had as much.
     pub action: Action,
+    /// What others may have instead: a name goes before a class.
+    pub plans: Vec<Plan>,
 }
 
 /// What a limit does with what is too much.
@@ -197,11 +236,24 @@ impl Others {
     pub const NONE: Self = Self { sums: [0; MAX_LIMITS], heard: 1, nodes: 1 };
 }
 
+impl Whom {
+    /// Whether all requests are meant, by address.
+    pub fn is_all(&self) -> bool {
+        self.by.is_none() && self.unless.is_none() && self.backends.is_empty() && self.condition.is_none()
+    }
+}
+
+impl From<IpAddr> for Asker<'_> {
+    fn from(address: IpAddr) -> Self {
+        Self { address, who: None }
+    }
+}
+
 impl Limit {
     /// Of this node, refusing all beyond so much.
     pub fn new(data: DataType, most: u32) -> Self {
         let (scope, action) = (Scope::Node, Action::Deny);
-        Self { data, most, scope, dry_run: false, exempt: Vec::new(), gcra: None, action }
+        Self { data, most, scope, dry_run: false, exempt: Vec::new(), gcra: None, action, plans: Vec::new() }
     }
 
     /// Whether it concerns this client.
@@ -209,15 +261,29 @@ impl Limit {
         !self.exempt.iter().any(|network| network.contains(&client))
     }
 
-    /// How much a client may have, as long as so many nodes are heard.
-    pub fn most(&self, others: &Others) -> u32 {
+    /// How much who asks may have, as long as so many nodes are heard.
+    pub fn most(&self, asker: Asker<'_>, others: &Others) -> u32 {
+        let most = self.plan(asker).map_or(self.most, |plan| plan.most);
         match self.scope {
             Scope::Cluster(Fallback::Share) if others.heard < others.nodes => {
-                let share = u64::from(self.most) * u64::from(others.heard) / u64::from(others.nodes);
+                let share = u64::from(most) * u64::from(others.heard) / u64::from(others.nodes);
                 u32::try_from(share).unwrap_or(u32::MAX).max(1)
             }
-            _ => self.most,
+            _ => most,
         }
+    }
+
+    /// The pace of who asks.
+    fn gcra(&self, asker: Asker<'_>) -> Option<Gcra> {
+        let gcra = self.gcra?;
+        Some(self.plan(asker).and_then(|plan| plan.gcra).unwrap_or(gcra))
+    }
+
+    #[inline]
+    fn plan(&self, asker: Asker<'_>) -> Option<&Plan> {
+        let who = asker.who.filter(|_| !self.plans.is_empty())?;
+        let of = |name: &str| self.plans.iter().find(|plan| plan.of == name);
+        of(&who.name).or_else(|| of(who.class.as_deref()?))
     }
 }
 

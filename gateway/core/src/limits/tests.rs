@@ -12,7 +12,7 @@ fn limit(data: DataType, most: u32) -> Limit {
 }
 
 fn tracker(limits: Vec<Limit>) -> Tracker {
-    Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, limits }
+    Tracker { table: TableId(0), unit: Unit::Request, count: Count::Admitted, whom: Whom::default(), limits }
 }
 
 fn layout() -> Layout {
@@ -121,4 +121,26 @@ fn errors_and_bytes_are_counted_when_a_request_ends() {
         assert_eq!(entry.get(DataType::BytesOutCnt), 1000);
         assert!(!goes(&tracker, entry, Time::ZERO), "it scans");
     });
+}
+
+#[test]
+fn a_plan_is_for_those_of_its_name_or_class_and_for_nobody_who_has_proven_nothing() {
+    let plan = |of: &str, most| Plan { of: of.to_owned(), most, gcra: None };
+    let plans = vec![plan("gold", 4), plan("acme", 1)];
+    let tracker = tracker(vec![Limit { plans, ..limit(DataType::HttpReqRate, 2) }]);
+    let through = |who: Option<Who>| {
+        let mut through = 0;
+        with_entry(|entry| {
+            for _ in 0..10 {
+                let asker = Asker { address: CLIENT, who: who.as_ref() };
+                let verdict = tracker.admit(entry, asker, &Others::NONE, Time::ZERO);
+                through += u32::from(verdict.denial.is_none());
+            }
+        });
+        through
+    };
+    assert_eq!(through(None), 2);
+    assert_eq!(through(Who::new("other", None)), 2);
+    assert_eq!(through(Who::new("other", Some("gold"))), 4);
+    assert_eq!(through(Who::new("acme", Some("gold"))), 1, "a name goes before a class");
 }

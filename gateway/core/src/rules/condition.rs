@@ -207,12 +207,12 @@ impl Comparison {
 }
 
 /// The values of the query parameters of this name, as they stand there.
-pub(super) fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     query.as_bytes().split(|byte| *byte == b'&').filter_map(|pair| named(pair, name))
 }
 
 /// The values of the cookies of this name (RFC 6265 §4.2.1).
-pub(super) fn cookies<'a>(facts: &'a impl Facts, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn cookies<'a>(facts: &'a impl Facts, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = facts.header("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| named(pair.trim_ascii(), name))
 }

@@ -17,6 +17,7 @@ mod text;
 mod tests;
 
 pub use condition::{Comparison, Condition, Facts, Lookup, Moment};
+pub(crate) use condition::{cookies, parameters};
 pub use effects::{Effects, Pace};
 pub use format::Format;
 pub use key::{Key, KeyBytes};

@@ -8,7 +8,7 @@ mod track;
 mod tests;
 
 pub(super) use condition::{condition, source};
-pub(super) use schema::{Networks, Rule as Written};
+pub(super) use schema::{Condition as WrittenCondition, Networks, Rule as Written};
 
 use super::{BackendId, Table, validate::values};
 use crate::lists::{ListFile, ListId};

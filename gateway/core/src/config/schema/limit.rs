@@ -1,9 +1,11 @@
 //! A `[[frontend.limit]]` as it is written.
 
+use crate::config::rule;
 use crate::table::DataType;
 use base_core::units::Span;
 use ipnet::IpNet;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use toml::Spanned;
 
 #[derive(Deserialize, Debug)]
@@ -29,6 +31,14 @@ pub(in crate::config) struct Limit {
     pub(in crate::config) count: Option<Spanned<Count>>,
     pub(in crate::config) scope: Option<Spanned<Scope>>,
     pub(in crate::config) fallback: Option<Spanned<Fallback>>,
+    pub(in crate::config) by: Option<Spanned<String>>,
+    pub(in crate::config) unless: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(in crate::config) backend: Vec<Spanned<String>>,
+    #[serde(rename = "if")]
+    pub(in crate::config) when: Option<Spanned<rule::WrittenCondition>>,
+    #[serde(default)]
+    pub(in crate::config) plan: BTreeMap<String, Spanned<Plan>>,
     pub(in crate::config) on: Option<Spanned<On>>,
     pub(in crate::config) algorithm: Option<Spanned<Algorithm>>,
     pub(in crate::config) burst: Option<Spanned<u32>>,
@@ -46,6 +56,35 @@ pub(in crate::config) struct Limit {
 pub(in crate::config) enum Count {
     Admitted,
     All,
+}
+
+/// What those of one name or class may have instead.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Plan {
+    conn_cur: Option<Spanned<u32>>,
+    http_req_cnt: Option<Spanned<u32>>,
+    http_req_rate: Option<Spanned<u32>>,
+    http_err_rate: Option<Spanned<u32>>,
+    http_fail_rate: Option<Spanned<u32>>,
+    bytes_in_rate: Option<Spanned<u32>>,
+    bytes_out_rate: Option<Spanned<u32>>,
+}
+
+impl Plan {
+    /// What it has instead, and how much.
+    pub(in crate::config) fn values(&self) -> impl Iterator<Item = (DataType, &Spanned<u32>)> {
+        let all = [
+            (DataType::ConnCur, &self.conn_cur),
+            (DataType::HttpReqCnt, &self.http_req_cnt),
+            (DataType::HttpReqRate, &self.http_req_rate),
+            (DataType::HttpErrRate, &self.http_err_rate),
+            (DataType::HttpFailRate, &self.http_fail_rate),
+            (DataType::BytesInRate, &self.bytes_in_rate),
+            (DataType::BytesOutRate, &self.bytes_out_rate),
+        ];
+        all.into_iter().filter_map(|(data, most)| Some((data, most.as_ref()?)))
+    }
 }
 
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq)]

@@ -3,6 +3,7 @@
 mod backend;
 mod checks;
 mod frontend;
+mod identity;
 mod limit;
 mod lists;
 mod log;
@@ -15,6 +16,7 @@ mod trace;
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use checks::Agent;
 pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
+pub(super) use identity::{Identity, Jwt};
 pub(super) use limit::{Action, Algorithm, Count, Fallback, Limit, On, Scope};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
@@ -52,6 +54,8 @@ pub(super) struct File {
     pub(super) acl: Vec<List>,
     #[serde(default)]
     pub(super) map: Vec<List>,
+    #[serde(default)]
+    pub(super) identity: Vec<Identity>,
     #[serde(default)]
     pub(super) frontend: Vec<Frontend>,
     #[serde(default)]

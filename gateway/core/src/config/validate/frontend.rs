@@ -4,6 +4,7 @@ use super::values::{content_type, duration, in_range, name, optional, path, reso
 use super::{Result, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::h2::glitches;
+use crate::identity::Identity;
 use crate::limits::{Action, Tracker, Unit};
 use crate::lists::ListFile;
 use crate::route;
@@ -15,13 +16,20 @@ use base_core::units::Bytes;
 use std::path::Path;
 use toml::Spanned;
 
+/// What frontends may refer to.
+pub(super) struct Known<'a> {
+    pub(super) backends: &'a [Backend],
+    pub(super) lists: &'a [ListFile],
+    pub(super) identities: &'a [Identity],
+}
+
 pub(super) fn all(
     source: &Source,
     written: Vec<schema::Frontend>,
-    backends: &[Backend],
-    lists: &[ListFile],
+    known: &Known<'_>,
     tables: &mut [Table],
 ) -> Result<Vec<Frontend>> {
+    let Known { backends, lists, identities } = *known;
     let names: Vec<String> = backends.iter().map(|backend| backend.name.clone()).collect();
     let mut frontends = Vec::<Frontend>::new();
     for frontend in written {
@@ -47,10 +55,14 @@ pub(super) fn all(
         };
         let routes = frontend.route.iter().map(|route| self::route(source, route.get_ref(), backend_named));
         let routes = routes.collect::<Result<Vec<_>>>()?;
-        let limits = super::limit::trackers(source, &frontend.limit, tcp::unit(&frontend), tables)?;
+        let known = super::limit::Known { backends: &names, lists, identities };
+        let limits = super::limit::trackers(source, &frontend.limit, tcp::unit(&frontend), &known, tables)?;
+        let mut each = limits.iter().flat_map(|tracker| &tracker.limits);
+        let marks = each.any(|limit| limit.action == Action::Mark);
         let is_tcp = frontend.mode == schema::Mode::Tcp;
         let (limits, connection_limits): (Vec<Tracker>, Vec<_>) =
             limits.into_iter().partition(|tracker| is_tcp || tracker.unit == Unit::Request);
+        let (limits, routed_limits) = limits.into_iter().partition(|tracker: &Tracker| tracker.whom.is_all());
         let context = rule::Context { source, tables, backends: &names, lists, tracked: Default::default() };
         let reject = frontend.reject.as_ref().map(|whom| rule::source(&context, whom)).transpose()?;
         let rules = rule::rules(context, &frontend.rule)?;
@@ -67,11 +79,9 @@ pub(super) fn all(
                 schema::Mode::Tcp => Mode::Tcp,
             },
             inspect_delay: tcp::inspect_delay(source, &frontend)?,
-            marks: limits
-                .iter()
-                .flat_map(|tracker| &tracker.limits)
-                .any(|limit| limit.action == Action::Mark),
+            marks,
             limits,
+            routed_limits,
             connection_limits,
             normalize_path: match frontend.normalize_path {
                 schema::NormalizePath::Off => normalize::Mode::Off,

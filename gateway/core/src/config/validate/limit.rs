@@ -1,19 +1,30 @@
 //! Limits of a frontend: what each needs is stored in its table, and those on one table share a tracker.
 
 mod action;
+mod whom;
 
 use super::Result;
 use super::values::{duration, in_range, resolve};
 use crate::config::{Table, TableId, schema};
-use crate::limits::{Action, Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit};
-use crate::table::{DataType, KeyType, Kind, Stored};
+use crate::identity::Identity;
+use crate::limits::{Action, Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit, Whom};
+use crate::lists::ListFile;
+use crate::table::{DataType, Kind, Stored};
 use base_core::diagnose::Source;
 use toml::Spanned;
+
+/// What limits may refer to.
+pub(super) struct Known<'a> {
+    pub(super) backends: &'a [String],
+    pub(super) lists: &'a [ListFile],
+    pub(super) identities: &'a [Identity],
+}
 
 pub(super) fn trackers(
     source: &Source,
     written: &[Spanned<schema::Limit>],
     unit: Unit,
+    known: &Known<'_>,
     tables: &mut [Table],
 ) -> Result<Vec<Tracker>> {
     let mut trackers = Vec::<Tracker>::new();
@@ -22,7 +33,8 @@ pub(super) fn trackers(
         let names = tables.iter().map(|table| &table.name);
         let table = TableId(resolve(source, &limit.table, "stick table", names)?);
         let unit = self::unit(source, limit, unit)?;
-        let limits = limits(source, written, unit, &mut tables[table.0])?;
+        let whom = whom::whom(source, limit, unit, known, tables)?;
+        let limits = limits(source, written, (unit, &whom), &mut tables[table.0])?;
         let count = limit.count.as_ref().map(|count| match count.get_ref() {
             schema::Count::Admitted => Count::Admitted,
             schema::Count::All => Count::All,
@@ -37,11 +49,12 @@ pub(super) fn trackers(
                     let error = source.at(limit.table.span(), "another limit counts something else in it");
                     return Err(error.help("a table counts requests or connections; use a second table"));
                 }
+                whom::is_the_same(source, limit, &tracker.whom, &whom)?;
                 tracker
             }
             None => {
                 let count = count.unwrap_or_default();
-                trackers.push(Tracker { table, unit, count, limits: Vec::new() });
+                trackers.push(Tracker { table, unit, count, whom, limits: Vec::new() });
                 let last = trackers.len() - 1;
                 &mut trackers[last]
             }
@@ -61,6 +74,7 @@ pub(super) fn trackers(
             return Err(error.help(format!("a frontend's limits use at most {MAX_TRACKERS} tables")));
         }
     }
+    whom::address_applies_too(source, written, &trackers)?;
     let queues = |tracker: &&Tracker| tracker.patience().is_some();
     if let (true, Some(last)) = (trackers.iter().filter(queues).count() > 1, written.last()) {
         let error = source.at(last.span(), "there are lines in two tables");
@@ -103,14 +117,11 @@ fn unit(source: &Source, limit: &schema::Limit, unit: Unit) -> Result<Unit> {
 fn limits(
     source: &Source,
     written: &Spanned<schema::Limit>,
-    unit: Unit,
+    (unit, whom): (Unit, &Whom),
     table: &mut Table,
 ) -> Result<Vec<Limit>> {
     let limit = written.get_ref();
-    if !matches!(table.key, KeyType::Ip | KeyType::Ipv6) {
-        let error = source.at(limit.table.span(), "its keys are no addresses");
-        return Err(error.help("a limit counts clients by address: type ip or ipv6"));
-    }
+    whom::key_fits(source, limit, whom, table)?;
     let scope = scope(source, limit, table)?;
     let action = action::action(source, limit, unit)?;
     let mut limits = Vec::new();
@@ -126,6 +137,7 @@ fn limits(
             exempt: limit.exempt.clone(),
             gcra,
             action,
+            plans: whom::plans(source, limit, data, gcra.is_some(), table)?,
             ..Limit::new(data, *most.get_ref())
         });
     }

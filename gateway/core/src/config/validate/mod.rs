@@ -4,6 +4,7 @@ mod backend;
 mod checks;
 mod cookie;
 mod frontend;
+mod identity;
 mod limit;
 mod lists;
 mod log;
@@ -37,7 +38,9 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let resolvers = resolvers::all(source, file.resolvers)?;
     let backends = backend::all(source, file.backend, &mut tables, &resolvers)?;
     let lists = lists::all(source, file.acl, file.map)?;
-    let frontends = frontend::all(source, file.frontend, &backends, &lists, &mut tables)?;
+    let identities = identity::all(source, file.identity, &lists)?;
+    let known = frontend::Known { backends: &backends, lists: &lists, identities: &identities };
+    let frontends = frontend::all(source, file.frontend, &known, &mut tables)?;
     server::tls_fits_modes(&frontends, &backends)?;
     let admin = admin(source, file.admin);
     tables.iter_mut().for_each(|table| table.handed_over = admin.handover.is_some());
@@ -68,6 +71,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         peers,
         resolvers,
         lists,
+        identities,
         frontends,
         backends,
     })

@@ -87,14 +87,27 @@ pub(super) fn gcra(
         return Err(error.help("add burst, such as 20"));
     };
     in_range(source, burst, 1..=MAX_BURST, "burst")?;
+    let gcra = pace(source, limit, (data, most), table, table.cells)?;
+    table.cells += 1;
+    Ok(gcra)
+}
+
+/// A pace of so many, kept in this cell.
+pub(super) fn pace(
+    source: &Source,
+    limit: &schema::Limit,
+    (data, most): (DataType, &Spanned<u32>),
+    table: &Table,
+    cell: u16,
+) -> Result<Option<Gcra>> {
     let stored = table.stored.iter().find(|stored| stored.data == data);
     let period = stored.map_or(Duration::ZERO, |stored| stored.period);
-    let gcra = Gcra::new(*most.get_ref(), period, *burst.get_ref(), table.cells).ok_or_else(|| {
+    let burst = limit.burst.as_ref().map_or(1, |burst| *burst.get_ref());
+    let gcra = Gcra::new(*most.get_ref(), period, burst, cell);
+    gcra.map(Some).ok_or_else(|| {
         let error = source.at(most.span(), "gcra keeps no pace as fast as that");
         error.help("at most 1000000 in a second")
-    })?;
-    table.cells += 1;
-    Ok(Some(gcra))
+    })
 }
 
 /// As long as a rule's.
