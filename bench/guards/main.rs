@@ -77,7 +77,7 @@ fn a_request_that_is_allowed_allocates_nothing_on_its_way() {
         Balancer::new(&Algorithm::LeastConn, HashType::Modulo, &[Member { name: "", weight: 1 }; 3], 0);
     let mut request = || {
         assert_eq!(strict::check(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Ok(()));
-        let client = client::identify(address, std::iter::empty(), &[]);
+        let client = client::identify(address, client::Chain::default(), std::iter::empty(), &[]);
         let key = table.address(client.address).expect("an address");
         let tracked = table.track(key, Time::ZERO, |entry| {
             let verdict = tracker.admit(entry, client.address, &Others::NONE, Time::ZERO);

@@ -20,6 +20,7 @@ mod early;
 mod error_pages;
 mod exchange;
 mod facts;
+mod forwarded;
 mod guard;
 mod health;
 pub mod identity;

@@ -7,17 +7,16 @@ use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
 use crate::upstream::Lease;
-use crate::{account, answers, cookie, guard, pick, proxy_out, request_id, rules, tries, tunnel};
+use crate::{account, answers, cookie, forwarded, guard, pick, proxy_out, request_id, rules, tries, tunnel};
 use async_trait::async_trait;
 use bytes::Bytes;
-use gateway_core::client;
 use gateway_core::normalize;
 use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
 use gateway_core::track;
-use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -98,19 +97,9 @@ impl ProxyHttp for Edge {
             }
             cookie::change_request(request, upstream)?;
         }
-        let trusted = request.client.as_ref().is_some_and(|client| client.chain_is_trusted);
-        if trusted {
-            upstream.insert_header(X_FORWARDED_FOR.as_str(), forwarded_for(session, link))?;
-        } else {
-            upstream.remove_header(&FORWARDED);
-            upstream.insert_header(X_FORWARDED_FOR.as_str(), link.forwarded_for().clone())?;
-        }
-        if !request.proto_is_set && (!trusted || !upstream.headers.contains_key(&X_FORWARDED_PROTO)) {
-            let tls = self.gateway.config.frontends[link.connection().frontend].tls.is_some();
-            let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-            upstream.insert_header(X_FORWARDED_PROTO.as_str(), proto)?;
-        }
-        if self.gateway.config.frontends[link.connection().frontend].marks {
+        let frontend = &self.gateway.config.frontends[link.connection().frontend];
+        forwarded::tell(session, link, frontend, request, upstream)?;
+        if frontend.marks {
             rules::delete(upstream, MARK);
             if let Some(reason) = request.tracked.mark {
                 rules::keep(upstream, MARK)?;
@@ -344,8 +333,7 @@ impl Edge {
             h2::receive(session, bounds).map_err(|reason| Answer::refuse(strict::status(reason), reason))?;
         }
         let frontend = &self.gateway.config.frontends[connection.frontend];
-        let client =
-            client::identify(connection.peer.ip(), forwarded_for_lines(session), &frontend.trusted_proxies);
+        let client = forwarded::identify(session, connection.peer.ip(), frontend);
         let speaks_for_others = client.chain_is_trusted;
         request.client = Some(client);
         self.tell_certificate(session, connection.frontend, speaks_for_others)?;
@@ -419,23 +407,6 @@ pub(crate) fn link(session: &Session) -> Option<&Link> {
     proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }
 
-/// What a trusted client said, and the client itself.
-fn forwarded_for(session: &Session, link: &Link) -> String {
-    let mut whole = String::new();
-    for line in forwarded_for_lines(session) {
-        whole.push_str(line);
-        whole.push_str(", ");
-    }
-    whole.push_str(link.forwarded_for().to_str().unwrap_or_default());
-    whole
-}
-
-fn forwarded_for_lines(session: &Session) -> impl DoubleEndedIterator<Item = &str> {
-    session.req_header().headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
-}
-
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Says to servers what a client has had too much of.
 const MARK: &str = "x-headgate-limit";
 const TRACEPARENT: &str = "traceparent";

@@ -83,6 +83,21 @@ fn limits_are_those_of_the_client_that_is_named() {
 }
 
 #[test]
+fn an_ipv6_client_does_not_escape_its_limits_by_another_address_of_its_network() {
+    let server = Server::named("s1");
+    let limit = "limit = [{ table = \"clients\", http_req_rate = 1, period = \"60s\" }]";
+    let gateway = Gateway::before(&[server.address], &format!("{FROM_LOOPBACK}\n{limit}"));
+    let status = |client: &str| {
+        let header = format!("PROXY TCP6 {client} 2001:db8:ffff::1 1234 80\r\n");
+        let request = header + "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        gateway.raw(request.as_bytes()).split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(status("2001:db8::1"), "200");
+    assert_eq!(status("2001:db8::2:1"), "429", "the same network");
+    assert_eq!(status("2001:db8:0:1::1"), "200", "another one");
+}
+
+#[test]
 fn nobody_else_can_name_a_client() {
     let server = Server::named("s1");
     let gateway = Gateway::before(&[server.address], "accept_proxy = [\"10.0.0.0/8\"]");

@@ -56,6 +56,22 @@ fn a_trusted_proxy_is_believed_and_named() {
 }
 
 #[test]
+fn a_trusted_proxy_may_say_it_in_forwarded_and_then_nothing_else_is_believed() {
+    let server = Server::named("s1");
+    let more = "trusted_proxies = [\"127.0.0.0/8\"]\ntrusted_header = \"forwarded\"";
+    let gateway = Gateway::before(&[server.address], more);
+    let said =
+        "Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:4711\";proto=https\r\nX-Forwarded-For: 7.7.7.7\r\n";
+    gateway.raw(format!("GET / HTTP/1.1\r\nHost: a\r\n{said}Connection: close\r\n\r\n").as_bytes());
+    let head = server.heads().concat().to_ascii_lowercase();
+    let chain =
+        "forwarded: for=6.6.6.6, for=\"[2001:db8::7]:4711\";proto=https, for=127.0.0.1;proto=http\r\n";
+    assert!(head.contains(&format!("\r\n{chain}")), "{head}");
+    assert!(head.contains("x-forwarded-for: 2001:db8::7\r\n") && !head.contains("7.7.7.7"), "{head}");
+    assert!(gateway.log_lines(1)[0].starts_with("2001:db8::7:"));
+}
+
+#[test]
 fn an_answer_and_a_body_pass_unchanged() {
     let server = Server::start(|head, stream| {
         let length =

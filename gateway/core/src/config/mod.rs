@@ -15,6 +15,7 @@ mod tests;
 pub use checks::{Agent, Check, Watch};
 pub use resolvers::{Initial, Named, Question, Resolvers, ResolversId};
 
+use crate::client::Chain;
 use crate::table::{self, DataType, KeyType, Layout, Stored};
 use crate::{balance, dispatch, eject, identity, limits, lists, normalize, route, rules, scanners, syslog};
 pub use server::{Address, Server, ServerTls, Sni};
@@ -296,6 +297,8 @@ pub struct Frontend {
     pub unique_id_header: Option<String>,
     /// Who may say in `X-Forwarded-For` whom it speaks for.
     pub trusted_proxies: Vec<IpNet>,
+    /// The field in which they say whose.
+    pub trusted_header: Chain,
     /// Who must say in a PROXY header whose connection it passes on.
     pub accept_proxy: Vec<IpNet>,
     /// Whose connections are reset before anything is read from them.

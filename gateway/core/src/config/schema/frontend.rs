@@ -1,6 +1,7 @@
 //! A `[[frontend]]` as it is written.
 
 use super::{Limit, unwritten};
+use crate::client::Chain;
 use crate::config::{Alpn, SslMinVer, rule};
 use base_core::units::{Bytes, Span};
 use ipnet::IpNet;
@@ -22,6 +23,7 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) default_backend: Option<Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) trusted_proxies: Vec<IpNet>,
+    pub(in crate::config) trusted_header: Option<Spanned<Chain>>,
     #[serde(default)]
     pub(in crate::config) accept_proxy: Vec<IpNet>,
     #[serde(default = "default_keep_alive_timeout")]

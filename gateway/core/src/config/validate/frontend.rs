@@ -110,6 +110,7 @@ pub(super) fn all(
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             unique_id_header,
             trusted_proxies: frontend.trusted_proxies,
+            trusted_header: frontend.trusted_header.map(Spanned::into_inner).unwrap_or_default(),
             accept_proxy: frontend.accept_proxy,
             reject,
             sockets,
