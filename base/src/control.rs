@@ -89,7 +89,7 @@ where
     let mut line = String::new();
     BufReader::new(read.take(MAX_COMMAND)).read_line(&mut line).await?;
     let mut text = answer(line.trim_end().to_owned()).await;
-    if !text.ends_with('\n') {
+    if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push('\n');

@@ -38,6 +38,9 @@ enum Command {
     /// Take entries out.
     #[command(subcommand)]
     Clear(Clear),
+    /// Write entries.
+    #[command(subcommand)]
+    Set(Set),
 }
 
 #[derive(Subcommand)]
@@ -46,9 +49,8 @@ enum Show {
     Table {
         /// Its name.
         table: Option<String>,
-        /// Only the entry of this key.
-        #[arg(long, requires = "table")]
-        key: Option<String>,
+        #[command(flatten)]
+        which: Which,
     },
     /// The other nodes, and what they have counted.
     Peers,
@@ -56,14 +58,50 @@ enum Show {
 
 #[derive(Subcommand)]
 enum Clear {
-    /// An entry of a stick table.
+    /// Entries of a stick table: without key and data all that are not in use.
+    Table {
+        /// The table's name.
+        table: String,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(Subcommand)]
+enum Set {
+    /// An entry of a stick table, made if there is none.
     Table {
         /// The table's name.
         table: String,
         /// Its key.
         #[arg(long)]
         key: String,
+        /// What is written, such as "gpc0 5".
+        #[arg(long, value_name = "TYPE VALUE")]
+        data: Vec<String>,
     },
+}
+
+/// Some entries of a table.
+#[derive(clap::Args)]
+struct Which {
+    /// Only the entry of this key.
+    #[arg(long, conflicts_with = "data")]
+    key: Option<String>,
+    /// Only entries with this, such as "gpc0 gt 5"; up to four times.
+    #[arg(long, value_name = "TYPE OP VALUE")]
+    data: Vec<String>,
+}
+
+impl Which {
+    fn words(&self) -> String {
+        let key = self.key.iter().map(|key| format!(" key {key}"));
+        key.chain(data(&self.data)).collect()
+    }
+}
+
+fn data(all: &[String]) -> impl Iterator<Item = String> {
+    all.iter().map(|data| format!(" data.{data}"))
 }
 
 impl Command {
@@ -75,12 +113,23 @@ impl Command {
             Self::Drain { .. } => "drain".to_owned(),
             Self::Undrain => "undrain".to_owned(),
             Self::Show(Show::Table { table: None, .. }) => "show table".to_owned(),
-            Self::Show(Show::Table { table: Some(table), key: None }) => format!("show table {table}"),
-            Self::Show(Show::Table { table: Some(table), key: Some(key) }) => {
-                format!("show table {table} key {key}")
+            Self::Show(Show::Table { table: Some(table), which }) => {
+                format!("show table {table}{}", which.words())
             }
             Self::Show(Show::Peers) => "show peers".to_owned(),
-            Self::Clear(Clear::Table { table, key }) => format!("clear table {table} key {key}"),
+            Self::Clear(Clear::Table { table, which }) => format!("clear table {table}{}", which.words()),
+            Self::Set(Set::Table { table, key, data: written }) => {
+                format!("set table {table} key {key}{}", data(written).collect::<String>())
+            }
+        }
+    }
+
+    /// Whether this answer says that it was not done. HAProxy's do not say so by themselves.
+    fn is_refused(&self, answer: &str) -> bool {
+        match self {
+            Self::Show(Show::Table { .. }) => !answer.is_empty() && !answer.starts_with("# table: "),
+            Self::Clear(_) | Self::Set(_) => !answer.is_empty(),
+            _ => false,
         }
     }
 }
@@ -104,6 +153,9 @@ async fn main() -> ExitCode {
 async fn ask(cli: &Cli) -> Result<String, String> {
     let line = cli.command.line(cli.json);
     let answer = command(cli, &line).await?;
+    if cli.command.is_refused(&answer) {
+        return Err(answer);
+    }
     if let Command::Drain { wait: Some(seconds) } = cli.command {
         let idle = tokio::time::timeout(Duration::from_secs(seconds), until_idle(cli)).await;
         idle.map_err(|_| format!("draining, but requests still run after {seconds} s"))??;

@@ -17,10 +17,12 @@ pub enum Command {
     Drain,
     /// `undrain`: put it back.
     Undrain,
-    /// `show table`: the stick tables, or the entries of one, or its entry of one key.
-    ShowTable(Option<(String, Option<String>)>),
-    /// `clear table <table> key <key>`: takes an entry out.
-    ClearTable(String, String),
+    /// `show table`: the stick tables, or the entries of one, or some of them: [`table::show`].
+    ShowTable(Option<(String, Vec<String>)>),
+    /// `clear table`: takes entries out: [`table::clear`].
+    ClearTable(String, Vec<String>),
+    /// `set table`: writes an entry: [`table::set`].
+    SetTable(String, Vec<String>),
     /// `show peers`: the other nodes.
     ShowPeers,
 }
@@ -92,19 +94,19 @@ pub struct TableStatus {
 /// Understands a command line; the error is what to tell who sent it.
 pub fn parse(line: &str) -> Result<Command, String> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let owned = |word: &str| word.to_owned();
+    let all = |words: &[&str]| words.iter().copied().map(owned).collect();
     match words.as_slice() {
         ["status"] => Ok(Command::Status),
         ["status", "json"] => Ok(Command::StatusJson),
         ["drain"] => Ok(Command::Drain),
         ["undrain"] => Ok(Command::Undrain),
         ["show", "table"] => Ok(Command::ShowTable(None)),
-        ["show", "table", table] => Ok(Command::ShowTable(Some(((*table).to_owned(), None)))),
-        ["show", "table", table, "key", key] => {
-            Ok(Command::ShowTable(Some(((*table).to_owned(), Some((*key).to_owned())))))
-        }
-        ["clear", "table", table, "key", key] => {
-            Ok(Command::ClearTable((*table).to_owned(), (*key).to_owned()))
-        }
+        ["show", "table", table, rest @ ..] => Ok(Command::ShowTable(Some((owned(table), all(rest))))),
+        ["clear", "table"] => Err(table::CLEAR_NEEDS.to_owned()),
+        ["clear", "table", table, rest @ ..] => Ok(Command::ClearTable(owned(table), all(rest))),
+        ["set", "table"] => Err(table::SET_NEEDS.to_owned()),
+        ["set", "table", table, rest @ ..] => Ok(Command::SetTable(owned(table), all(rest))),
         ["show", "peers"] => Ok(Command::ShowPeers),
         _ => Err(format!("unknown command: '{line}'; there are: {COMMANDS}")),
     }
@@ -154,8 +156,9 @@ impl fmt::Display for Status {
     }
 }
 
-const COMMANDS: &str = "status, status json, drain, undrain, show table [<table> [key <key>]], \
-                        clear table <table> key <key>, show peers";
+const COMMANDS: &str = "status, status json, drain, undrain, show table [<table> [key <key> | data.<type> <op> <value>]], \
+                        clear table <table> [key <key> | data.<type> <op> <value>], \
+                        set table <table> key <key> [data.<type> <value>], show peers";
 
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,8 @@ impl Control {
             Ok(Command::StatusJson) => serde_json::to_string(&self.status()).unwrap_or_default(),
             Ok(Command::Drain) => self.change(Event::Drain, State::Draining).await,
             Ok(Command::ShowTable(which)) => tables::show(&self.gateway, which),
-            Ok(Command::ClearTable(table, key)) => tables::clear(&self.gateway, &table, &key),
+            Ok(Command::ClearTable(table, words)) => tables::clear(&self.gateway, &table, &words),
+            Ok(Command::SetTable(table, words)) => tables::set(&self.gateway, &table, &words),
             Ok(Command::ShowPeers) => tables::peers(&self.gateway),
             Ok(Command::Undrain) => self.change(Event::Undrain, State::Serving).await,
         }

@@ -1,45 +1,31 @@
 //! Stick tables and peers, for who asks on the control socket.
 
 use crate::state::Gateway;
-use gateway_core::runtime_api::table::{head, row};
+use gateway_core::runtime_api::table::{self, NO_TABLE, head};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-/// All tables, or the entries of one, or its entry of one key.
-pub(super) fn show(gateway: &Gateway, which: Option<(String, Option<String>)>) -> String {
-    let now = gateway.clock.now();
-    let mut text = String::new();
-    let Some((name, key)) = which else {
-        for (config, table) in gateway.config.tables.iter().zip(&gateway.tables) {
-            text.push_str(&head(&config.name, table, config.size));
-        }
-        return text;
+/// All tables, or some or all entries of one.
+pub(super) fn show(gateway: &Gateway, which: Option<(String, Vec<String>)>) -> String {
+    let Some((name, words)) = which else {
+        let pairs = gateway.config.tables.iter().zip(&gateway.tables);
+        return pairs.map(|(config, table)| head(&config.name, table, config.size)).collect();
     };
     let Some(place) = find(gateway, &name) else { return NO_TABLE.to_owned() };
     let (config, table) = (&gateway.config.tables[place], &gateway.tables[place]);
-    let wanted = match key.map(|key| config.key.parse(&key)) {
-        Some(None) => return BAD_KEY.to_owned(),
-        wanted => wanted.flatten(),
-    };
-    text.push_str(&head(&config.name, table, config.size));
-    let mut number = 0;
-    table.for_each(now, |entry| {
-        if text.len() < LONGEST && wanted.as_deref().is_none_or(|wanted| wanted == entry.key) {
-            number += 1;
-            row(&mut text, table, number, &entry, now);
-        }
-    });
-    text
+    table::show(&config.name, table, config.size, &words, LONGEST, gateway.clock.now())
 }
 
-/// Takes an entry out.
-pub(super) fn clear(gateway: &Gateway, name: &str, key: &str) -> String {
+/// Takes entries out.
+pub(super) fn clear(gateway: &Gateway, name: &str, words: &[String]) -> String {
     let Some(place) = find(gateway, name) else { return NO_TABLE.to_owned() };
-    let Some(key) = gateway.config.tables[place].key.parse(key) else { return BAD_KEY.to_owned() };
-    match gateway.tables[place].remove(&key, gateway.clock.now()) {
-        true => String::new(),
-        false => "error: the entry is in use".to_owned(),
-    }
+    table::clear(&gateway.tables[place], words, gateway.clock.now())
+}
+
+/// Writes an entry.
+pub(super) fn set(gateway: &Gateway, name: &str, words: &[String]) -> String {
+    let Some(place) = find(gateway, name) else { return NO_TABLE.to_owned() };
+    table::set(&gateway.tables[place], words, gateway.clock.now())
 }
 
 /// Each peer, and what its runs have published.
@@ -74,7 +60,5 @@ fn find(gateway: &Gateway, name: &str) -> Option<usize> {
     gateway.config.tables.iter().position(|table| table.name == name)
 }
 
-const NO_TABLE: &str = "error: No such table";
-const BAD_KEY: &str = "error: this is no key of that table";
 /// Bytes of an answer: somewhat less than who asks takes.
 const LONGEST: usize = 15 * 1024 * 1024;

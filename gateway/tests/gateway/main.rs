@@ -35,6 +35,7 @@ mod resolvers;
 mod retries;
 mod robustness;
 mod rules;
+mod runtime;
 mod servers;
 mod tcp;
 mod tcp_ends;

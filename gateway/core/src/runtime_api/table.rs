@@ -1,8 +1,107 @@
-//! Stick tables as `show table` writes them (HAProxy management guide, "show table").
+//! Commands about stick tables, with HAProxy 2.6's words in question and answer (management guide, "show
+//! table", "set table", "clear table"). It differs in what is wrong there: a text that is no key of the table,
+//! or no number that fits, is refused and not taken for another.
 
-use crate::table::{DataType, Kind, Row, StickTable};
+mod filter;
+
+#[cfg(test)]
+mod tests;
+
+use crate::table::{DataType, FreqCtr, Kind, Row, StickTable, Walk};
 use base_core::Time;
+use filter::{Fault, Which};
 use std::fmt::Write;
+
+/// The entries of a table, or the one of `key <key>`, or those that pass `data.<type> <op> <value>`, of which
+/// there may be four. An answer of more than `longest` bytes breaks off.
+pub fn show(
+    name: &str,
+    table: &StickTable,
+    size: usize,
+    words: &[String],
+    longest: usize,
+    now: Time,
+) -> String {
+    let which = match Which::parse(words, table, 4) {
+        Ok(which) => which,
+        Err(Fault::Word) => return SHOW_TAKES.to_owned(),
+        Err(Fault::Said(error)) => return error,
+    };
+    let mut text = head(name, table, size);
+    let mut number = 0;
+    table.for_each(now, |entry| {
+        if text.len() < longest && which.has(&entry, now) {
+            number += 1;
+            row(&mut text, table, number, &entry, now);
+        }
+    });
+    match (&which, number) {
+        // So says HAProxy of a key that there is not.
+        (Which::Key(_), 0) => String::new(),
+        _ => text,
+    }
+}
+
+/// Takes entries out, chosen as for [`show`]; those in use stay.
+pub fn clear(table: &StickTable, words: &[String], now: Time) -> String {
+    let which = match Which::parse(words, table, 4) {
+        Ok(which) => which,
+        Err(Fault::Word) => return CLEAR_NEEDS.to_owned(),
+        Err(Fault::Said(error)) => return error,
+    };
+    if let Which::Key(key) = &which {
+        return if table.remove(key, now) { String::new() } else { IN_USE.to_owned() };
+    }
+    let mut walk = Walk::default();
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    // A few at a time: neither the locks nor the memory are for a whole table.
+    while table.walk(&mut walk, AT_ONCE, now, |entry| {
+        if which.has(&entry, now) {
+            keys.push(entry.key.to_vec());
+        }
+    }) {
+        for key in keys.drain(..) {
+            table.remove(key, now);
+        }
+    }
+    String::new()
+}
+
+/// Writes `key <key>` with any number of `data.<type> <value>`: all or nothing. A rate is as if all of it had come now.
+pub fn set(table: &StickTable, words: &[String], now: Time) -> String {
+    let [key_word, key, rest @ ..] = words else { return SET_NEEDS.to_owned() };
+    if key_word != "key" {
+        return SET_NEEDS.to_owned();
+    }
+    let Some(key) = table.key_type().parse(key) else { return BAD_KEY.to_owned() };
+    let mut values = Vec::new();
+    for pair in rest.chunks(2) {
+        let Some(data) = pair.first().and_then(|word| word.strip_prefix("data.")) else {
+            return "\"data.<type>\" followed by a value expected".to_owned();
+        };
+        let Some(data) = DataType::named(data) else { return "Unknown data type".to_owned() };
+        if table.layout().get(data).is_none() {
+            return "Data type not stored in this table".to_owned();
+        }
+        let value = pair.get(1).and_then(|value| value.parse::<u64>().ok());
+        let Some(value) = value.filter(|_| data.kind() != Kind::Text) else {
+            return "Require a valid integer value to store".to_owned();
+        };
+        values.push((data, value));
+    }
+    let written = table.update(key, now, |entry| {
+        for (data, value) in &values {
+            match data.kind() {
+                Kind::Rate => {
+                    let events = u32::try_from(*value).unwrap_or(u32::MAX);
+                    entry.set_frequency(*data, 0, FreqCtr::from_parts([0, events, 0], now));
+                }
+                _ => entry.set(*data, *value),
+            }
+        }
+    });
+    if written.is_some() { String::new() } else { "Unable to allocate a new entry".to_owned() }
+}
 
 /// The line of a table.
 pub fn head(name: &str, table: &StickTable, size: usize) -> String {
@@ -47,37 +146,16 @@ fn rate_name(data: DataType, index: u16, period: u128) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::{KeyType, Layout, Options, Stored};
-    use std::hash::RandomState;
-    use std::time::Duration;
-
-    #[test]
-    fn an_entry_stands_as_haproxy_shows_it() {
-        let period = Duration::from_secs(10);
-        let stored = [
-            Stored::one(DataType::ServerId),
-            Stored::one(DataType::ServerKey),
-            Stored::rate(DataType::HttpReqRate, period),
-            Stored { data: DataType::Gpt, period: Duration::ZERO, elements: 2 },
-            Stored { data: DataType::GpcRate, period, elements: 1 },
-        ];
-        let (layout, expire) = (Layout::new(stored), Duration::from_secs(30));
-        let options = Options { key: KeyType::Ip, layout, size: 10, expire, nopurge: false, shared: false };
-        let table = StickTable::new(options, &RandomState::new());
-        table.update([127, 0, 0, 1], Time::ZERO, |entry| {
-            entry.set(DataType::ServerId, 1);
-            entry.set(DataType::ServerKey, table.intern(b"s1").into());
-            entry.add_rate(DataType::HttpReqRate, 3, Time::ZERO);
-            entry.set_element(DataType::Gpt, 1, 7);
-        });
-        let mut text = String::new();
-        table.for_each(Time::ZERO, |entry| row(&mut text, &table, 1, &entry, Time::ZERO));
-        let expected = "0x1: key=127.0.0.1 use=0 exp=30000 server_id=1 http_req_rate(10000)=3 server_key=s1 \
-                        gpt0=0 gpt1=7 gpc0_rate(10000)=0\n";
-        assert_eq!(text, expected);
-        assert_eq!(head("t", &table, 10), "# table: t, type: ip, size:10, used:1\n");
-    }
-}
+/// What stands in the answer where there is no table of that name.
+pub const NO_TABLE: &str = "No such table";
+/// What the commands need, as HAProxy says it.
+pub const SET_NEEDS: &str = "Required arguments: <table> key <key> [data.<store_data_type> <value>]*";
+/// Likewise.
+pub const CLEAR_NEEDS: &str =
+    "Required arguments: <table> \"data.<store_data_type>\" <operator> <value> or <table> key <key>";
+const SHOW_TAKES: &str =
+    "Optional argument only supports \"data.<store_data_type>\" <operator> <value> and key <key>";
+const IN_USE: &str = "Entry currently in use, cannot remove";
+const BAD_KEY: &str = "this is no key of that table";
+/// Entries that are looked at before some of them are taken out.
+const AT_ONCE: u32 = 256;

@@ -97,9 +97,22 @@ impl KeyType {
             (Self::Ipv6, key) => {
                 <[u8; 16]>::try_from(key).map_or_else(|_| hex(), |octets| Ipv6Addr::from(octets).to_string())
             }
-            (Self::String(_), key) => String::from_utf8_lossy(key).into_owned(),
+            (Self::String(_), key) => key.iter().map(|byte| escaped(*byte)).collect(),
             _ => hex(),
         }
+    }
+}
+
+/// One byte of a text, so that no key can look like what stands behind it.
+fn escaped(byte: u8) -> String {
+    match byte {
+        b'\\' | b' ' | b'=' => format!("\\{}", char::from(byte)),
+        b'\t' => "\\t".to_owned(),
+        b'\n' => "\\n".to_owned(),
+        b'\r' => "\\r".to_owned(),
+        0x1b => "\\e".to_owned(),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02X}"),
     }
 }
 
