@@ -133,6 +133,34 @@ fn find_a_domain_in_a_list(bencher: Bencher<'_, '_>, lines: u32) {
     bencher.bench(|| list.find(Wanted::Text(black_box(host.as_bytes()))).is_some());
 }
 
+/// As `find_a_domain_in_a_list`, with what stands behind it.
+#[divan::bench(args = [100, 100_000])]
+fn find_a_value_in_a_map(bencher: Bencher<'_, '_>, lines: u32) {
+    let file: String =
+        (0..lines).map(|number| format!("service-{number}.infra.example backend-{number}\n")).collect();
+    let kind = Kind { values: true, matching: Matching::Dom, case: Case::Ignored };
+    let map = List::read(kind, &file).expect("a map");
+    let host = format!("api.service-{}.infra.example", lines / 3);
+    bencher.bench(|| map.find(Wanted::Text(black_box(host.as_bytes()))).map(<[u8]>::len));
+}
+
+/// Expressions that begin alike, which is one automaton.
+#[divan::bench(args = [10, 1_000])]
+fn find_a_path_by_expressions(bencher: Bencher<'_, '_>, lines: u32) {
+    let list = list(Matching::Reg, "^/v[0-9]+/service-N/", lines);
+    let path = format!("/v21/service-{}/servers", lines / 3);
+    bencher.bench(|| list.find(Wanted::Text(black_box(path.as_bytes()))).is_some());
+}
+
+/// Reading a file anew, as when it has changed.
+#[divan::bench(args = [100_000])]
+fn read_a_map(bencher: Bencher<'_, '_>, lines: u32) {
+    let file: String =
+        (0..lines).map(|number| format!("service-{number}.infra.example backend-{number}\n")).collect();
+    let kind = Kind { values: true, matching: Matching::Dom, case: Case::Ignored };
+    bencher.bench(|| List::read(kind, black_box(&file)).map(|map| map.len()));
+}
+
 #[divan::bench(args = [100, 100_000])]
 fn find_an_address_in_a_list(bencher: Bencher<'_, '_>, lines: u32) {
     let networks: String = (0..lines).map(|number| format!("{}/32\n", client(number * 7))).collect();

@@ -266,7 +266,7 @@ impl Edge {
             peer.options.read_timeout = Some(timeout);
             peer.options.write_timeout = Some(timeout);
         }
-        let tunnel = request.gateway.config.backends[lease.backend.0].tunnel_timeout;
+        let tunnel = request.tunnel_timeout();
         if let Some(timeout) = tunnel.filter(|_| head.headers.contains_key(UPGRADE)) {
             peer.options.read_timeout = Some(timeout);
         }
@@ -286,7 +286,7 @@ impl Edge {
         let Some(lease) = &request.lease else { return };
         request.session = lease.server().runs(fd);
         let backend = &self.gateway.config.backends[lease.backend.0];
-        if backend.tunnel_timeout.is_some() && session.req_header().headers.contains_key(UPGRADE) {
+        if request.tunnel_timeout().is_some() && session.req_header().headers.contains_key(UPGRADE) {
             let timeout = request.effects.server_timeout.unwrap_or(backend.server_timeout);
             request.switch = tunnel::Switch::within(fd, timeout);
         }
@@ -305,8 +305,7 @@ impl Edge {
             return;
         }
         request.switch = None;
-        let backend = request.backend.map(|backend| &self.gateway.config.backends[backend.0]);
-        if let Some(timeout) = backend.and_then(|backend| backend.tunnel_timeout).filter(|_| informs) {
+        if let Some(timeout) = request.tunnel_timeout().filter(|_| informs) {
             session.set_read_timeout(Some(timeout));
         }
     }

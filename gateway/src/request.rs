@@ -246,6 +246,12 @@ impl Request {
         }
     }
 
+    /// Longest silence of both sides once it is a tunnel, if that is said anywhere.
+    pub(crate) fn tunnel_timeout(&self) -> Option<Duration> {
+        let backend = self.backend.map(|backend| &self.gateway.config.backends[backend.0]);
+        self.effects.tunnel_timeout.or_else(|| backend?.tunnel_timeout)
+    }
+
     /// Says on which connection it came.
     pub(crate) fn came_on(&mut self, link: &Link) {
         self.connection = Some(link.connection());

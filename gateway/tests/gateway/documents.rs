@@ -112,6 +112,7 @@ fn folder() -> tempfile::TempDir {
     std::fs::create_dir(folder.path().join("errors")).expect("a folder");
     write(folder.path(), "errors/later.json", "{}\n");
     write(folder.path(), "blocked.acl", "198.51.100.0/24\n");
+    write(folder.path(), "tools.acl", "^(curl|python-requests)/\n");
     Authority::new(folder.path(), "clients-ca.pem").revoke(folder.path(), &[]);
     write(folder.path(), "ticket-keys", &format!("{}\n", "A".repeat(64)).repeat(3));
     write(folder.path(), "api-keys.map", "k3y acme gold\n");

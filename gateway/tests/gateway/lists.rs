@@ -107,3 +107,42 @@ fn a_hundred_thousand_lines_are_replaced_while_every_request_is_answered() {
     });
     assert!(gateway.get_admin("/health").starts_with("HTTP/1.1 200"));
 }
+
+#[test]
+fn expressions_judge_and_lists_reject_before_a_byte_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "blocked", "127.0.0.9/32\n");
+    write(folder.path(), "hosts", "none.example none\n");
+    write(folder.path(), "tools", "^(nikto|sqlmap)/\nmasscan\n");
+    write(folder.path(), "sites", "^/v[0-9]+/other/ other\n^/v[0-9]+/ one\n");
+    let lists = format!(
+        "reject = {{ acl = \"blocked\" }}\n\
+         [[frontend.rule]]\nif = {{ header = {{ User-Agent = {{ acl = \"tools\" }} }} }}\ndeny = {{ reason = \"tool\" }}\n\
+         [[frontend.rule]]\nroute = \"%[path,map(sites)]\"\n\
+         [[acl]]\nname = \"tools\"\nfile = \"{0}/tools\"\nmatch = \"reg\"\nignore_case = true\n\
+         [[map]]\nname = \"sites\"\nfile = \"{0}/sites\"\nmatch = \"reg\"\n",
+        folder.path().display()
+    );
+    let gateway = gateway(folder.path(), &lists);
+    let ask = |path: &str, agent: &str| {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n");
+        let answer = gateway.raw(request.as_bytes());
+        format!(
+            "{} {}",
+            answer.get(9..12).unwrap_or_default(),
+            answer.rsplit("\r\n").next().unwrap_or_default()
+        )
+    };
+    assert_eq!(ask("/v2/other/x", "curl/7"), "200 other");
+    assert_eq!(ask("/v2/x", "a nikto/2"), "200 one");
+    assert!(ask("/v2/x", "NIKTO/2").starts_with("403") && ask("/", "x MassCan").starts_with("403"));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let blocked: std::net::SocketAddr = "127.0.0.9:0".parse().expect("an address");
+    socket.bind(&blocked.into()).expect("a loopback address");
+    socket.connect(&gateway.front.into()).expect("somebody listens");
+    let error =
+        std::io::Read::read(&mut std::net::TcpStream::from(socket), &mut [0]).expect_err("it is reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(gateway.metric("headgate_refused_total{frontend=\"fe\",reason=\"rejected\"}"), 1.0);
+}

@@ -68,7 +68,7 @@ fn a_silent_tunnel_lives_as_long_as_its_own_timeout() {
         None
     });
     let gateway = Gateway::of_backend_before(
-        "client_timeout = \"200ms\"",
+        "client_timeout = \"200ms\"\n[[frontend.rule]]\nif = { path = \"/brief\" }\nset_timeout = { tunnel = \"400ms\" }",
         &format!(
             "server_timeout = \"300ms\"\ntunnel_timeout = \"2s\"\nserver = [{{ name = \"s1\", address = \"{}\" }}]",
             server.address
@@ -98,6 +98,11 @@ fn a_silent_tunnel_lives_as_long_as_its_own_timeout() {
     stream.read_exact(&mut byte).expect("it comes back");
     assert_eq!(byte, *b"x");
     assert_eq!(stream.read(&mut byte).ok(), Some(0), "in the end it is closed");
+    let begun = std::time::SystemTime::now();
+    let brief = gateway.raw(handshake("/brief").as_bytes());
+    assert!(brief.starts_with("HTTP/1.1 101"), "{brief}");
+    let took = begun.elapsed().expect("clocks go on");
+    assert!(took < Duration::from_millis(1900), "a rule gives a tunnel another time: {took:?}");
     let late = gateway.raw(handshake("/late").as_bytes());
     assert!(late.starts_with("HTTP/1.1 504"), "who does not switch in time is late: {late}");
 }

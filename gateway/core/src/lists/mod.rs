@@ -3,9 +3,11 @@
 //!
 //! A list is one sorted table over one piece of memory. Of all lines that cover what is looked up, the most
 //! specific is found: the longest text, the smallest network. Each line knows the line that covers it next,
-//! so a search is one bisection and a step for each line that the found one lies in. Reading is all or
+//! so a search is one bisection and a step for each line that the found one lies in. Regular expressions have
+//! no such order: of those that match, the first line counts. Reading is all or
 //! nothing; a list never changes once it is read, and goes with two deallocations.
 
+mod expressions;
 mod read;
 
 #[cfg(test)]
@@ -14,6 +16,7 @@ mod tests;
 pub use read::{MAX_BYTES, MAX_LINES};
 
 use crate::rules::Case;
+use expressions::Expressions;
 use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
@@ -61,6 +64,8 @@ pub enum Matching {
     Dom,
     /// It is an address in that network.
     Ip,
+    /// The regular expression is found in it.
+    Reg,
 }
 
 /// What is looked up.
@@ -85,6 +90,8 @@ pub struct List {
 enum Lines {
     Texts(Box<[Line<Piece>]>),
     Networks(Box<[Line<Network>]>),
+    /// With the value of each.
+    Expressions(Expressions, Box<[Piece]>),
 }
 
 /// One line. `within` is the place of the smallest line that covers it.
@@ -120,6 +127,7 @@ impl List {
         match &self.lines {
             Lines::Texts(lines) => lines.len(),
             Lines::Networks(lines) => lines.len(),
+            Lines::Expressions(all, _) => all.len(),
         }
     }
 
@@ -128,11 +136,17 @@ impl List {
         self.len() == 0
     }
 
-    /// The value of the most specific line that covers `wanted`; of a list it is empty.
+    /// The value of the most specific line, or of the first expression, that covers `wanted`; of a list it is empty.
     pub fn find(&self, wanted: Wanted<'_>) -> Option<&[u8]> {
         match (&self.lines, wanted) {
             (Lines::Texts(lines), Wanted::Text(text)) => self.find_text(lines, text),
-            (Lines::Texts(_), Wanted::Address(_)) => None,
+            (Lines::Texts(_) | Lines::Expressions(..), Wanted::Address(_)) => None,
+            (Lines::Expressions(all, _), Wanted::Text(text)) if !self.kind.values => {
+                all.any_in(text).then_some(&[])
+            }
+            (Lines::Expressions(all, values), Wanted::Text(text)) => {
+                all.first_in(text).and_then(|place| values.get(place)).map(|value| self.piece(*value))
+            }
             (Lines::Networks(lines), Wanted::Address(address)) => self.find_address(lines, address),
             (Lines::Networks(lines), Wanted::Text(text)) => {
                 let address = std::str::from_utf8(text).ok()?.parse().ok()?;
@@ -219,7 +233,7 @@ impl Kind {
                 });
                 whole_label && same(end.and_then(|end| text.get(end..)))
             }
-            Matching::Ip => false,
+            Matching::Ip | Matching::Reg => false,
         }
     }
 

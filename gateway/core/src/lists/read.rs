@@ -1,6 +1,7 @@
 //! The file of a list: a key on each line, and behind it, in a map, its value. Empty lines and lines that
 //! begin with `#` are none. Of two lines with the same key the first counts, as in HAProxy.
 
+use super::expressions::{Expressions, MAX_EXPRESSIONS};
 use super::{Kind, Line, Lines, List, Matching, NONE, Network, Piece, bits, nest};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ pub(super) fn read(kind: Kind, file: &str) -> Result<List> {
     let mut text = Vec::new();
     let mut texts = Vec::new();
     let mut networks = Vec::new();
+    let (mut expressions, mut values) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(file.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -23,7 +25,13 @@ pub(super) fn read(kind: Kind, file: &str) -> Result<List> {
         if texts.len().max(networks.len()) == MAX_LINES {
             return Err(format!("line {number}: there are more than {MAX_LINES} lines"));
         }
-        if kind.matching == Matching::Ip {
+        if kind.matching == Matching::Reg {
+            if expressions.len() == MAX_EXPRESSIONS {
+                return Err(format!("line {number}: there are more than {MAX_EXPRESSIONS} expressions"));
+            }
+            expressions.push((number, key));
+            values.push(put(&mut text, value));
+        } else if kind.matching == Matching::Ip {
             let key = network(key)
                 .ok_or_else(|| format!("line {number}: `{key}` is neither an address nor a network"))?;
             networks.push(Line { key, value: put(&mut text, value), within: NONE });
@@ -36,6 +44,7 @@ pub(super) fn read(kind: Kind, file: &str) -> Result<List> {
     let mut list = List { kind, text: text.into(), lines: Lines::Texts(Box::default()) };
     list.lines = match kind.matching {
         Matching::Ip => Lines::Networks(sorted_networks(networks)),
+        Matching::Reg => Lines::Expressions(Expressions::new(&expressions, kind.case)?, values.into()),
         _ => Lines::Texts(sorted_texts(&list, texts)),
     };
     Ok(list)

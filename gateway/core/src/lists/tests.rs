@@ -65,6 +65,40 @@ fn a_network_is_found_by_the_address_and_by_its_text() {
 }
 
 #[test]
+fn the_first_expression_that_is_found_counts() {
+    let list = map(Matching::Reg, "^/v[0-9]+/ api\n/a/ a\n^/v1/a late\n\\.php$ php\n");
+    for (path, value) in [
+        ("/v1/a/x.php", Some("api")),
+        ("/x/a/v1/", Some("a")),
+        ("/index.php", Some("php")),
+        ("/index.php5", None),
+    ] {
+        assert_eq!(found(&list, path), value, "{path}");
+    }
+    assert_eq!(list.len(), 4);
+    let words = Kind { case: Case::Ignored, ..kind(Matching::Reg, false) };
+    let words = List::read(words, "curl/[0-9]+\nnikto|sqlmap (x|y)\n").expect("a list");
+    assert_eq!(
+        [found(&words, "CURL/7"), found(&words, "a SqlMap X"), found(&words, "wget")],
+        [Some(""), Some(""), None]
+    );
+}
+
+#[test]
+fn many_expressions_are_searched_as_one_or_in_parts_and_found_alike() {
+    // Those with gaps do not fit into one automaton.
+    for gap in ["", "-.*x.*"] {
+        let lines: String = (0..200).map(|number| format!("^/s{number}{gap}/ v{number}\n")).collect();
+        let list = map(Matching::Reg, &lines);
+        for number in [0, 1, 99, 199] {
+            let path = format!("/s{number}{}/", if gap.is_empty() { "" } else { "-x-" });
+            assert_eq!(found(&list, &path), Some(format!("v{number}").as_str()), "{path}");
+        }
+        assert_eq!(found(&list, "/s200/"), None);
+    }
+}
+
+#[test]
 fn lines_are_read_as_in_haproxy() {
     let list = map(Matching::Str, "# comment\n\n  a \t one two  \nb three\na later\n");
     assert_eq!((list.len(), found(&list, "a"), found(&list, "b")), (2, Some("one two"), Some("three")));
@@ -81,6 +115,9 @@ fn what_is_wrong_is_told_with_its_line() {
         (Matching::Str, true, "a 1\nb\n", "line 2: `b` has no value"),
         (Matching::Ip, false, "10.0.0.0/8\n10.0.0.0/33\n", "line 2: `10.0.0.0/33` is neither"),
         (Matching::Str, false, "a\0b\n", "line 1: there are control characters"),
+        (Matching::Reg, false, "a\n(b\n", "line 2: "),
+        (Matching::Reg, false, "a\n[a-q][^u-z]{1000}x{900}\n", "line 2: "),
+        (Matching::Reg, false, &"a\n".repeat(1001), "line 1001: there are more than 1000"),
     ] {
         let error = List::read(kind(matching, values), file).expect_err("it is wrong");
         assert!(error.contains(said), "{error}");
@@ -141,7 +178,7 @@ proptest! {
 
     #[test]
     fn any_file_is_read_or_refused(file in "(?s).{0,80}", values in any::<bool>()) {
-        for matching in [Matching::Str, Matching::Beg, Matching::End, Matching::Dom, Matching::Ip] {
+        for matching in [Matching::Str, Matching::Beg, Matching::End, Matching::Dom, Matching::Ip, Matching::Reg] {
             if let Ok(list) = List::read(kind(matching, values), &file) {
                 let _ = list.find(Wanted::Text(file.as_bytes()));
             }

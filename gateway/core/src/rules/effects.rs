@@ -10,6 +10,8 @@ pub struct Effects {
     pub server_timeout: Option<Duration>,
     /// Longest silence of the client, and longest that it may take nothing.
     pub client_timeout: Option<Duration>,
+    /// Longest silence of both sides once it is a tunnel.
+    pub tunnel_timeout: Option<Duration>,
     /// Most bytes of the answer's body in a second.
     pub bandwidth_limit: Option<u64>,
 }
@@ -19,6 +21,7 @@ impl Effects {
     pub fn overlay(&mut self, later: Self) {
         self.server_timeout = later.server_timeout.or(self.server_timeout);
         self.client_timeout = later.client_timeout.or(self.client_timeout);
+        self.tunnel_timeout = later.tunnel_timeout.or(self.tunnel_timeout);
         self.bandwidth_limit = later.bandwidth_limit.or(self.bandwidth_limit);
     }
 }

@@ -23,6 +23,7 @@ pub use format::Format;
 pub use key::{Key, KeyBytes};
 pub use ssl::Ssl;
 pub use text::{Case, Regex, Test, Text};
+pub(crate) use text::{automaton, check_expression};
 
 use crate::config::{BackendId, TableId};
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use crate::lists::{ListId, Wanted};
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
+use regex_automata::{Anchored, Input, MatchKind};
 use std::sync::Arc;
 
 /// What a text must be like.
@@ -90,24 +90,7 @@ impl Case {
 impl Regex {
     /// Compiles an expression over bytes; the error says what is wrong with it.
     pub fn new(expression: &str, case: Case) -> Result<Self, String> {
-        let syntax = syntax::Config::new().unicode(false).utf8(false);
-        let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_REGEX));
-        let dfa = dense::Config::new()
-            .start_kind(regex_automata::dfa::StartKind::Unanchored)
-            .dfa_size_limit(Some(MAX_REGEX))
-            .determinize_size_limit(Some(MAX_REGEX));
-        let built = dense::Builder::new()
-            .syntax(syntax.case_insensitive(case == Case::Ignored))
-            .thompson(nfa)
-            .configure(dfa)
-            .build(expression);
-        built.map(|dfa| Self(Arc::new(dfa))).map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            cause.to_string()
-        })
+        automaton(&[expression], case).map(|dfa| Self(Arc::new(dfa)))
     }
 
     /// Whether it is found anywhere in the text.
@@ -116,6 +99,36 @@ impl Regex {
         // A search can fail only on bytes at which the table was told to stop, and it was told of none.
         matches!(self.0.try_search_fwd(&input), Ok(Some(_)))
     }
+}
+
+/// Compiles expressions over bytes into one automaton, which finds each of them.
+pub(crate) fn automaton(expressions: &[&str], case: Case) -> Result<dense::DFA<Vec<u32>>, String> {
+    let nfa = thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_REGEX));
+    let dfa = dense::Config::new()
+        .match_kind(MatchKind::All)
+        .start_kind(regex_automata::dfa::StartKind::Unanchored)
+        .dfa_size_limit(Some(MAX_REGEX))
+        .determinize_size_limit(Some(MAX_REGEX));
+    let built =
+        dense::Builder::new().syntax(syntax(case)).thompson(nfa).configure(dfa).build_many(expressions);
+    built.map_err(|error| deepest(&error))
+}
+
+/// Whether it is an expression at all; what is wrong with it if not.
+pub(crate) fn check_expression(expression: &str, case: Case) -> Result<(), String> {
+    syntax::parse_with(expression, &syntax(case)).map(drop).map_err(|error| deepest(&error))
+}
+
+fn syntax(case: Case) -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false).case_insensitive(case == Case::Ignored)
+}
+
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// Most bytes of one compiled expression: a few hundred ordinary ones fit in the memory of one browser

@@ -183,6 +183,7 @@ fn effects(context: &Context<'_>, rule: &Written) -> Result<Effects> {
     Ok(Effects {
         server_timeout: timeout(&rule.set_timeout.server, "a server's timeout")?,
         client_timeout: timeout(&rule.set_timeout.client, "a client's timeout")?,
+        tunnel_timeout: timeout(&rule.set_timeout.tunnel, "a tunnel's timeout")?,
         bandwidth_limit,
     })
 }

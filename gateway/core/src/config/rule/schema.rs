@@ -183,6 +183,7 @@ pub(super) struct SilentDrop {
 pub(super) struct Timeouts {
     pub(super) server: Option<Spanned<Span>>,
     pub(super) client: Option<Spanned<Span>>,
+    pub(super) tunnel: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Debug, Default)]

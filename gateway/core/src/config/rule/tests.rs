@@ -52,7 +52,7 @@ fn every_key_of_a_rule_is_understood() {
         "return = { body = \"User-agent: *\" }",
         "silent_drop = {}",
         "silent_drop = { reason = \"pest\" }",
-        "set_timeout = { server = \"5m\", client = \"5s\" }\nbandwidth_limit = \"1MiB\"\nroute = \"be\"",
+        "set_timeout = { server = \"5m\", client = \"5s\", tunnel = \"1h\" }\nbandwidth_limit = \"1MiB\"\nroute = \"be\"",
         "route = \"be\"",
         "route = \"%[req.hdr(host),host_only,lower,map(hosts,be)]\"",
         "rewrite_path = \"/x%[path]\"",

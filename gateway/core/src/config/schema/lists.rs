@@ -24,4 +24,5 @@ pub(in crate::config) enum Match {
     End,
     Dom,
     Ip,
+    Reg,
 }

@@ -19,6 +19,7 @@ pub(super) fn all(source: &Source, acls: Vec<List>, maps: Vec<List>) -> Result<V
             Match::End => (Matching::End, false),
             Match::Dom => (Matching::Dom, true),
             Match::Ip => (Matching::Ip, true),
+            Match::Reg => (Matching::Reg, false),
         };
         let case = if written.ignore_case || no_case { Case::Ignored } else { Case::Matters };
         lists.push(ListFile {
