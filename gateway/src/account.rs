@@ -1,5 +1,6 @@
 //! Counts what happened, and hands the record of each request to the access log.
 
+use crate::cookie;
 use crate::metrics::FrontendMetrics;
 use crate::proxy::link;
 use crate::request::{Link, Refusal, Request};
@@ -77,6 +78,7 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
             status,
             bytes: sent,
             termination: request.termination,
+            persistence: cookie::letters(request),
             reason: reason(request),
             mark: request.tracked.mark,
             id: request.id.as_ref().map(HeaderValue::as_bytes),
@@ -165,6 +167,7 @@ fn connection(
                 feconn: metrics.open.load(Ordering::Relaxed),
                 ..Counts::default()
             },
+            persistence: None,
             reason: why.reason(),
             mark: None,
             id: None,
@@ -206,6 +209,7 @@ pub(crate) fn session(worker: usize, request: &Request, traffic: Traffic) {
             status: None,
             bytes: traffic.to_client,
             termination,
+            persistence: None,
             reason: reason(request),
             mark: None,
             id: None,

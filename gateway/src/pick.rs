@@ -37,7 +37,7 @@ pub(crate) async fn server(
     {
         gateway.backends[backend.0].retry_budget.earn();
     }
-    let asked = asked.map(|(backend, client)| Ask { backend, client, key, wanted: request.wanted });
+    let asked = asked.map(|(backend, client)| Ask { backend, client, key, wanted: request.visit.server });
     let place = asked.map(|ask| Lease::take(gateway, ask, &request.tried));
     match place {
         Some(Place::Now(lease)) => Ok(lease),

@@ -145,7 +145,7 @@ impl ProxyHttp for Edge {
         }
         answers::fit(session, response);
         if !response.status.is_informational() {
-            cookie::change_answer(request, response)?;
+            cookie::change_answer(session, request, response)?;
         }
         request.pace =
             request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
@@ -243,7 +243,7 @@ impl Edge {
         request.switch = None;
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
-        request.wanted = cookie::wanted(request, session.req_header());
+        request.visit = cookie::visit(request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
         request.lease = Some(lease);

@@ -11,6 +11,7 @@ use crate::upstream::{Lease, Session};
 use base_core::Time;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
+use gateway_core::cookie::{Gave, Visit};
 use gateway_core::limits::Outcome;
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
@@ -146,7 +147,9 @@ pub(crate) struct Request {
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
     /// The server that its cookie names.
-    pub(crate) wanted: Option<usize>,
+    pub(crate) visit: Visit,
+    /// What became of that cookie in the answer.
+    pub(crate) gave: Gave,
     /// What ends it if its server is marked down, where that is asked for.
     pub(crate) session: Option<Session>,
     /// Ends it if its server does not say in time that it becomes a tunnel, where that can be.
@@ -222,7 +225,8 @@ impl Request {
             tracks: None,
             backend: None,
             lease: None,
-            wanted: None,
+            visit: Visit::default(),
+            gave: Gave::None,
             session: None,
             switch: None,
             tried: Vec::new(),

@@ -33,6 +33,9 @@ pub struct Record<'a> {
     pub bytes: u64,
     /// How it ended.
     pub termination: Termination,
+    /// What became of the cookie by which clients keep their servers, where there is one: what came with the request,
+    /// and what went with the answer, by HAProxy's letters.
+    pub persistence: Option<(char, char)>,
     /// The reason word, if it was refused.
     pub reason: Option<&'a str>,
     /// What its client has had too much of, where that is only marked.
@@ -61,7 +64,7 @@ pub struct Timers {
 }
 
 /// The first two characters of HAProxy's termination state: who ended it, and in which phase (HAProxy
-/// manual, "Session state at disconnection"). The cookie characters are always `--`.
+/// manual, "Session state at disconnection").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Termination {
     /// `----`: it ended as it should.
@@ -181,7 +184,8 @@ impl Record<'_> {
         number(out, self.bytes);
         out.push_str(" - - ");
         out.push_str(self.termination.code());
-        out.push_str("-- ");
+        let (came, gave) = self.persistence.unwrap_or(('-', '-'));
+        out.extend([came, gave, ' ']);
         self.counts.write(out);
         if self.id.is_some() || self.mark.is_some() {
             // Where HAProxy has the fields of a request that it captures.
@@ -236,6 +240,7 @@ mod tests {
             status: Some(200),
             bytes: 217,
             termination: Termination::Normal,
+            persistence: None,
             reason: None,
             mark: None,
             id: None,

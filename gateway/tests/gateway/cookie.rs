@@ -93,3 +93,197 @@ fn a_client_of_a_server_that_is_down_gets_another_and_its_cookie() {
     let kept = gateway.raw(request);
     assert!(kept.ends_with("back"), "a server that gets nobody new keeps whom it has: {kept}");
 }
+
+/// What HAProxy's `cookie` line says beside `cookie SRV`, and what is said here.
+const OPTIONS: [(&str, &str); 12] = [
+    ("insert", ""),
+    ("insert indirect", "indirect = true"),
+    ("insert indirect nocache", "indirect = true, nocache = true"),
+    ("insert preserve", "preserve = true"),
+    ("insert indirect postonly", "indirect = true, postonly = true"),
+    (
+        "insert httponly secure domain a.example attr SameSite=Lax attr \"Max-Age=5\"",
+        "httponly = true, secure = true, domain = \"a.example\", attr = [\"SameSite=Lax\", \"Max-Age=5\"]",
+    ),
+    ("insert indirect maxidle 60s", "indirect = true, maxidle = \"60s\""),
+    ("insert indirect maxlife 1h", "indirect = true, maxlife = \"1h\""),
+    ("insert maxidle 60s maxlife 1h", "maxidle = \"60s\", maxlife = \"1h\""),
+    ("rewrite", "mode = \"rewrite\""),
+    ("prefix", "mode = \"prefix\""),
+    ("prefix indirect", "mode = \"prefix\", indirect = true"),
+];
+
+/// With dates that are too old and yet to come, and what other modes would have written.
+const COOKIES: [&str; 9] = [
+    "",
+    "x=1; SRV=c1",
+    "SRV=bad; y=2",
+    "SRV=c1|AAAAB",
+    "SRV=c1|AAAAB|AAAAB",
+    "SRV=c1|dAAAA",
+    "SRV=c1|",
+    "SRV=c1~own; z=3",
+    "SRV=",
+];
+
+/// What is told of a request: all that has to do with cookies, with dates and the names of servers left out.
+fn told(front: std::net::SocketAddr, method: &str, path: &str, cookie: &str) -> String {
+    let line = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{line}{length}Connection: close\r\n\r\n");
+    let answer = crate::harness::exchange(front, request.as_bytes());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    // `Cache-Control` is not compared: HAProxy leaves it out where it takes the answer for one that nobody keeps.
+    let is_told = |line: &&str| line.to_ascii_lowercase().starts_with("set-cookie:");
+    let mut lines: Vec<String> = head.lines().filter(is_told).map(without_dates).collect();
+    lines.sort();
+    format!("{}{}", lines.join("\n"), body)
+}
+
+fn without_dates(line: &str) -> String {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let (value, rest) =
+        value.split_once(';').map_or((value, String::new()), |(value, rest)| (value, format!(";{rest}")));
+    let mut parts = value.split('|');
+    let first = parts.next().unwrap_or_default().replace("c0", "c").replace("c1", "c");
+    let dates = parts.map(|date| format!("|{}", date.len()));
+    format!("{}:{first}{}{rest}", name.to_ascii_lowercase(), dates.collect::<String>())
+}
+
+/// Answers with the cookies that it sees; `/sets` sets its own.
+fn that_sees(_: &str) -> Server {
+    Server::start(|head, _| {
+        let seen = head.lines().find(|line| line.to_lowercase().starts_with("cookie:")).unwrap_or("none");
+        let body = format!("\nseen {}", seen.to_lowercase());
+        let sets =
+            if head.contains(" /sets") { "Set-Cookie: SRV=own; Path=/z\r\nSet-Cookie: o=1\r\n" } else { "" };
+        Some(format!("HTTP/1.1 200 OK\r\n{sets}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+    })
+}
+
+/// HAProxy before `servers`, with `lines` in its backend: where it is, and the file of its log.
+fn haproxy(
+    program: &std::path::Path,
+    folder: &std::path::Path,
+    servers: &[Server],
+    lines: &str,
+    named: bool,
+) -> (crate::daemons::Running, std::net::SocketAddr, std::path::PathBuf) {
+    let front = free_address();
+    let server = |(place, server): (usize, &Server)| {
+        let cookie = if named { format!(" cookie c{place}") } else { String::new() };
+        format!(" server s{place} {}{cookie}\n", server.address)
+    };
+    let servers: String = servers.iter().enumerate().map(server).collect();
+    let config = format!(
+        "global\n log stdout format raw local0\ndefaults\n log global\n mode http\n option httplog\n option dontlognull\n\
+         timeout client 20s\n timeout server 20s\n timeout connect 2s\n\
+         frontend fe\n bind {front}\n default_backend be\nbackend be\n {lines}\n{servers}"
+    );
+    let file = crate::harness::write(folder, "haproxy.cfg", &config);
+    let log = folder.join("haproxy.log");
+    let out = std::fs::File::create(&log).expect("a file");
+    let running =
+        crate::daemons::Running::start(Command::new(program).args(["-db", "-f"]).arg(file).stdout(out));
+    wait_until("haproxy listens", || std::net::TcpStream::connect(front).is_ok());
+    (running, front, log)
+}
+
+/// The letters on cookies of so many requests, in the order of the numbers in their paths.
+fn letters(lines: &[String], requests: usize) -> Vec<String> {
+    let line = |number| {
+        lines.iter().find(|line| line.contains(&format!("?{number} HTTP/1.1"))).expect("it is logged")
+    };
+    let state = |line: &String| Some(line.split(" - - ").nth(1)?.get(2..4)?.to_owned());
+    (0..requests).map(|number| state(line(number)).expect("a line")).collect()
+}
+
+#[test]
+fn cookies_and_what_the_log_says_of_them_are_as_haproxys() {
+    let Some(program) = program("haproxy") else { return };
+    for (theirs, ours) in OPTIONS {
+        let servers = ["one", "two"].map(that_sees);
+        let keys = format!("cookie = {{ name = \"SRV\"{}{ours} }}", if ours.is_empty() { "" } else { ", " });
+        let gateway = with_cookies(&servers, &keys);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_running, front, log) =
+            haproxy(&program, folder.path(), &servers, &format!("cookie SRV {theirs}"), true);
+        let mut requests = Vec::new();
+        for cookie in COOKIES {
+            for (method, path) in [("GET", "/"), ("GET", "/sets"), ("POST", "/")] {
+                let path = &format!("{path}?{}", requests.len());
+                let (here, there) =
+                    (told(gateway.front, method, path, cookie), told(front, method, path, cookie));
+                assert_eq!(here, there, "`{theirs}` {method} {path} with `{cookie}`: here, there");
+                requests.push(format!("{method} {path} with `{cookie}`"));
+            }
+        }
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        let lines =
+            || read().lines().filter(|line| line.contains(" fe ")).map(str::to_owned).collect::<Vec<_>>();
+        wait_until("haproxy has logged", || lines().len() == requests.len());
+        let count = requests.len();
+        let (here, there) = (letters(&gateway.log_lines(count), count), letters(&lines(), count));
+        for ((here, there), request) in here.iter().zip(&there).zip(&requests) {
+            assert_eq!(here, there, "`{theirs}` {request}: here, there");
+        }
+    }
+}
+
+/// What a client is given who comes with `cookie`, `None` if nothing.
+fn given(front: std::net::SocketAddr, cookie: &str) -> Option<String> {
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
+    let answer = crate::harness::exchange(front, request.as_bytes()).to_ascii_lowercase();
+    let line = answer.lines().find(|line| line.starts_with("set-cookie: "))?;
+    line.strip_prefix("set-cookie: ")?.split(';').next().map(str::to_owned)
+}
+
+#[test]
+fn a_cookie_of_haproxys_names_the_same_server_here_and_one_of_ours_there() {
+    let Some(program) = program("haproxy") else { return };
+    let servers = ["one", "two"].map(that_sees);
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = "cookie srv insert indirect dynamic\n dynamic-cookie-key secret";
+    let (_running, front, _) = haproxy(&program, folder.path(), &servers, lines, false);
+    let server = |(place, server): (usize, &Server)| {
+        format!("{{ name = \"s{place}\", address = \"{}\" }}", server.address)
+    };
+    let written: Vec<_> = servers.iter().enumerate().map(server).collect();
+    let gateway = Gateway::of_backend(&format!(
+        "cookie = {{ name = \"srv\", indirect = true, dynamic_cookie_key = \"secret\" }}\nserver = [{}]",
+        written.join(", ")
+    ));
+    let all = |front| {
+        let mut all: Vec<_> = (0..4).filter_map(|_| given(front, "x=1")).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let (here, there) = (all(gateway.front), all(front));
+    assert_eq!((here.len(), &here), (2, &there), "each server has one name in both");
+    for cookie in &here {
+        assert_eq!((given(gateway.front, cookie), given(front, cookie)), (None, None), "it is known");
+    }
+}
+
+#[test]
+fn a_date_is_written_as_haproxy_does() {
+    let Some(program) = program("haproxy") else { return };
+    let servers = ["one", "two"].map(that_sees);
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = "cookie SRV insert indirect maxidle 1h maxlife 8h";
+    let (_running, front, _) = haproxy(&program, folder.path(), &servers, lines, true);
+    let keys = "cookie = { name = \"SRV\", indirect = true, maxidle = \"1h\", maxlife = \"8h\" }";
+    let gateway = with_cookies(&servers, keys);
+    let dates = |front| {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let answer = crate::harness::exchange(front, request);
+        let cookie = answer.split("SRV=").nth(1).and_then(|rest| rest.split(';').next()).unwrap_or_default();
+        cookie.split('|').skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Both see the same unit of four seconds, sooner or later.
+    wait_until("both write the same dates", || {
+        let (here, there) = (dates(gateway.front), dates(front));
+        here.len() == 2 && here == there
+    });
+}

@@ -165,7 +165,25 @@ fn each_mistake_is_shown_at_its_place() {
             "\"a b\"",
             "can't be a cookie's name",
         ),
-        ("weight = 7", "cookie = \"a~b\"", "\"a~b\"", "a `~` in a cookie"),
+        ("weight = 7", "cookie = \"a~b\"", "\"a~b\"", "a `~` or `|` in a cookie"),
+        (
+            "weight = 7 }]",
+            "cookie = \"a\" }]\ncookie = { name = \"S\", mode = \"rewrite\", indirect = true }",
+            "{ name",
+            "does not see its own cookie",
+        ),
+        (
+            "weight = 7 }]",
+            "cookie = \"a\" }]\ncookie = { name = \"S\", mode = \"prefix\", maxidle = \"1h\" }",
+            "\"1h\"",
+            "a cookie that servers set",
+        ),
+        (
+            "weight = 7 }]",
+            "cookie = \"a\" }]\ncookie = { name = \"S\", attr = [\"a;b\"] }",
+            "\"a;b\"",
+            "can't be an attribute",
+        ),
         (
             "period = \"10s\"",
             "period = \"10s\"\nalgorithm = \"gcra\"",

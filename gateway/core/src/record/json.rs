@@ -30,6 +30,8 @@ impl Record<'_> {
         number(out, "status", self.status.map(u64::from));
         number(out, "bytes", Some(self.bytes));
         text(out, "termination", Some(self.termination.code().as_bytes()));
+        let letters = self.persistence.map(|(came, gave)| [came as u8, gave as u8]);
+        text(out, "persistence", letters.as_ref().map(<[u8; 2]>::as_slice));
         text(out, "reason", self.reason.map(str::as_bytes));
         text(out, "mark", self.mark.map(str::as_bytes));
         text(out, "unique_id", self.id);

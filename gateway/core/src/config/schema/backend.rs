@@ -98,6 +98,13 @@ pub(in crate::config) struct Cookie {
     #[serde(default)]
     pub(in crate::config) secure: bool,
     pub(in crate::config) domain: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(in crate::config) attr: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(in crate::config) postonly: bool,
+    pub(in crate::config) maxidle: Option<Spanned<Span>>,
+    pub(in crate::config) maxlife: Option<Spanned<Span>>,
+    pub(in crate::config) dynamic_cookie_key: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Deserialize, Debug, Default, PartialEq, Eq)]
@@ -105,6 +112,7 @@ pub(in crate::config) struct Cookie {
 pub(in crate::config) enum CookieMode {
     #[default]
     Insert,
+    Rewrite,
     Prefix,
 }
 

@@ -25,10 +25,10 @@ pub(super) fn all(
     for backend in written {
         name(source, &backend.name)?;
         unique(source, &backend.name, "backend", backends.iter().map(|backend| &backend.name))?;
-        let (servers, named) = server::all(source, &backend, resolvers)?;
+        let (mut servers, named) = server::all(source, &backend, resolvers)?;
         wishes.extend(checks::wishes(backends.len(), &backend.server));
         let (balance, hash_type) = balance(source, &backend)?;
-        let cookie = backend.cookie.as_ref().map(|written| cookie::policy(source, written, &servers));
+        let cookie = backend.cookie.as_ref().map(|written| cookie::policy(source, written, &mut servers));
         let cookie = cookie.transpose()?;
         let http_send_name_header = backend.http_send_name_header.as_ref();
         let http_send_name_header = http_send_name_header
