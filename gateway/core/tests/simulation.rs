@@ -1,4 +1,5 @@
-//! Nodes that share counters, in virtual time, with delays, cuts and deaths: what every seed must keep.
+//! Nodes that share counters and sticky entries, in virtual time, with delays, cuts, deaths and clocks that
+//! differ by days and step: what every seed must keep.
 //!
 //! A failing seed is printed; `SIMULATION_SEED=7 cargo test -p gateway-core --test simulation` runs it again,
 //! `SIMULATION_SEEDS=1000` runs more of them.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn sums_lose_nothing_count_nothing_twice_and_settle_after_a_cut() {
+fn sums_lose_nothing_count_nothing_twice_and_all_settles_after_a_cut() {
     let read = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match read("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
@@ -38,12 +39,16 @@ struct World {
     connections: u64,
     /// Of every run there ever was: what it has counted of each key.
     counted: Vec<[u64; KEYS]>,
+    /// Clients that have come to stick to a server so far.
+    clients: u32,
 }
 
 struct Node {
     name: String,
     cluster: Cluster,
     run: usize,
+    /// What its clock shows beside the world's.
+    ahead: Duration,
     running: [u64; KEYS],
     peers: Vec<Peer>,
 }
@@ -87,6 +92,7 @@ impl World {
             cut: Vec::new(),
             connections: 0,
             counted: Vec::new(),
+            clients: 0,
         };
         for place in 0..count {
             let node = world.node(place, count);
@@ -108,16 +114,21 @@ impl World {
             shared: true,
         };
         let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
-        let shared = Shared::new("t".into(), table, options, Role::Sums, true);
+        let shared = Shared::new("t".into(), table, options.clone(), Role::Sums, true);
+        let layout = Layout::new([Stored::one(DataType::ServerId)]);
+        let options = Options { layout, size: 10_000, ..options };
+        let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
+        let sticky = Shared::new("s".into(), table, options, Role::Common, false);
         let name = format!("gw{place}");
         let others = (0..count).filter(|to| *to != place).map(|to| format!("gw{to}")).collect();
-        let cluster = Cluster::new(name.clone(), format!("hg{run}"), others, vec![shared]);
+        let cluster = Cluster::new(name.clone(), format!("hg{run}"), others, vec![shared, sticky]);
+        let ahead = Duration::from_millis(self.random.below(40 * 86_400_000));
         let mut peers = Vec::new();
         for to in (0..count).filter(|to| *to != place) {
-            let link = Link::new(&name, &format!("gw{to}"), self.random.below(u64::MAX), self.now);
+            let link = Link::new(&name, &format!("gw{to}"), self.random.below(u64::MAX), self.now + ahead);
             peers.push(Peer { to, link, progress: Progress::default(), session: None });
         }
-        Node { name, cluster, run, running: [0; KEYS], peers }
+        Node { name, cluster, run, ahead, running: [0; KEYS], peers }
     }
 
     fn run(&mut self) {
@@ -125,9 +136,13 @@ impl World {
             self.now += Duration::from_millis(1);
             if step < STEPS - QUIET {
                 self.work();
+                self.stick();
                 self.faults();
             } else {
                 self.cut.clear();
+            }
+            if step == STEPS - QUIET / 2 {
+                self.ask_again();
             }
             self.deliver();
             for place in 0..self.nodes.len() {
@@ -138,6 +153,7 @@ impl World {
             }
         }
         self.all_is_known();
+        self.all_have_settled();
     }
 
     /// Requests begin and end here and there.
@@ -148,7 +164,7 @@ impl World {
         let node = &mut self.nodes[place];
         let ends = wants_end && node.running[key] > 0;
         let table = &node.cluster.tables()[0].table;
-        table.update((key as u32).to_be_bytes(), self.now, |entry| {
+        table.update((key as u32).to_be_bytes(), self.now + node.ahead, |entry| {
             if ends {
                 entry.sub(DataType::ConnCur, 1);
             } else {
@@ -164,7 +180,41 @@ impl World {
         }
     }
 
-    /// Cuts, heals and deaths, each every few seconds.
+    /// Now and then a new client comes to all nodes in the same instant, and each chooses another server for it;
+    /// or one that is known gets another server, since its own is down there.
+    fn stick(&mut self) {
+        let chance = self.random.below(100);
+        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let known = self.random.below(u64::from(self.clients.max(1))) as u32;
+        let server = 1 + self.random.below(5);
+        for (place, node) in self.nodes.iter().enumerate().filter(|(place, _)| chance == 0 || *place == node)
+        {
+            let (client, server) = match chance {
+                0 => (self.clients, 1 + place as u64),
+                1 => (known, server),
+                _ => return,
+            };
+            node.cluster.tables()[1].table.update(client.to_be_bytes(), self.now + node.ahead, |entry| {
+                entry.set(DataType::ServerId, server);
+            });
+        }
+        self.clients += u32::from(chance == 0);
+    }
+
+    /// Each client asks once more, somewhere, and is sent where that node knows it to stick to. A node that has
+    /// learnt from one that did not know better yet has it right from then on at the latest.
+    fn ask_again(&mut self) {
+        for client in 0..self.clients {
+            let node = &self.nodes[self.random.below(self.nodes.len() as u64) as usize];
+            let table = &node.cluster.tables()[1].table;
+            let key = client.to_be_bytes();
+            if table.peek(key, self.now + node.ahead, |_| ()).is_some() {
+                table.update(key, self.now + node.ahead, |_| ());
+            }
+        }
+    }
+
+    /// Cuts, heals, deaths and steps of a clock, each every few seconds.
     fn faults(&mut self) {
         let count = self.nodes.len();
         let mut any = || self.random.below(count as u64) as usize;
@@ -179,6 +229,7 @@ impl World {
                 self.nodes[one] = self.node(one, count);
                 self.wires.retain(|wire| wire.to != one);
             }
+            5 => self.nodes[one].ahead += Duration::from_millis(self.random.below(10_000)),
             _ => {}
         }
     }
@@ -245,8 +296,8 @@ impl World {
     fn take(&mut self, place: usize, peer: usize, connection: u64, bytes: &[u8]) {
         let to = self.nodes[place].peers[peer].to;
         let from = self.nodes[to].name.clone();
-        let now = self.now;
         let node = &mut self.nodes[place];
+        let now = self.now + node.ahead;
         let Peer { session, progress, .. } = &mut node.peers[peer];
         let Some(session) = session.as_mut().filter(|session| session.connection == connection) else {
             return;
@@ -259,18 +310,15 @@ impl World {
             match frame {
                 Frame::Control(control) => events.push(Event::Control(control)),
                 Frame::Define(body) => {
-                    assert!(
-                        session
-                            .incoming
-                            .define(body, &node.cluster, With::Peer(&from), now)
-                            .expect("it is whole")
-                    );
-                }
-                Frame::Update(update, body) => {
                     session
                         .incoming
-                        .update(update, body, &node.cluster, With::Peer(&from), now)
+                        .define(body, &node.cluster, With::Peer(&from), now)
                         .expect("it is whole");
+                }
+                Frame::Update(update, body) => {
+                    let with = With::Peer(&from);
+                    let taken = session.incoming.update(update, body, &node.cluster, with, progress, now);
+                    taken.expect("it is whole");
                 }
                 Frame::Ack(body) => session.outgoing.acknowledged(body, progress),
                 Frame::Switch(_) | Frame::Unknown => panic!("nobody sends this"),
@@ -289,7 +337,8 @@ impl World {
     /// Deadlines, lessons, and every 5 ms what has changed.
     fn turn(&mut self, place: usize, step: u64) {
         for peer in 0..self.nodes[place].peers.len() {
-            if self.nodes[place].peers[peer].link.next_deadline().is_some_and(|at| at <= self.now) {
+            let now = self.now + self.nodes[place].ahead;
+            if self.nodes[place].peers[peer].link.next_deadline().is_some_and(|at| at <= now) {
                 self.on(place, peer, Event::Tick);
             }
             let node = &mut self.nodes[place];
@@ -297,9 +346,9 @@ impl World {
             let Some(session) = session else { continue };
             let (to, connection, mut out) = (*to, session.connection, Vec::new());
             let teaches = session.outgoing.is_teaching();
-            let taught = teaches && !session.outgoing.go_on_teaching(&node.cluster, self.now, &mut out);
+            let taught = teaches && !session.outgoing.go_on_teaching(&node.cluster, now, &mut out);
             if !teaches && step.is_multiple_of(5) {
-                session.outgoing.push(&node.cluster, self.now, 100, &mut out);
+                session.outgoing.push(&node.cluster, now, 100, &mut out);
             }
             if !out.is_empty() {
                 self.send(place, to, connection, What::Bytes(out));
@@ -312,9 +361,10 @@ impl World {
 
     fn on(&mut self, place: usize, peer: usize, event: Event) {
         let mut actions = Vec::new();
+        let now = self.now + self.nodes[place].ahead;
         let Peer { link, to, .. } = &mut self.nodes[place].peers[peer];
         let to = *to;
-        link.on(event, self.now, &mut actions);
+        link.on(event, now, &mut actions);
         link.check_invariants();
         for action in actions {
             match action {
@@ -337,6 +387,7 @@ impl World {
                         session.outgoing.teach();
                     }
                 }
+                Action::IsStock => panic!("all are Headgates"),
                 Action::Close(_) => self.hang_up(place, peer),
                 Action::Live(live) => {
                     let name = self.nodes[to].name.clone();
@@ -351,7 +402,7 @@ impl World {
         let limit = |data| Limit::new(data, 1);
         let limits = [limit(DataType::ConnCur), limit(DataType::HttpReqCnt)];
         let table = &self.nodes[place].cluster.tables()[0];
-        let sums = table.others(&(key as u32).to_be_bytes(), &limits, self.now);
+        let sums = table.others(&(key as u32).to_be_bytes(), &limits, self.now + self.nodes[place].ahead);
         [sums[0], sums[1]]
     }
 
@@ -362,6 +413,18 @@ impl World {
                 let others = all - self.counted[node.run][key];
                 assert!(self.known(place, key)[1] <= others, "{} of key {key}", node.name);
             }
+        }
+    }
+
+    /// Where each node would send a client.
+    fn all_have_settled(&self) {
+        for client in 0..self.clients {
+            let server = |node: &Node| {
+                let table = &node.cluster.tables()[1].table;
+                table.peek(client.to_be_bytes(), self.now + node.ahead, |entry| entry.get(DataType::ServerId))
+            };
+            let servers: Vec<_> = self.nodes.iter().map(server).collect();
+            assert!(servers.iter().all(|server| *server == servers[0]), "client {client}: {servers:?}");
         }
     }
 

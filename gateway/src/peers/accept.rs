@@ -1,8 +1,10 @@
 //! Peers that dial in: who are they, and do they want to talk to this node?
 
 use super::session::Accepted;
+use super::tls::may_be;
 use super::{HEADGATE, Stream};
 use crate::state::Gateway;
+use gateway_core::config::Peer;
 use gateway_core::peers::{Hello, Status};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +76,14 @@ async fn welcome(
         return Err("there are no peers".to_owned());
     };
     let _ = stream.set_nodelay(true);
+    let mut certificate = None;
     let mut stream: Box<dyn Stream> = match &peers.tls {
-        Some(tls) => Box::new(tls.accept(stream).await.map_err(|error| error.to_string())?),
+        Some(tls) => {
+            let stream = tls.accept(stream).await.map_err(|error| error.to_string())?;
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            certificate = shown.map(|shown| shown.clone().into_owned());
+            Box::new(stream)
+        }
         None => Box::new(stream),
     };
     let mut bytes = Vec::with_capacity(256);
@@ -92,7 +100,8 @@ async fn welcome(
     if hello.to != peers.cluster.local() {
         return refuse(&mut stream, Status::LocalIdMismatch).await;
     }
-    let place = config.peers.iter().position(|peer| peer.name == hello.from);
+    let is_it = |peer: &Peer| peer.name == hello.from && may_be(peer, certificate.as_ref());
+    let place = config.peers.iter().position(is_it);
     let Some(inbox) = place.and_then(|place| inboxes.get(place)) else {
         return refuse(&mut stream, Status::RemoteIdMismatch).await;
     };

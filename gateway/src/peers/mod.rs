@@ -22,6 +22,7 @@ use base_core::Time;
 use gateway_core::Config;
 use gateway_core::config::TableId;
 use gateway_core::limits::{Others, Tracker};
+use gateway_core::peers::aggregate::{self, Aggregate};
 use gateway_core::peers::{Cluster, Role, Shared, vips};
 use gateway_core::table::StickTable;
 use std::hash::{BuildHasher, RandomState};
@@ -38,6 +39,8 @@ pub(crate) struct Peers {
     pub(crate) cluster: Arc<Cluster>,
     /// Where each table of the configuration is among the shared ones.
     shared: Vec<Option<usize>>,
+    /// Tables whose sums HAProxy nodes get: where each is, and where its sums are.
+    sums: Vec<(usize, usize)>,
     /// In the order of the configuration.
     pub(crate) states: Vec<PeerState>,
     /// How many connections of this node's speaker there have been.
@@ -81,6 +84,7 @@ impl Peers {
         }
         let mut all = Vec::new();
         let mut places = Vec::new();
+        let mut aggregates = Vec::new();
         for (table, own) in config.tables.iter().zip(tables) {
             let (name, role) = match &table.peers_name {
                 Some(name) if table.sums => (name, Role::Sums),
@@ -91,10 +95,24 @@ impl Peers {
                     continue;
                 }
             };
-            all.push(Shared::new(name.clone(), Arc::clone(own), table.options(), role, handover));
+            all.push(Shared::new(
+                name.clone(),
+                Arc::clone(own),
+                table.options(),
+                role,
+                handover || table.agg,
+            ));
             places.push(Some(all.len() - 1));
+            if table.agg {
+                aggregates.push((all.len() - 1, aggregate::shared(name, &table.options())));
+            }
         }
         all.extend(peers.map(|_| vips::shared(handover)));
+        let mut sums = Vec::new();
+        for (source, shared) in aggregates {
+            sums.push((source, all.len()));
+            all.push(shared);
+        }
         // Begins with a letter, unlike the process numbers of HAProxy.
         let run = format!("{HEADGATE}{:012x}", RandomState::new().hash_one(std::process::id()) >> 16);
         let local = peers.map_or_else(|| node.to_owned(), |peers| peers.local.clone());
@@ -102,6 +120,7 @@ impl Peers {
             peers.iter().flat_map(|peers| &peers.peers).map(|peer| peer.name.clone()).collect();
         Some(Self {
             shared: places,
+            sums,
             speakers: AtomicU64::new(0),
             states: others.iter().map(|_| PeerState::default()).collect(),
             cluster: Arc::new(Cluster::new(local, run, others, all)),
@@ -163,6 +182,10 @@ async fn run(gateway: Arc<Gateway>, listener: Option<TcpListener>, learnt: SyncS
             inboxes.push(sender);
             tokio::spawn(task::run(Arc::clone(&gateway), place, inbox, talking.clone()));
         }
+        for (source, target) in peers.sums.iter().copied() {
+            let (gateway, interval) = (Arc::clone(&gateway), config.update_interval);
+            tokio::spawn(async move { add_up(&gateway, Aggregate::new(source, target), interval).await });
+        }
         tokio::spawn(accept::run(Arc::clone(&gateway), listener, inboxes.into(), talking));
     }
     let mut look = tokio::time::interval(LOOK);
@@ -172,12 +195,25 @@ async fn run(gateway: Arc<Gateway>, listener: Option<TcpListener>, learnt: SyncS
     }
 }
 
+/// Keeps the sums for HAProxy nodes up to date, as often as anything is sent.
+async fn add_up(gateway: &Gateway, mut aggregate: Aggregate, interval: Duration) {
+    let Some(peers) = &gateway.peers else { return };
+    let mut turn = tokio::time::interval(interval);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        aggregate.go_on(&peers.cluster, ADDED_UP, gateway.clock.now());
+    }
+}
+
 fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
 }
 
 /// What the name of a run begins with.
 const HEADGATE: &str = "hg";
+/// Entries of each run that are added up at once.
+const ADDED_UP: usize = 1024;
 /// Connections of one peer that wait for its task.
 const ACCEPTED: usize = 4;
 /// How often runs are looked for of which nothing is left.

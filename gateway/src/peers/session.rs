@@ -56,6 +56,11 @@ impl Session {
         }
     }
 
+    /// The other side is a Headgate, too.
+    pub(super) fn is_headgate(&mut self) {
+        self.incoming.is_headgate();
+    }
+
     /// Sends a message without a body.
     pub(super) fn send(&mut self, control: Control) {
         control.encode(&mut self.output);
@@ -156,7 +161,9 @@ impl Session {
                     self.incoming.switch(body);
                     Ok(())
                 }
-                Frame::Update(update, body) => self.incoming.update(update, body, cluster, with, now),
+                Frame::Update(update, body) => {
+                    self.incoming.update(update, body, cluster, with, progress, now)
+                }
                 Frame::Ack(body) => {
                     self.outgoing.acknowledged(body, progress);
                     Ok(())

@@ -153,6 +153,7 @@ impl Task<'_> {
         count(&self.state.sessions, 1);
         self.on(Event::Opened);
         if headgate {
+            self.session.iter_mut().for_each(Session::is_headgate);
             self.on(Event::IsHeadgate);
         }
         self.read();
@@ -200,6 +201,11 @@ impl Task<'_> {
                 Action::Send(control) => {
                     if let Some(session) = &mut self.session {
                         session.send(control);
+                    }
+                }
+                Action::IsStock => {
+                    if let Some(session) = &mut self.session {
+                        session.outgoing.is_stock();
                     }
                 }
                 Action::Teach => {

@@ -3,8 +3,9 @@
 
 use base_core::diagnose::Diagnostic;
 use gateway_core::config::{Peer, PeersTls as Files};
+use rustls::client::verify_server_name;
 use rustls::crypto::ring;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -63,6 +64,14 @@ fn make(files: &Files) -> Result<PeersTls, String> {
     Ok(PeersTls { acceptor: Arc::new(server).into(), connector: Arc::new(client).into() })
 }
 
+/// Whether who has dialled in may be this peer, by the certificate that it has shown.
+pub(super) fn may_be(peer: &Peer, certificate: Option<&CertificateDer<'_>>) -> bool {
+    let Some(name) = &peer.verifyhost else { return true };
+    let parsed = certificate.and_then(|certificate| ParsedCertificate::try_from(certificate).ok());
+    let name = ServerName::try_from(name.as_str()).ok();
+    parsed.zip(name).is_some_and(|(parsed, name)| verify_server_name(&parsed, &name).is_ok())
+}
+
 impl PeersTls {
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
@@ -73,7 +82,8 @@ impl PeersTls {
         stream: TcpStream,
         peer: &Peer,
     ) -> io::Result<client::TlsStream<TcpStream>> {
-        let name = ServerName::try_from(peer.name.clone()).map_err(io::Error::other)?;
+        let name = peer.verifyhost.as_ref().unwrap_or(&peer.name);
+        let name = ServerName::try_from(name.clone()).map_err(io::Error::other)?;
         self.connector.connect(name, stream).await
     }
 }

@@ -123,6 +123,8 @@ pub struct Table {
     pub sums: bool,
     /// Numbers of this node's own in each entry, beside what is stored.
     pub cells: u16,
+    /// HAProxy nodes get the sums of it, as a table of its own.
+    pub agg: bool,
     /// The next process of this node is taught it.
     pub handed_over: bool,
 }
@@ -162,6 +164,9 @@ pub struct PeersTls {
 pub struct Peer {
     /// Its name.
     pub name: String,
+    /// The name that its certificate must be for, whoever dials; else who is dialled shows one for its name, and
+    /// who dials any of the authority's.
+    pub verifyhost: Option<String>,
     /// Where it listens for peers.
     pub address: SocketAddr,
 }

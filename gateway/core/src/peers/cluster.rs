@@ -51,6 +51,8 @@ pub enum Role {
     Sums,
     /// No other node sees it, only the next process of this one.
     Private,
+    /// What all runs have counted together, for nodes that can't add it up: HAProxys.
+    Aggregate,
 }
 
 /// Who is at the other end of a session.
@@ -178,7 +180,7 @@ impl Cluster {
     pub fn wire_name(&self, shared: &Shared) -> String {
         match shared.role {
             Role::Sums => shared.wire_name(&self.local, &self.run),
-            Role::Common | Role::Private => shared.name.clone(),
+            Role::Common | Role::Private | Role::Aggregate => shared.name.clone(),
         }
     }
 
@@ -268,7 +270,7 @@ impl Cluster {
         let is_own = |shared: &Shared| match shared.role {
             Role::Common => true,
             Role::Private => with == With::Previous,
-            Role::Sums => false,
+            Role::Sums | Role::Aggregate => false,
         };
         if let Some(place) = self.tables.iter().position(|shared| is_own(shared) && shared.name == name) {
             return Some(Target::Own(place));

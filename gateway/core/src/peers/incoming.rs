@@ -3,8 +3,9 @@
 use super::cluster::{Cluster, Target, With};
 use super::definition::{Definition, Texts, apply};
 use super::frame::{self, Fault, Update};
+use super::outgoing::Progress;
 use super::varint;
-use crate::table::KeyType;
+use crate::table::{DataType, Entry, KeyType};
 use base_core::Time;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Incoming {
     tables: Vec<InTable>,
     current: Option<usize>,
     texts: Texts,
+    /// The other side is a Headgate, too.
+    is_headgate: bool,
     /// Updates taken.
     pub updates: u64,
     /// Updates of tables that are not known here, or look otherwise.
@@ -30,6 +33,11 @@ struct InTable {
 }
 
 impl Incoming {
+    /// The other side is a Headgate, too.
+    pub fn is_headgate(&mut self) {
+        self.is_headgate = true;
+    }
+
     /// A peer says which table its next updates are of, and how they look. True if it is one that only
     /// Headgate has: a run's own numbers.
     pub fn define(
@@ -47,6 +55,7 @@ impl Incoming {
             definition.has_keys_of(cluster.tables()[*place].table.key_type())
         });
         let is_run = matches!(target, Some(Target::Mirror(..)));
+        self.is_headgate |= is_run;
         let place = self.tables.iter().position(|table| table.definition.id == definition.id);
         self.current = match place {
             Some(place) => {
@@ -82,9 +91,11 @@ impl Incoming {
         mut body: &[u8],
         cluster: &Cluster,
         with: With<'_>,
+        seen: &Progress,
         now: Time,
     ) -> Result<(), Fault> {
         let by_process = !matches!(with, With::Peer(_));
+        let conflict = Conflict { wins: self.wins_against(cluster, with) };
         let Some(table) = self.current.and_then(|place| self.tables.get_mut(place)) else {
             self.ignored += 1;
             return Ok(());
@@ -98,8 +109,15 @@ impl Incoming {
             true => Some(Duration::from_millis(take_u32(&mut body).ok_or(Fault::Protocol)?.into())),
             false => None,
         };
+        let mut seen_here = None;
         let (own, mirror) = match &table.target {
-            Some(Target::Own(place)) => (&*cluster.tables()[*place].table, false),
+            Some(Target::Own(place)) => {
+                let own = &*cluster.tables()[*place].table;
+                // Only what remembers servers can be in conflict.
+                let sticks = own.layout().get(DataType::ServerKey).or(own.layout().get(DataType::ServerId));
+                seen_here = sticks.map(|_| seen.of(*place));
+                (own, false)
+            }
             Some(Target::Mirror(_, mirror)) if mirror.is_by_process() == by_process => {
                 mirror.hear(now);
                 (&mirror.table, true)
@@ -119,12 +137,24 @@ impl Incoming {
         let mut whole = true;
         // The other nodes have heard of a lesson's entries, but not of what the process before this one did last.
         let pass_on = mirror || (by_process && !update.timed);
-        own.learn(key, now, left, pass_on, |entry| {
+        own.learn(key, now, left, seen_here, |entry, unseen| {
+            let before = Server::of(entry);
             let texts = &mut self.texts;
             whole = apply(&table.definition, received.values, own, entry, texts, mirror, now);
+            pass_on | conflict.settle(entry, before, unseen)
         });
         self.updates += 1;
         if whole { Ok(()) } else { Err(Fault::Protocol) }
+    }
+
+    /// Whether this node's word counts where both have chosen a server for a client and neither has heard of the
+    /// other's choice: the one whose name comes first has its way. A HAProxy takes whatever comes last, which is
+    /// this node's choice.
+    fn wins_against(&self, cluster: &Cluster, with: With<'_>) -> bool {
+        match with {
+            With::Peer(peer) => !self.is_headgate || cluster.local() < peer,
+            With::Previous | With::Next => true,
+        }
     }
 
     /// Appends acknowledgements of what has come, one for each table.
@@ -136,6 +166,51 @@ impl Incoming {
                 out.extend_from_slice(&table.last.to_be_bytes());
             });
         }
+    }
+}
+
+/// The server that an entry remembers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Server {
+    name: u64,
+    number: u64,
+}
+
+impl Server {
+    fn of(entry: &Entry<'_>) -> Self {
+        Self { name: entry.get(DataType::ServerKey), number: entry.get(DataType::ServerId) }
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        match (self.name, other.name) {
+            (0, _) | (_, 0) => self.number == other.number,
+            (one, other) => one == other,
+        }
+    }
+
+    fn is_none(self) -> bool {
+        (self.name, self.number) == (0, 0)
+    }
+}
+
+/// Two nodes that have chosen a server for one client at the same time.
+struct Conflict {
+    wins: bool,
+}
+
+impl Conflict {
+    /// Settles it, if this node has chosen one and, `unseen` says, the peer can't have known. True if the other
+    /// nodes are to be told what came of it, as they may have heard of both choices in any order.
+    fn settle(&self, entry: &mut Entry<'_>, before: Server, unseen: Option<bool>) -> bool {
+        let now = Server::of(entry);
+        let (Some(unseen), false) = (unseen, before.is_none() || now.is_none() || before.is_same(now)) else {
+            return false;
+        };
+        if unseen && self.wins {
+            entry.set(DataType::ServerKey, before.name);
+            entry.set(DataType::ServerId, before.number);
+        }
+        true
     }
 }
 

@@ -96,6 +96,8 @@ pub enum Action {
     Teach,
     /// Close the connection, or give up the attempt.
     Close(Reason),
+    /// It has not said that it is another Headgate, so it is none: send it the sums.
+    IsStock,
     /// It can be heard from now on, or not.
     Live(bool),
 }
@@ -168,6 +170,9 @@ impl Link {
                 if now >= open.beat_at {
                     actions.push(Action::Send(Control::Heartbeat));
                     open.beats = open.beats.saturating_add(1);
+                    if open.beats == 2 && !open.headgate {
+                        actions.push(Action::IsStock);
+                    }
                     open.beat_at = now + if open.beats == 1 { SECOND_BEAT } else { BEAT };
                 }
                 if open.learning.take_if(|until| now >= *until).is_some() {

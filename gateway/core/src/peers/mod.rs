@@ -9,6 +9,7 @@
 //! Nothing that a peer sends is trusted further than its name: lengths, numbers and types are checked, what is
 //! unknown is skipped, what is broken ends the session.
 
+pub mod aggregate;
 mod cluster;
 mod definition;
 pub mod frame;

@@ -19,6 +19,14 @@ pub struct Progress {
     acknowledged: Vec<Cursor>,
 }
 
+impl Progress {
+    /// How far the peer has come with a table.
+    pub(super) fn of(&self, place: usize) -> &Cursor {
+        static START: Cursor = Cursor::START;
+        self.acknowledged.get(place).unwrap_or(&START)
+    }
+}
+
 /// The sending half of a session.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -41,6 +49,8 @@ pub struct Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
     Peer,
+    /// Another node that is no Headgate.
+    Stock,
     Previous,
     /// The next process, and whether it has taken over.
     Next {
@@ -105,6 +115,11 @@ impl Outgoing {
     /// Whether a lesson goes on.
     pub fn is_teaching(&self) -> bool {
         self.lesson.is_some()
+    }
+
+    /// The peer is no Headgate: it can't add up what the runs of the others have counted.
+    pub fn is_stock(&mut self) {
+        self.audience = Audience::Stock;
     }
 
     /// The next process has taken over: from now on it hears what this node's processes count, and nothing else.
@@ -220,16 +235,18 @@ impl Outgoing {
 impl Audience {
     fn hears(self, role: Role) -> bool {
         match (self, role) {
+            (Self::Stock, Role::Aggregate) => true,
             (_, Role::Sums) => true,
-            (Self::Peer, Role::Common) => true,
-            (Self::Next { succeeded }, _) => !succeeded,
-            (Self::Peer, Role::Private) | (Self::Previous, _) => false,
+            (Self::Peer | Self::Stock, Role::Common) => true,
+            (Self::Next { succeeded }, Role::Common | Role::Private) => !succeeded,
+            _ => false,
         }
     }
 
     /// Nobody is told of what it has told.
     fn hears_of(self, mirror: &Mirror, local: &str) -> bool {
         match self {
+            Self::Stock => false,
             Self::Peer => mirror.node == local && mirror.is_live(),
             Self::Previous => !mirror.is_by_process() && mirror.is_live(),
             Self::Next { succeeded: true } => mirror.node == local && mirror.is_live(),

@@ -153,9 +153,9 @@ mod tests {
                 Frame::Define(body) => {
                     assert!(incoming.define(body, to, With::Peer(from.local()), now).expect("a definition"))
                 }
-                Frame::Update(update, body) => {
-                    incoming.update(update, body, to, With::Peer(from.local()), now).expect("an update")
-                }
+                Frame::Update(update, body) => incoming
+                    .update(update, body, to, With::Peer(from.local()), &Progress::default(), now)
+                    .expect("an update"),
                 _ => {}
             }
             rest = &rest[length..];

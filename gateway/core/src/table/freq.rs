@@ -35,6 +35,21 @@ impl FreqCtr {
         *self = Self { tick: wrapping(now).wrapping_sub(elapsed), current, previous };
     }
 
+    /// One that reads now as all of these together, and then fades as the largest of them does.
+    pub fn together(all: impl Iterator<Item = Self> + Clone, now: Time, period: Duration) -> Self {
+        let reads = all.clone().map(|one| u64::from(one.read(now, period))).sum::<u64>();
+        let largest = all.clone().max_by_key(|one| one.read(now, period)).unwrap_or_default();
+        let current = all.map(|one| u64::from(one.at(now, period).0)).sum::<u64>();
+        let (_, _, remaining) = largest.at(now, period);
+        let faded = reads.saturating_sub(current) * u64::from(millis(period));
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            tick: wrapping(now).wrapping_sub(millis(period) - remaining),
+            current: narrow(current),
+            previous: narrow(faded.div_ceil(u64::from(remaining.max(1)))),
+        }
+    }
+
     /// As the wire has it: how long ago the current period began, in milliseconds, and both counters.
     pub fn parts(&self, now: Time) -> [u32; 3] {
         [wrapping(now).wrapping_sub(self.tick), self.current, self.previous]
@@ -114,6 +129,19 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn counters_together_read_as_their_sum_and_fade_within_two_periods(
+            parts in proptest::collection::vec((0u32..30_000, 0u32..1_000, 0u32..1_000), 0..6),
+        ) {
+            let now = Time::from_millis(1_000_000);
+            let all: Vec<_> = parts.into_iter().map(|(age, c, p)| FreqCtr::from_parts([age, c, p], now)).collect();
+            let sum: u32 = all.iter().map(|one| one.read(now, PERIOD)).sum();
+            let together = FreqCtr::together(all.iter().copied(), now, PERIOD);
+            // What is rounded down in each is rounded down once.
+            prop_assert!(together.read(now, PERIOD).abs_diff(sum) <= 1, "{together:?} {sum}");
+            prop_assert_eq!(together.read(now + 2 * PERIOD, PERIOD), 0);
+        }
 
         #[test]
         fn who_waits_as_told_is_let_in_and_not_before(

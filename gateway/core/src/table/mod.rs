@@ -81,6 +81,11 @@ pub struct Cursor {
     next: Vec<u32>,
 }
 
+impl Cursor {
+    /// Before all that has ever changed.
+    pub const START: Self = Self { next: Vec::new() };
+}
+
 /// An entry with what stands around it, as readers see it.
 #[derive(Debug)]
 pub struct Row<'a> {
@@ -206,23 +211,25 @@ impl StickTable {
         Some(look(&shard.entry(&self.shape, slot)))
     }
 
-    /// Lets `change` write the entry of `key` as it was taught from elsewhere, good for `expire` at most. It
-    /// is a change for peers only if `pass_on` says so: as a rule each hears it from who made it.
+    /// Lets `change` write the entry of `key` as it was taught from elsewhere, good for `expire` at most. It is
+    /// told whether the entry has changed here and, if so, whether after `seen`; it says whether its own change is
+    /// one for peers: as a rule each hears it from who made it.
     pub fn learn(
         &self,
         key: &[u8],
         now: Time,
         expire: Option<Duration>,
-        pass_on: bool,
-        change: impl FnOnce(&mut Entry<'_>),
+        seen: Option<&Cursor>,
+        change: impl FnOnce(&mut Entry<'_>, Option<bool>) -> bool,
     ) -> bool {
+        let seen = seen.map(|seen| seen.next.get(self.shard(key).1).copied().unwrap_or(0));
         let expire = expire.map_or(u32::MAX, |expire| u32::try_from(expire.as_millis()).unwrap_or(u32::MAX));
         let expire = expire.min(self.shape.expire);
         let learnt = self.with(key, now, expire, |shard, slot| {
-            if pass_on {
+            let unseen = seen.and_then(|seen| shard.has_changed(&self.shape, slot, seen));
+            if change(&mut shard.entry(&self.shape, slot), unseen) {
                 shard.changed(&self.shape, slot);
             }
-            change(&mut shard.entry(&self.shape, slot));
         });
         learnt.is_some()
     }

@@ -222,6 +222,12 @@ impl Shard {
         }
     }
 
+    /// Whether an entry has changed here and, if so, whether after a reader stood at `from`.
+    pub(super) fn has_changed(&self, shape: &Shape, slot: u32, from: u32) -> Option<bool> {
+        let number = self.slot(shape, slot)[CHANGE_AND_USE];
+        self.changes.is(number, slot).then_some(number.wrapping_sub(from) < FAR)
+    }
+
     fn line_up(&mut self, shape: &Shape, slot: u32) {
         let number = self.changes.next();
         self.changes.line.push_back(slot);

@@ -156,10 +156,11 @@ fn what_a_peer_taught_is_no_change_and_lives_no_longer_than_it_said() {
     let table = table(10);
     let mut cursor = Cursor::default();
     let second = Some(Duration::from_secs(1));
-    assert!(
-        table.learn(key(1).as_ref(), Time::ZERO, second, false, |entry| entry.set(DataType::ServerId, 4))
-    );
-    assert!(table.learn(key(2).as_ref(), Time::ZERO, Some(Duration::MAX), false, |_| {}));
+    assert!(table.learn(key(1).as_ref(), Time::ZERO, second, None, |entry, _| {
+        entry.set(DataType::ServerId, 4);
+        false
+    }));
+    assert!(table.learn(key(2).as_ref(), Time::ZERO, Some(Duration::MAX), None, |_, _| false));
     assert_eq!(changes(&table, &mut cursor, 10), []);
     assert_eq!(table.peek(key(1), Time::from_millis(999), server), Some(4));
     assert_eq!(table.peek(key(1), Time::from_millis(1_000), server), None);

@@ -208,3 +208,72 @@ fn the_gateway_is_there_first_and_both_sides_agree() {
 fn both_sides_agree_over_tls_with_certificates_on_both() {
     both_sides_agree(true, true);
 }
+
+#[test]
+fn both_sides_agree_over_tls_when_the_gateway_is_there_first() {
+    both_sides_agree(true, false);
+}
+
+#[test]
+fn a_haproxy_that_stalls_is_done_without_and_both_sides_agree_when_it_goes_on() {
+    let [one, two] = servers();
+    let Some(lab) = Lab::new([one.address, two.address], false) else { return };
+    let (haproxy, gateway) = (lab.start_haproxy(), lab.start_gateway());
+    wait_until("they hear each other", || gateway.metric("headgate_peer_up{peer=\"hap\"}") == 1.0);
+    lab.through_haproxy();
+    lab.settled(&gateway);
+    let signal = |signal| {
+        let pid = nix::unistd::Pid::from_raw(haproxy.0.id() as i32);
+        nix::sys::signal::kill(pid, signal).expect("it is ours");
+    };
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    wait_until("its silence is noticed", || gateway.metric("headgate_peer_up{peer=\"hap\"}") == 0.0);
+    for _ in 0..5 {
+        assert!(gateway.get("/").contains("200 OK"));
+    }
+    signal(nix::sys::signal::Signal::SIGCONT);
+    wait_until("they hear each other again", || gateway.metric("headgate_peer_up{peer=\"hap\"}") == 1.0);
+    let [counters, _] = lab.settled(&gateway);
+    assert!(counters.starts_with("0 6 "), "{counters}");
+    drop(haproxy);
+    let said = lab.said().to_ascii_lowercase();
+    assert!(!said.contains("protocol") && !said.contains("error"), "{said}");
+}
+
+#[test]
+fn a_certificate_of_the_cluster_is_good_for_its_own_name_only() {
+    let [one, two] = servers();
+    let Some(lab) = Lab::new([one.address, two.address], true) else { return };
+    let path = lab.folder.path().display().to_string();
+    let start = |verifyhost: &str| {
+        let section =
+            format!("tls = {{ cert = \"{path}/gw.crt\", key = \"{path}/gw.key\", ca = \"{path}/ca.pem\" }}");
+        let peer = format!("hap\", verifyhost = \"{verifyhost}");
+        let node = Node {
+            local: "gw",
+            bind: lab.ours,
+            peers: &[(&peer, lab.theirs)],
+            admin: "",
+            section: &section,
+            frontend: "",
+            tables: "",
+            stick: "",
+        };
+        node.start(&lab.servers)
+    };
+    let dial = |name: &str| {
+        let arguments = format!(
+            "s_client -quiet -connect {} -cert {path}/{name}.crt -key {path}/{name}.key -CAfile {path}/ca.pem",
+            lab.ours
+        );
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        crate::daemons::openssl(&arguments, b"HAProxyS 2.1\ngw\nhap 1 1\n")
+    };
+    let gateway = start("hap");
+    assert!(dial("gw").contains("504"), "another member says that it is hap");
+    assert!(!dial("hap").contains("504"), "it is hap");
+    drop(gateway);
+    let gateway = start("other.example");
+    assert!(dial("hap").contains("504"), "hap is to show another name");
+    drop(gateway);
+}

@@ -1,9 +1,11 @@
 //! Peers on loopback: gateways among themselves, and with a real HAProxy.
 
+mod aggregate;
 mod cluster;
 mod handover;
 mod haproxy;
 mod hostile;
+mod sticky;
 
 use crate::harness::{Gateway, Server, free_address};
 use std::net::SocketAddr;

@@ -33,6 +33,7 @@ pub(in crate::config) struct PeersTls {
 pub(in crate::config) struct Peer {
     pub(in crate::config) name: Spanned<String>,
     pub(in crate::config) address: SocketAddr,
+    pub(in crate::config) verifyhost: Option<Spanned<String>>,
 }
 
 fn default_update_interval() -> Spanned<Span> {

@@ -21,6 +21,7 @@ pub(in crate::config) struct Table {
     pub(in crate::config) store: Vec<Spanned<String>>,
     pub(in crate::config) peers: Option<Spanned<String>>,
     pub(in crate::config) peers_name: Option<Spanned<String>>,
+    pub(in crate::config) agg: Option<Spanned<bool>>,
 }
 
 fn default_size() -> Spanned<usize> {

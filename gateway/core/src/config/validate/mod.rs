@@ -42,6 +42,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let known = frontend::Known { backends: &backends, lists: &lists, identities: &identities };
     let frontends = frontend::all(source, file.frontend, &known, &mut tables)?;
     server::tls_fits_modes(&frontends, &backends)?;
+    table::agg_has_sums(source, &file.stick_table, &tables)?;
     let admin = admin(source, file.admin);
     tables.iter_mut().for_each(|table| table.handed_over = admin.handover.is_some());
     if frontends.is_empty() {

@@ -23,7 +23,13 @@ pub(super) fn peers(source: &Source, written: schema::Peers, node: Option<&Strin
     for peer in &written.peer {
         name(source, &peer.name)?;
         unique(source, &peer.name, "peer", peers.iter().map(|peer| &peer.name))?;
-        peers.push(Peer { name: peer.name.get_ref().clone(), address: peer.address });
+        if let Some(host) = &peer.verifyhost
+            && written.tls.is_none()
+        {
+            return Err(source.at(host.span(), "there is no certificate").help("add tls to [peers]"));
+        }
+        let verifyhost = peer.verifyhost.as_ref().map(|host| host.get_ref().clone());
+        peers.push(Peer { name: peer.name.get_ref().clone(), address: peer.address, verifyhost });
     }
     // So that the list can be the same on all nodes.
     peers.retain(|peer| peer.name != local);

@@ -28,6 +28,7 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
             peers_name: peers_name(source, table, peers)?,
             sums: false,
             cells: 0,
+            agg: table.agg.as_ref().is_some_and(|agg| *agg.get_ref()),
             handed_over: false,
         };
         for data in &table.store {
@@ -36,6 +37,16 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
         tables.push(made);
     }
     Ok(tables)
+}
+
+/// Only what is summed has sums, which is known once all limits are.
+pub(super) fn agg_has_sums(source: &Source, written: &[schema::Table], tables: &[Table]) -> Result<()> {
+    for (written, table) in written.iter().zip(tables).filter(|(_, table)| table.agg && !table.sums) {
+        let place = written.agg.as_ref().map_or(written.name.span(), Spanned::span);
+        let error = source.at(place, format!("table `{}` has no sums", table.name));
+        return Err(error.help("a limit with scope = \"cluster\" makes them"));
+    }
+    Ok(())
 }
 
 /// The name by which peers know a table, if it is theirs too.

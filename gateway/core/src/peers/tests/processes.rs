@@ -29,7 +29,7 @@ fn read(bytes: &[u8], (cluster, end): (&Cluster, &mut End), with: With<'_>) {
         match frame {
             Frame::Define(body) => drop(end.incoming.define(body, cluster, with, NOW).expect("whole")),
             Frame::Update(update, body) => {
-                end.incoming.update(update, body, cluster, with, NOW).expect("whole");
+                end.incoming.update(update, body, cluster, with, &Progress::default(), NOW).expect("whole");
             }
             _ => {}
         }
