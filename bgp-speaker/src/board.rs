@@ -5,6 +5,7 @@ use bgp_core::bfd;
 use bgp_core::fsm::State;
 use bgp_core::gate::Outcome;
 use bgp_core::gate::order::Order;
+use bgp_core::mirror::Path;
 use bgp_core::neighbor::Standings;
 use bgp_core::wire::attribute::PathAttributes;
 use ipnet::IpNet;
@@ -36,6 +37,8 @@ pub(crate) struct NeighborView {
     pub(crate) last_error: Option<String>,
     /// How its BFD session is, if it has one.
     pub(crate) bfd: Option<bfd::State>,
+    /// What it shows of the own VIPs, if it is a looking glass, and whether that should be gone.
+    pub(crate) shown: Vec<(IpAddr, Path, bool)>,
 }
 
 /// Everything that can be looked at.
@@ -52,6 +55,13 @@ pub(crate) struct Board {
 
 impl NeighborView {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Idle, since: Time::ZERO, held: 0, last_error: None, bfd: None }
+        Self {
+            state: State::Idle,
+            since: Time::ZERO,
+            held: 0,
+            last_error: None,
+            bfd: None,
+            shown: Vec::new(),
+        }
     }
 }

@@ -26,6 +26,12 @@ pub(crate) enum Entry {
     Session { neighbor: Arc<str>, from: &'static str, to: &'static str, why: String, error: Option<String> },
     /// BFD towards a neighbor changed.
     Bfd { neighbor: Arc<str>, from: &'static str, to: &'static str, why: &'static str },
+    /// What was withdrawn is gone at a looking glass, so long after; what took its place.
+    Gone { neighbor: Arc<str>, vip: IpAddr, after: Duration, by: Option<IpAddr> },
+    /// What was withdrawn stays at a looking glass, or does not any more.
+    Stuck { neighbor: Arc<str>, vip: IpAddr, stuck: bool },
+    /// Connections are made to what was withdrawn.
+    Traffic { vip: IpAddr, connections: usize },
     /// It happened in another process, from which this one took over.
     Past(Value),
     /// An operator ordered something; `None`: nothing is ordered any more.
@@ -115,6 +121,16 @@ impl Record {
             }),
             Entry::Bfd { neighbor, from, to, why } => {
                 json!({"event": "bfd", "neighbor": **neighbor, "from": from, "to": to, "why": why})
+            }
+            Entry::Gone { neighbor, vip, after, by } => json!({
+                "event": "gone", "neighbor": **neighbor, "vip": vip, "by": by,
+                "micros": u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+            }),
+            Entry::Stuck { neighbor, vip, stuck } => {
+                json!({"event": "stuck", "neighbor": **neighbor, "vip": vip, "stuck": stuck})
+            }
+            Entry::Traffic { vip, connections } => {
+                json!({"event": "traffic", "vip": vip, "connections": connections})
             }
             Entry::Order { vip, order: Some((order, lasts)) } => json!({
                 "event": "order", "vip": vip, "order": order.kind.name(), "reason": *order.reason,

@@ -36,5 +36,6 @@ mod stream;
 mod sys;
 mod tasks;
 mod text_api;
+mod traffic;
 
 pub use journal::text as event_text;

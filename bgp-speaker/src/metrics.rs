@@ -33,6 +33,9 @@ pub(crate) struct Metrics {
     dropped: IntCounterVec,
     vip: IntGaugeVec,
     change: Histogram,
+    gone: Histogram,
+    stuck: IntGaugeVec,
+    traffic: IntGaugeVec,
     text_api: TextApiMetrics,
     pub(crate) bfd: bfd::Metrics,
 }
@@ -53,6 +56,8 @@ pub(crate) struct NeighborMetrics {
     rejected: IntCounter,
     dropped: IntCounter,
     change: Histogram,
+    gone: Histogram,
+    stuck: IntGauge,
 }
 
 /// The metrics of the gate.
@@ -81,6 +86,14 @@ impl Metrics {
             .buckets(CHANGE_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(change.clone()))?;
+        let gone = Histogram::with_opts(
+            HistogramOpts::new(
+                "headgate_bgp_withdraw_true_seconds",
+                "From a withdraw being decided to a looking glass showing another path or none",
+            )
+            .buckets(GONE_BUCKETS.to_vec()),
+        )?;
+        registry.register(Box::new(gone.clone()))?;
         let routes =
             IntGauge::new("headgate_bgp_text_api_routes", "Routes of the text API, over all neighbors")?;
         registry.register(Box::new(routes.clone()))?;
@@ -111,7 +124,18 @@ impl Metrics {
                 "0 withdrawn, 1 last choice (backup or worsened), 2 announced",
                 &["vip"],
             )?,
+            stuck: gauge(
+                "headgate_bgp_stuck_routes",
+                "Withdrawn routes of this node that a looking glass still shows",
+                &["neighbor"],
+            )?,
+            traffic: gauge(
+                "headgate_bgp_withdrawn_connections",
+                "Connections that were made to a VIP after it had been withdrawn",
+                &["vip"],
+            )?,
             change,
+            gone,
             text_api: TextApiMetrics {
                 routes,
                 lines: counter("headgate_bgp_text_api_lines_total", "Lines by answer", &["answer"])?,
@@ -132,7 +156,14 @@ impl Metrics {
             rejected: self.rejected.with_label_values(&[name]),
             dropped: self.dropped.with_label_values(&[name]),
             change: self.change.clone(),
+            gone: self.gone.clone(),
+            stuck: self.stuck.with_label_values(&[name]),
         }
+    }
+
+    pub(crate) fn traffic(&self, vip: IpAddr, connections: usize) {
+        let gauge = self.traffic.with_label_values(&[&vip.to_string()]);
+        gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn text_api(&self) -> TextApiMetrics {
@@ -200,6 +231,14 @@ impl NeighborMetrics {
         }
     }
 
+    pub(crate) fn gone(&self, after: Duration) {
+        self.gone.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn stuck(&self, stuck: bool) {
+        if stuck { self.stuck.inc() } else { self.stuck.dec() }
+    }
+
     pub(crate) fn told(&self, after: Duration) {
         self.change.observe(after.as_secs_f64());
     }
@@ -263,6 +302,8 @@ fn count(counters: &[IntCounter; 5], kind: u8) {
 const TYPES: [&str; 5] = ["open", "update", "notification", "keepalive", "route_refresh"];
 /// Seconds. Ordinary is well under a millisecond; the upper end shows a neighbor that does not read.
 const CHANGE_BUCKETS: [f64; 9] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.02, 0.1, 1.0];
+/// Seconds. BIRD takes a millisecond, FRR 60; the upper end is a route that was stuck.
+const GONE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 /// Metrics are asked by few; more wait.
 const MAX_CLIENTS: usize = 16;
 /// A client gets this long for everything.

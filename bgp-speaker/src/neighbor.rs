@@ -4,6 +4,7 @@
 //! logged or counted.
 
 mod keep;
+mod look;
 mod tell;
 
 use crate::board::{Decisions, NeighborView, Routes};
@@ -18,6 +19,7 @@ use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::config::Neighbor as Config;
 use bgp_core::fsm::{self, Received, Way};
+use bgp_core::mirror;
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
 use bgp_core::wire::notification;
 use bgp_core::wire::validate::Summary;
@@ -31,6 +33,8 @@ use tell::{Complaints, hex};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+
+pub(crate) use look::Look;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -68,6 +72,8 @@ pub(crate) struct Task {
     /// What BFD tells, if the neighbor has it.
     path: Option<mpsc::Receiver<bfd::Change>>,
     path_state: Option<bfd::State>,
+    /// What it shows of the own VIPs, if it is a looking glass.
+    look: Option<Look>,
 }
 
 /// How others reach the task.
@@ -84,6 +90,8 @@ pub(crate) struct Wires {
     pub(crate) injected: Option<Feed>,
     /// Who wants another process to go on.
     pub(crate) freezes: mpsc::Receiver<Freeze<FrozenNeighbor>>,
+    /// If it is a looking glass.
+    pub(crate) look: Option<Look>,
 }
 
 /// What woke the task.
@@ -112,7 +120,7 @@ impl Task {
         metrics: NeighborMetrics,
         wires: Wires,
     ) -> Self {
-        let Wires { path, journal, asked, arrivals, injected, freezes } = wires;
+        let Wires { path, journal, asked, arrivals, injected, freezes, look } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             name: config.name.as_str().into(),
@@ -138,6 +146,7 @@ impl Task {
             complaints: Complaints::default(),
             path,
             path_state,
+            look,
         }
     }
 
@@ -155,7 +164,8 @@ impl Task {
                 Wake::Decided => {
                     let decided = decisions.borrow_and_update().clone();
                     if let Some(standings) = decided {
-                        self.feed(Event::Decided(standings));
+                        self.feed(Event::Decided(Arc::clone(&standings)));
+                        self.look_at(&standings);
                     }
                 }
                 Wake::Injected => {
@@ -187,6 +197,7 @@ impl Task {
                     tokio::task::yield_now().await;
                     Way::ALL.into_iter().for_each(|way| while self.read(way) {});
                     self.feed(Neighbor::tick());
+                    self.look(mirror::Event::Tick);
                 }
             }
         }
@@ -201,7 +212,8 @@ impl Task {
         decisions: &mut watch::Receiver<Decisions>,
         stop: &mut watch::Receiver<Option<String>>,
     ) -> Wake {
-        let deadline = self.machine.next_deadline();
+        let shown = self.look.as_ref().and_then(|look| look.mirror.next_deadline());
+        let deadline = [self.machine.next_deadline(), shown].into_iter().flatten().min();
         let (clock, connecting) = (self.clock, self.connecting.as_mut());
         let [out, inward] = self.links.each_ref().map(Option::as_ref);
         let arrivals = self.arrivals.as_mut();
@@ -294,9 +306,13 @@ impl Task {
     /// Handles every whole message that was read.
     fn messages(&mut self, way: Way) {
         while let Some(bytes) = self.links[way.index()].as_mut().and_then(Link::message) {
+            let mut shown = Vec::new();
             let message = match bytes {
                 Ok(bytes) => {
                     let message = self.machine.read(bytes);
+                    if let (Some(look), Received::Update(_)) = (&self.look, &message) {
+                        shown = look.read(bytes, self.machine.session().sender(), self.machine.local());
+                    }
                     if let Received::Update(Summary { fault: Some(fault), .. }) = message
                         && self.complaints.allow(self.clock.now())
                     {
@@ -311,6 +327,7 @@ impl Task {
             };
             self.metrics.received(&message);
             self.feed(Event::Session(fsm::Event::Received(way, message)));
+            shown.into_iter().for_each(|event| self.look(event));
         }
     }
 

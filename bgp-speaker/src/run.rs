@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::renew::Renewed;
 use crate::sockets::{Servers, Sockets};
 use crate::tasks::{Freezers, Left, Shared, Tasks};
-use crate::{disable, notify, socket, sys, text_api};
+use crate::{disable, notify, socket, sys, text_api, traffic};
 use base::Clock;
 use base_core::diagnose::{Diagnostic, Source};
 use bgp_core::config::{self, Config};
@@ -215,6 +215,15 @@ impl Speaker {
         let inbox = tasks.inbox.clone();
         let neighbors = tasks.run(loopback.present(), disabled, &stopped);
         let (end, ended) = oneshot::channel();
+        if self.config.verify.traffic {
+            let watch = traffic::Watch {
+                every: self.config.verify.stuck_after,
+                clock: self.clock,
+                journal: self.journal.clone(),
+                metrics: self.metrics.clone(),
+            };
+            tokio::spawn(watch.run(self.control.board.decisions.clone()));
+        }
         if let Some(path) = self.config.disable.clone() {
             tokio::spawn(disable::watch(path, disabled, inbox.clone()));
         }

@@ -41,7 +41,7 @@ pub(crate) fn neighbors_text(config: &Config, board: &Board, clock: Clock) -> St
         "neighbor", "address", "state", "since", "routes", "bfd"
     );
     for (neighbor, view) in config.neighbors.iter().zip(&board.neighbors) {
-        let NeighborView { state, since, held, last_error, bfd } = view.borrow().clone();
+        let NeighborView { state, since, held, last_error, bfd, shown } = view.borrow().clone();
         let address = format!("{} AS {}", neighbor.address, neighbor.asn);
         let since = seconds(clock, since);
         let error = last_error.as_deref().unwrap_or("-");
@@ -52,6 +52,11 @@ pub(crate) fn neighbors_text(config: &Config, board: &Board, clock: Clock) -> St
             neighbor.name,
             state.name()
         );
+        for (vip, path, stuck) in shown {
+            let whose = if path.own { "this node" } else { "another node" };
+            let stuck = if stuck { ", STUCK: it was withdrawn" } else { "" };
+            let _ = writeln!(out, "{:<16} shows {vip} by {}, {whose}{stuck}", "", path.next_hop);
+        }
     }
     out
 }
@@ -68,6 +73,9 @@ pub(crate) fn neighbors_json(config: &Config, board: &Board, clock: Clock) -> Va
             "routes": view.held,
             "bfd": view.bfd.map(bfd::State::name),
             "last_error": view.last_error,
+            "shows": view.shown.iter().map(|(vip, path, stuck)| {
+                json!({"vip": vip, "next_hop": path.next_hop, "own": path.own, "stuck": stuck})
+            }).collect::<Value>(),
         })
     });
     neighbors.collect()

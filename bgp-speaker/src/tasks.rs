@@ -14,6 +14,7 @@ use bgp_core::config::{self, Config};
 use bgp_core::fsm::negotiate::{Local, Offer};
 use bgp_core::fsm::{self};
 use bgp_core::gate::{Event, Gate, Settings};
+use bgp_core::mirror::{Mirror, Own};
 use bgp_core::neighbor::Neighbor;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -75,8 +76,12 @@ impl Tasks {
             let (freeze, freezes) = mpsc::channel(1);
             freezers.push((neighbor.key(), freeze));
             let arrivals = Some(arrivals).filter(|_| neighbor.mode.accepts());
+            let look = neighbor.looking_glass.then(|| neighbor::Look {
+                mirror: Mirror::new(config.vips.iter().map(|vip| vip.address), config.verify.stuck_after),
+                own: Own::of(config),
+            });
             let wires =
-                neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected, freezes };
+                neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected, freezes, look };
             let settings = settings(config, neighbor, seed.wrapping_add(number));
             let soak = config.back.session();
             let mut machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings.clone(), soak);

@@ -164,6 +164,11 @@ impl Neighbor {
         &self.session
     }
 
+    /// Our address in the connection that counts.
+    pub fn local(&self) -> Option<IpAddr> {
+        self.local[self.session.way().index()]
+    }
+
     /// How many routes it holds.
     pub fn held(&self) -> usize {
         self.rib_out.len()

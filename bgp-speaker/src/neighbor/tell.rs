@@ -62,6 +62,7 @@ impl Task {
         if change.from == State::Established {
             self.tell();
             self.told.clear();
+            self.look(bgp_core::mirror::Event::Lost);
         }
         self.metrics.state(change.to);
         match &change.why {
@@ -99,11 +100,16 @@ impl Task {
         let session = self.machine.session();
         let (state, since, held) = (session.state(), session.since(), self.machine.held());
         let (last_error, bfd) = (&self.last_error, self.path_state);
+        let shown: Vec<_> = self.look.iter().flat_map(|look| look.mirror.shown()).collect();
         self.metrics.held(held);
         self.view.send_if_modified(|view| {
-            let same = view.state == state && view.since == since && view.held == held && view.bfd == bfd;
+            let same = view.state == state
+                && view.since == since
+                && view.held == held
+                && view.bfd == bfd
+                && view.shown == shown;
             if !same {
-                *view = NeighborView { state, since, held, last_error: last_error.clone(), bfd };
+                *view = NeighborView { state, since, held, last_error: last_error.clone(), bfd, shown };
             }
             !same
         });

@@ -11,6 +11,7 @@ mod rig;
 mod router;
 mod strangers;
 mod text_api;
+mod verify;
 
 use bgp_core::wire::notification::Code;
 use bgp_core::wire::prefix::Family;

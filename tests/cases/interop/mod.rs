@@ -6,6 +6,7 @@ mod bfd;
 mod graceful_restart;
 mod limits;
 mod link_local;
+mod looking_glass;
 mod renewal;
 
 use crate::turn;

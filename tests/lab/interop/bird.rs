@@ -111,7 +111,16 @@ filter vips {{
         let extended = if peering.extended_next_hop { "extended next hop on; " } else { "" };
         let place = if peering.multihop { "multihop 2" } else { "direct" };
         let name = peering.protocol();
-        let export = if peering.exports { "where source = RTS_STATIC" } else { "none" };
+        if peering.reflects {
+            more += "rr client; ";
+        }
+        let export = if peering.reflects {
+            "where source = RTS_BGP"
+        } else if peering.exports {
+            "where source = RTS_STATIC"
+        } else {
+            "none"
+        };
         let _ = write!(
             text,
             "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    {place}; hold time 9;\n    \

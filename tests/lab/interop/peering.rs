@@ -73,6 +73,8 @@ pub struct Peering {
     pub bird_more: &'static str,
     /// More commands for FRR, each behind `neighbor ADDRESS `.
     pub frr_more: &'static [&'static str],
+    /// The router reflects all it has to the speaker, as one of its clients.
+    pub reflects: bool,
     /// The router announces six routes of its own.
     pub exports: bool,
 }
@@ -198,6 +200,7 @@ impl Peering {
             speaker_more: "",
             bird_more: "",
             frr_more: &[],
+            reflects: false,
             exports: false,
         }
     }

@@ -141,6 +141,7 @@ fn others(old: &Config, new: &Config, lines: &mut Vec<String>) {
         ("disable", old.disable == new.disable),
         ("health", old.health == new.health),
         ("drain", old.drain == new.drain),
+        ("verify", old.verify == new.verify),
         ("keep_last", old.keep_last == new.keep_last),
         ("return", old.back == new.back),
         ("probe", old.probe == new.probe),

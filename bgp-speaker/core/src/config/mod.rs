@@ -42,6 +42,8 @@ pub struct Config {
     pub drain: Drain,
     /// How long a VIP is kept as the last choice that should go away and that no other node announces; `None`: not at all.
     pub keep_last: Option<Duration>,
+    /// Whether what was withdrawn is gone.
+    pub verify: Verify,
     /// How the way back goes.
     pub back: Return,
     /// Who is to have which VIP.
@@ -97,6 +99,15 @@ pub struct Drain {
     pub gone_for: Duration,
 }
 
+/// Whether what was withdrawn is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// A route that is still there so long after its withdraw is stuck.
+    pub stuck_after: Duration,
+    /// Look for connections that are made to a VIP that was withdrawn.
+    pub traffic: bool,
+}
+
 /// How the way back goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Return {
@@ -137,6 +148,8 @@ pub struct Neighbor {
     pub graceful_restart: Option<u16>,
     /// Make our AS path longer with each place in a plan.
     pub prepend: bool,
+    /// It shows what it has: what it sends of the own VIPs is looked at.
+    pub looking_glass: bool,
     /// Most prefixes that it may send; all are dropped anyway.
     pub max_prefixes: Option<u32>,
     /// Only packets that crossed no router are taken (RFC 5082).
@@ -261,6 +274,8 @@ pub const DEFAULT_SETTLE: Duration = Duration::from_secs(1);
 pub const DEFAULT_GONE_FOR: Duration = Duration::from_millis(250);
 /// Long enough for people to come and see; a VIP that no node serves well for longer helps nobody.
 pub const DEFAULT_KEEP_LAST: Duration = Duration::from_secs(3600);
+/// Many times what routers take; who takes longer has lost the withdraw.
+pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(5);
 /// Longest time that a VIP can be kept as the last choice.
 pub const MAX_KEEP_LAST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longer than a gateway takes to find its servers again after its link was cut.

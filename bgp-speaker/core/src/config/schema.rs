@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) drain: Drain,
     #[serde(default)]
     pub(super) keep_last: KeepLast,
+    #[serde(default)]
+    pub(super) verify: Verify,
     #[serde(default, rename = "return")]
     pub(super) back: Return,
     #[serde(default)]
@@ -97,6 +99,13 @@ pub(super) struct KeepLast {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Verify {
+    pub(super) stuck_after: Option<Spanned<Span>>,
+    pub(super) traffic: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Return {
     pub(super) soak: Option<Spanned<Span>>,
     pub(super) gate_soak: Option<Spanned<Span>>,
@@ -139,6 +148,7 @@ pub(super) struct Neighbor {
     pub(super) extended_next_hop: Option<bool>,
     pub(super) graceful_restart: Option<Spanned<Span>>,
     pub(super) prepend: Option<bool>,
+    pub(super) looking_glass: Option<bool>,
     pub(super) max_prefixes: Option<u32>,
     pub(super) ttl_security: Option<bool>,
     pub(super) multihop: Option<Spanned<u8>>,

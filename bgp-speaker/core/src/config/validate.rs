@@ -4,7 +4,7 @@ use super::communities::{self, NO_LLGR};
 use super::neighbor::neighbors;
 use super::plan::{Place, Plan};
 use super::schema::{self, File};
-use super::{Bgp, Config, Drain, Health, Return, Url, Vip};
+use super::{Bgp, Config, Drain, Health, Return, Url, Verify, Vip};
 use crate::gate::{Fall, Pace};
 use crate::policy::WORST_MED;
 use crate::soak::HoldDown;
@@ -29,6 +29,7 @@ pub(super) fn validate(file: File, source: &Source) -> Checked<Config> {
         health: health(file.health, source)?,
         drain: drain(&file.drain, source)?,
         keep_last: keep_last(&file.keep_last, source)?,
+        verify: verify(&file.verify, source)?,
         back: back(&file.back, source)?,
         probe: probe(&file.probe, source)?,
         text_api: super::text_api::text_api(file.text_api, file.process, source)?,
@@ -108,6 +109,13 @@ fn keep_last(raw: &schema::KeepLast, source: &Source) -> Checked<Option<Duration
         within(span, Duration::from_secs(1), super::MAX_KEEP_LAST, source)
     })?;
     Ok(raw.enabled.unwrap_or(true).then_some(time))
+}
+
+fn verify(raw: &schema::Verify, source: &Source) -> Checked<Verify> {
+    let stuck_after = raw.stuck_after.as_ref().map_or(Ok(super::DEFAULT_STUCK_AFTER), |span| {
+        within(span, Duration::from_secs(1), super::MAX_SOAK, source)
+    })?;
+    Ok(Verify { stuck_after, traffic: raw.traffic.unwrap_or_default() })
 }
 
 fn back(back: &schema::Return, source: &Source) -> Checked<Return> {

@@ -1,0 +1,177 @@
+//! What a looking glass shows of the own VIPs: whether what was withdrawn is gone there, too.
+//!
+//! A router sends no path back to where it came from, so what confirms a withdraw is another node's path, or a neighbor
+//! that shows what it has: a looking glass, a route reflector. It promises: of each withdraw that was seen to be needed there,
+//! the time until it was true is told once; a route of this node that stays longer than it may is told once as stuck, and
+//! once when it is gone; nothing is accepted, and nothing but the own VIPs is looked at, whatever else is sent. That the own AS is in such a path
+//! is no reason to ignore it: it is what is looked for.
+
+mod shown;
+pub mod traffic;
+
+pub use shown::{Own, Path, read};
+
+use base_core::{Machine, Time};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A deadline has passed.
+    Tick,
+    /// The looking glass shows a path to a VIP, or none any more.
+    Shown {
+        /// Which.
+        vip: IpAddr,
+        /// What it shows.
+        path: Option<Path>,
+    },
+    /// The gate decided.
+    Stands {
+        /// Which VIP.
+        vip: IpAddr,
+        /// Is it announced, in whatever way?
+        announced: bool,
+        /// When that was decided.
+        since: Time,
+    },
+    /// The session with the looking glass is gone, and with it what was shown.
+    Lost,
+}
+
+/// What the shell shall tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A withdraw is true there.
+    Gone {
+        /// Which VIP.
+        vip: IpAddr,
+        /// How long it took.
+        after: Duration,
+        /// The path that took its place, by its next hop; `None`: there is no path.
+        by: Option<IpAddr>,
+    },
+    /// The route of this node is still there, although it was withdrawn, or is not any more.
+    Stuck {
+        /// Which VIP.
+        vip: IpAddr,
+        /// Is it?
+        stuck: bool,
+    },
+}
+
+/// The machine: one for each looking glass.
+#[derive(Debug)]
+pub struct Mirror {
+    stuck_after: Duration,
+    vips: BTreeMap<IpAddr, Vip>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Vip {
+    shown: Option<Path>,
+    /// It was withdrawn then, and that is not known to be true.
+    waits: Option<Time>,
+    announced: bool,
+    stuck: bool,
+}
+
+impl Mirror {
+    /// For these VIPs; a withdrawn route that is there for `stuck_after` is stuck.
+    pub fn new(vips: impl Iterator<Item = IpAddr>, stuck_after: Duration) -> Self {
+        Self { stuck_after, vips: vips.map(|vip| (vip, Vip::default())).collect() }
+    }
+
+    /// What is shown of each VIP that is shown, and whether it is stuck.
+    pub fn shown(&self) -> impl Iterator<Item = (IpAddr, Path, bool)> {
+        self.vips.iter().filter_map(|(address, vip)| Some((*address, vip.shown?, vip.stuck)))
+    }
+
+    /// Is it one of those that are looked for?
+    pub fn knows(&self, vip: IpAddr) -> bool {
+        self.vips.contains_key(&vip)
+    }
+}
+
+impl Vip {
+    fn shows_own(&self) -> bool {
+        self.shown.is_some_and(|path| path.own)
+    }
+
+    fn stands(&mut self, announced: bool, since: Time) {
+        let before = std::mem::replace(&mut self.announced, announced);
+        match (before, announced) {
+            // What is not shown as ours may still be on its way, or is somebody's second choice.
+            (true, false) if self.shown.is_none_or(|path| path.own) => self.waits = Some(since),
+            (_, true) => self.waits = None,
+            _ => {}
+        }
+    }
+
+    fn is_shown(&mut self, path: Option<Path>, now: Time) -> Option<(Duration, Option<IpAddr>)> {
+        self.shown = path;
+        if self.shows_own() {
+            if !self.announced {
+                self.waits.get_or_insert(now);
+            }
+            return None;
+        }
+        let since = self.waits.take()?;
+        Some((now.since(since), path.map(|path| path.next_hop)))
+    }
+}
+
+impl Machine for Mirror {
+    type Event = Event;
+    type Action = Action;
+
+    fn tick() -> Event {
+        Event::Tick
+    }
+
+    fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Shown { vip: address, path } => {
+                let Some(vip) = self.vips.get_mut(&address) else { return };
+                if let Some((after, by)) = vip.is_shown(path, now) {
+                    actions.push(Action::Gone { vip: address, after, by });
+                }
+            }
+            Event::Stands { vip, announced, since } => {
+                if let Some(vip) = self.vips.get_mut(&vip) {
+                    vip.stands(announced, since);
+                }
+            }
+            Event::Lost => self.vips.values_mut().for_each(|vip| (vip.shown, vip.waits) = (None, None)),
+        }
+        let stuck_after = self.stuck_after;
+        for (address, vip) in &mut self.vips {
+            let stuck = vip.shows_own() && vip.waits.is_some_and(|since| since + stuck_after <= now);
+            if std::mem::replace(&mut vip.stuck, stuck) != stuck {
+                actions.push(Action::Stuck { vip: *address, stuck });
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let waits =
+            self.vips.values().filter(|vip| !vip.stuck && vip.shows_own()).filter_map(|vip| vip.waits);
+        waits.min().map(|since| since + self.stuck_after)
+    }
+
+    fn check_invariants(&self) {
+        for (address, vip) in &self.vips {
+            assert!(
+                !vip.announced || vip.waits.is_none(),
+                "{address} is announced, and its end is waited for"
+            );
+            assert!(!vip.stuck || vip.shows_own(), "{address} is stuck, and not there");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
