@@ -28,7 +28,8 @@ fn a_reflector_confirms_a_withdraw_with_another_nodes_path() {
             let events = speaker.tell(&["events", "--json"])?;
             let events =
                 events.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-            Ok(events.filter(|event| event["event"] == "gone" && event["vip"] == *vip).last())
+            let mut events = events.rev();
+            Ok(events.find(|event| event["event"] == "gone" && event["vip"] == *vip))
         })?;
         let micros = event["micros"].as_u64().context("a time")?;
         told(&format!("a withdraw was true at the reflector after {micros} µs"));

@@ -73,7 +73,9 @@ pub fn read(
                 }
             }
             Some(Value::MpUnreach(unreach)) => {
-                unreach.prefixes().into_iter().for_each(|prefixes| tell(prefixes, None))
+                if let Some(prefixes) = unreach.prefixes() {
+                    tell(prefixes, None);
+                }
             }
             _ => {}
         }

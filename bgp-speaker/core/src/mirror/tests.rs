@@ -39,7 +39,7 @@ impl Rig {
     }
 
     fn wait(&mut self, ms: u64) -> Vec<Action> {
-        self.1 = self.1 + Duration::from_millis(ms);
+        self.1 += Duration::from_millis(ms);
         self.on(Event::Tick)
     }
 }
