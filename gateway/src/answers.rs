@@ -1,6 +1,7 @@
 //! Answers of servers on their way to clients: what has no one reading goes no further, what belongs to the
 //! connection to the server ends there, and an old client gets what it knows.
 
+use crate::upgrade;
 use gateway_core::strict::answer::{self, Answer};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
@@ -9,11 +10,13 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 /// Refuses an answer without one reading, and takes away what is not for the client.
-pub(crate) fn check(session: &Session, response: &mut ResponseHeader) -> Result<()> {
+pub(crate) fn check(session: &Session, response: &mut ResponseHeader, interim: &mut u32) -> Result<()> {
+    *interim += u32::from(response.status.is_informational());
     let answer = Answer {
         status: response.status.as_u16(),
         http10: response.version == Version::HTTP_10,
-        upgrade_asked: session.req_header().headers.contains_key(UPGRADE),
+        upgrade_asked: upgrade::is_asked(session.req_header(), response.headers.get(UPGRADE)),
+        interim: *interim,
     };
     let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
     let mend = answer::check(answer, fields)

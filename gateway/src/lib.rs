@@ -44,5 +44,6 @@ mod trace;
 mod tracks;
 mod tries;
 mod tunnel;
+mod upgrade;
 mod upstream;
 mod worker;

@@ -7,7 +7,9 @@ use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
 use crate::upstream::Lease;
-use crate::{account, answers, cookie, forwarded, guard, pick, proxy_out, request_id, rules, tries, tunnel};
+use crate::{
+    account, answers, cookie, forwarded, guard, pick, proxy_out, request_id, rules, tries, tunnel, upgrade,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::normalize;
@@ -122,7 +124,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        answers::check(session, response)?;
+        answers::check(session, response, &mut request.interim)?;
         if let Some(lease) = &request.lease {
             lease.answered();
         }
@@ -241,6 +243,7 @@ impl Edge {
         request.response = None;
         request.session = None;
         request.switch = None;
+        request.interim = 0;
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
         request.visit = cookie::visit(request, session.req_header());
@@ -327,6 +330,7 @@ impl Edge {
         let link = link(session).ok_or_else(|| Answer::of(500))?;
         let connection = link.connection();
         request.came_on(link);
+        upgrade::settle(session.req_header_mut());
         if session.as_downstream().as_http2().is_some() {
             let bounds = self.gateway.config.frontends[connection.frontend].bounds;
             h2::receive(session, bounds).map_err(|reason| Answer::refuse(strict::status(reason), reason))?;

@@ -187,6 +187,8 @@ pub(crate) struct Request {
     pub(crate) trace: Option<Context>,
     /// How fast its answer may go, if that is limited.
     pub(crate) pace: Option<Pace>,
+    /// Answers before the answer, of this try.
+    pub(crate) interim: u32,
 }
 
 /// Why a request was refused.
@@ -247,6 +249,7 @@ impl Request {
             id: None,
             trace: None,
             pace: None,
+            interim: 0,
         }
     }
 

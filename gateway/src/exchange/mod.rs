@@ -193,6 +193,10 @@ impl Exchange {
         self.respond(session, answer, !server.is_body_done(), request).await?;
         while !server.is_body_done() {
             let Some(piece) = watched(session, server.read_body_ref()).await? else { break };
+            // Between two chunks nothing may come, which for the client would be the last chunk.
+            if piece.is_empty() {
+                continue;
+            }
             if let Some(delay) = self.edge.delay(request, piece.len()) {
                 tokio::time::sleep(delay).await;
             }

@@ -7,8 +7,10 @@ pub struct Answer {
     pub status: u16,
     /// Whether it is of HTTP/1.0.
     pub http10: bool,
-    /// Whether the request asked for another protocol on its connection.
+    /// Whether the request asked for the protocol that this changes to, if it does.
     pub upgrade_asked: bool,
+    /// Answers before the answer that there were, with this one.
+    pub interim: u32,
 }
 
 /// Whether an answer of this status has no body, whatever its fields say (RFC 9110 §6.4.1).
@@ -32,6 +34,9 @@ pub fn check<'a>(
 ) -> Result<Mend, &'static str> {
     if answer.status == 101 && !answer.upgrade_asked {
         return Err("unasked_upgrade");
+    }
+    if answer.interim > MAX_INTERIM {
+        return Err("endless_interim");
     }
     if !(100..=599).contains(&answer.status) {
         return Err("bad_status");
@@ -75,6 +80,8 @@ pub fn is_hop_by_hop<'a>(name: &str, mut named: impl Iterator<Item = &'a [u8]>) 
     HOP_BY_HOP.iter().any(is) || named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
 }
 
+/// Answers before the answer. Two or three make sense; a server that goes on like that never answers.
+const MAX_INTERIM: u32 = 32;
 /// Fields that end with the connection whether it names them or not.
 const HOP_BY_HOP: &[&str] = &["keep-alive", "proxy-connection", "te"];
 /// Fields that are read on the way, and written anew; nobody can name them away.
@@ -86,7 +93,7 @@ mod tests {
 
     fn told(status: u16, http10: bool, fields: &[(&str, &str)]) -> Result<Mend, &'static str> {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        check(Answer { status, http10, upgrade_asked: false }, fields)
+        check(Answer { status, http10, upgrade_asked: false, interim: 0 }, fields)
     }
 
     #[test]
@@ -122,8 +129,10 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_not_passed_on() {
         assert_eq!(told(101, false, &[]), Err("unasked_upgrade"));
-        let asked = Answer { status: 101, http10: false, upgrade_asked: true };
+        let asked = Answer { status: 101, http10: false, upgrade_asked: true, interim: 1 };
         assert_eq!(check(asked, std::iter::empty()), Ok(Mend::default()));
+        let hints = |interim| check(Answer { status: 103, interim, ..asked }, std::iter::empty());
+        assert_eq!((hints(32), hints(33)), (Ok(Mend::default()), Err("endless_interim")));
         assert_eq!((told(99, false, &[]), told(600, false, &[])), (Err("bad_status"), Err("bad_status")));
         assert_eq!(told(200, false, &[("X", "a\0")]), Err("bad_field_value"));
     }

@@ -1,8 +1,11 @@
 //! Answers of servers that are wrong: the client gets a clean error or a cut connection, and never what
 //! could be read in two ways.
 
+use super::wire::{END_STREAM, block, connected, head as head_of, told};
 use super::{Tap, say};
-use crate::harness::{DEADLINE, Gateway};
+use crate::harness::{DEADLINE, Gateway, Server, pause};
+use std::io::Write;
+use std::time::Duration;
 
 /// What a server says, to which the client shall get 502.
 const BAD: &[&[u8]] = &[
@@ -131,5 +134,37 @@ fn bytes_that_a_server_says_unasked_reach_no_other_client() {
         let (answer, _) =
             say(gateway.front, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", DEADLINE);
         assert!(!answer.contains("forged"), "{answer}");
+    }
+}
+
+#[test]
+fn a_body_of_chunks_arrives_whole_however_it_is_cut() {
+    let said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\n\r\n";
+    let head = said.windows(4).position(|end| end == b"\r\n\r\n").expect("it ends") + 4;
+    let server = Server::start(move |request, stream| {
+        let cut: usize = request.split(['/', ' ']).nth(2)?.parse().ok()?;
+        let (first, rest) = said.split_at(head + cut);
+        stream.set_nodelay(true).ok()?;
+        stream.write_all(first).ok()?;
+        pause(Duration::from_millis(20));
+        Some(rest.to_vec())
+    });
+    let gateway = Gateway::before(&[server.address], "h2c = true");
+    for cut in 0..said.len() - head {
+        let answer = gateway.get(&format!("/{cut}"));
+        let data: Vec<&str> = answer.split("\r\n\r\n").nth(1).unwrap_or_default().split("\r\n").collect();
+        let body: String = data.iter().skip(1).step_by(2).copied().collect();
+        assert!(body == "hello world" && answer.ends_with("\r\n0\r\n\r\n"), "cut at {cut}: {answer:?}");
+        let mut stream = connected(&gateway, &[]);
+        let path = format!("/{cut}");
+        let fields: [(&[u8], &[u8]); 4] =
+            [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path.as_bytes()), (b":authority", b"a")];
+        stream.write_all(&head_of(1, END_STREAM, &block(&fields))).expect("sent");
+        let told = told(&mut stream, 1);
+        assert_eq!(
+            (told.body.as_slice(), told.is_whole),
+            (&b"hello world"[..], true),
+            "cut at {cut} over HTTP/2"
+        );
     }
 }

@@ -6,9 +6,11 @@ mod answers;
 mod bodies;
 mod bodiless;
 mod calm;
+mod connections;
 mod floods;
 mod heads;
 mod readers;
+mod servers;
 mod translation;
 mod wire;
 
@@ -146,4 +148,22 @@ fn say_in_turn(front: SocketAddr, one: &[u8], other: &[u8], patience: Duration) 
         }
     };
     (String::from_utf8_lossy(&answer).into_owned(), closed)
+}
+
+/// What comes back, until nothing has come for a moment after there was something, or the connection is closed.
+fn say_until_quiet(front: SocketAddr, one: &[u8], other: &[u8]) -> String {
+    let mut stream = connect(front);
+    let _ = stream.write_all(one);
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    let mut asked = other.is_empty();
+    while let Ok(read @ 1..) = stream.read(&mut piece) {
+        answer.extend_from_slice(&piece[..read]);
+        if !asked && answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            asked = true;
+            let _ = stream.write_all(other);
+        }
+        stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a deadline");
+    }
+    String::from_utf8_lossy(&answer).into_owned()
 }
