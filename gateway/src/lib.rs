@@ -28,6 +28,7 @@ pub mod lists;
 pub mod load;
 mod metrics;
 pub mod peers;
+mod persist;
 mod pick;
 mod proxy;
 mod proxy_out;

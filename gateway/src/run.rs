@@ -14,6 +14,7 @@ use crate::health;
 use crate::identity::LiveIdentity;
 use crate::load::{Loaded, StartError};
 use crate::peers;
+use crate::persist;
 use crate::state::Gateway;
 use crate::trace;
 use crate::upstream;
@@ -41,10 +42,12 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     let access_log = AccessLog::open(&loaded.config, &node, workers)?;
     let names = std::mem::take(&mut loaded.names);
     let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
+    persist::load(&gateway);
     peers::start(&gateway, peers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
     let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));
+    persist::save_all(&gateway);
     gateway.access_log.close();
     outcome
 }
@@ -70,6 +73,7 @@ async fn control_thread(
     upstream::start_checks(&gateway);
     tokio::spawn(renew_certificates(Arc::clone(&gateway)));
     tokio::spawn(renew_lists(Arc::clone(&gateway)));
+    persist::start(&gateway);
     if let Some(tracer) = gateway.tracer.clone() {
         tokio::spawn(trace::export(tracer, gateway.node.clone()));
     }

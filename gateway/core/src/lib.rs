@@ -25,6 +25,7 @@ pub mod lists;
 pub mod names;
 pub mod normalize;
 pub mod peers;
+pub mod persist;
 pub mod proxy_protocol;
 pub mod queue;
 pub mod record;

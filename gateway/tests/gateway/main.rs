@@ -26,6 +26,7 @@ mod lists;
 mod log;
 mod metrics;
 mod peers;
+mod persist;
 mod programs;
 mod proxy_protocol;
 mod queue;

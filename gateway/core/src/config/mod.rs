@@ -119,6 +119,8 @@ pub struct Table {
     pub nopurge: bool,
     /// The name by which peers know it, if they do.
     pub peers_name: Option<String>,
+    /// Where it is kept over a restart, if it is.
+    pub persist: Option<Persist>,
     /// Peers tell what each has counted, to be summed, instead of writing over each other's entries.
     pub sums: bool,
     /// Numbers of this node's own in each entry, beside what is stored.
@@ -127,6 +129,15 @@ pub struct Table {
     pub agg: bool,
     /// The next process of this node is taught it.
     pub handed_over: bool,
+}
+
+/// A table that survives a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persist {
+    /// Its file.
+    pub file: PathBuf,
+    /// How often it is saved, besides at the end.
+    pub interval: Duration,
 }
 
 /// This node and the others of its cluster (HAProxy manual, "peers").

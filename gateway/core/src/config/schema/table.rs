@@ -3,6 +3,7 @@
 use super::unwritten;
 use base_core::units::Span;
 use serde::Deserialize;
+use std::path::PathBuf;
 use toml::Spanned;
 
 #[derive(Deserialize, Debug)]
@@ -22,6 +23,8 @@ pub(in crate::config) struct Table {
     pub(in crate::config) peers: Option<Spanned<String>>,
     pub(in crate::config) peers_name: Option<Spanned<String>>,
     pub(in crate::config) agg: Option<Spanned<bool>>,
+    pub(in crate::config) persist: Option<Spanned<PathBuf>>,
+    pub(in crate::config) persist_interval: Option<Spanned<Span>>,
 }
 
 fn default_size() -> Spanned<usize> {

@@ -205,6 +205,12 @@ fn scope(source: &Source, limit: &schema::Limit, table: &mut Table) -> Result<Sc
         let message = format!("table `{}` also remembers servers, which all nodes write", table.name);
         return Err(source.at(written.span(), message).help("use a second table"));
     }
+    if table.persist.is_some() {
+        let message = format!("table `{}` survives restarts, by persist", table.name);
+        let help =
+            "what the cluster counts is kept by its other nodes: leave persist out, or use a second table";
+        return Err(source.at(written.span(), message).help(help));
+    }
     table.sums = true;
     Ok(Scope::Cluster(match fallback.map(Spanned::get_ref) {
         Some(schema::Fallback::Share) => Fallback::Share,

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::values::{duration, in_range, name, unique};
-use crate::config::{Peers, Table, schema};
+use crate::config::{Peers, Persist, Table, schema};
 use crate::table::{DataType, KeyType, Kind, Stored};
 use base_core::diagnose::Source;
 use base_core::units::Span;
@@ -26,6 +26,7 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
             expire: duration(source, &table.expire, "expire")?,
             nopurge: table.nopurge,
             peers_name: peers_name(source, table, peers)?,
+            persist: persist(source, table, &tables)?,
             sums: false,
             cells: 0,
             agg: table.agg.as_ref().is_some_and(|agg| *agg.get_ref()),
@@ -47,6 +48,25 @@ pub(super) fn agg_has_sums(source: &Source, written: &[schema::Table], tables: &
         return Err(error.help("a limit with scope = \"cluster\" makes them"));
     }
     Ok(())
+}
+
+/// Where a table is kept, if it is.
+fn persist(source: &Source, table: &schema::Table, others: &[Table]) -> Result<Option<Persist>> {
+    let Some(file) = &table.persist else {
+        return match &table.persist_interval {
+            Some(written) => Err(source.at(written.span(), "it is kept nowhere").help("add persist")),
+            None => Ok(None),
+        };
+    };
+    let path = file.get_ref();
+    let is_taken = |other: &Table| other.persist.as_ref().is_some_and(|persist| persist.file == *path);
+    if path.file_name().is_none() || others.iter().any(is_taken) {
+        let error = source.at(file.span(), "it can't be kept there");
+        return Err(error.help("expected the path of a file, another one for each table"));
+    }
+    let interval = table.persist_interval.as_ref();
+    let interval = interval.map(|written| duration(source, written, "persist_interval")).transpose()?;
+    Ok(Some(Persist { file: path.clone(), interval: interval.unwrap_or(DEFAULT_PERSIST_INTERVAL) }))
 }
 
 /// The name by which peers know a table, if it is theirs too.
@@ -142,6 +162,8 @@ fn call(text: &str) -> (&str, Vec<&str>) {
     }
 }
 
+/// What is lost in a crash; a million entries take a second to write.
+const DEFAULT_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
 /// Entries of a stick table: about 2 GiB.
 const MAX_SIZE: usize = 16_000_000;
 /// Bytes of a key: HAProxy's default.
