@@ -99,7 +99,7 @@ pub fn load(
         let expire = Some(Duration::from_millis(left.into()));
         let texts: Vec<u64> = values.iter().map(|value| value.stored(table)).collect();
         // What peers know by now is newer.
-        let taken = table.learn(key, now, expire, false, |entry| {
+        let taken = table.learn(key, now, expire, None, |entry, _| {
             for (value, stored) in values.iter().zip(&texts) {
                 match *value {
                     Value::Rate(data, index, [tick, current, previous]) => {
@@ -111,6 +111,7 @@ pub fn load(
                     }
                 }
             }
+            false
         });
         living += usize::from(taken);
     });
