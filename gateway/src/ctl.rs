@@ -1,6 +1,7 @@
 //! `headgatectl`: asks a gateway over its control socket.
 
 use clap::{Parser, Subcommand};
+use gateway_core::observe::{self, Record, Tried};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ enum Command {
     /// Write entries.
     #[command(subcommand)]
     Set(Set),
+    /// Set limits from what is observed.
+    #[command(subcommand)]
+    Limits(Limits),
 }
 
 #[derive(Subcommand)]
@@ -54,6 +58,31 @@ enum Show {
     },
     /// The other nodes, and what they have counted.
     Peers,
+}
+
+#[derive(Subcommand)]
+enum Limits {
+    /// Print for each route the peak, what 99.9 % of clients stay under, and a limit, as configuration to paste.
+    Suggest {
+        /// How many times the highest peak of a day a limit is.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        factor: u32,
+        /// Files of what nodes have observed, instead of what this one has.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        from: Vec<PathBuf>,
+    },
+    /// Name those of the hundred highest of each hour that a limit would have hit, and count the rest.
+    Replay {
+        /// Requests in a period.
+        #[arg(long)]
+        http_req_rate: Option<u32>,
+        /// Requests at once.
+        #[arg(long, required_unless_present = "http_req_rate")]
+        conn_cur: Option<u32>,
+        /// Files of what nodes have observed, instead of what this one has.
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        from: Vec<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -117,6 +146,7 @@ impl Command {
                 format!("show table {table}{}", which.words())
             }
             Self::Show(Show::Peers) => "show peers".to_owned(),
+            Self::Limits(_) => "observed".to_owned(),
             Self::Clear(Clear::Table { table, which }) => format!("clear table {table}{}", which.words()),
             Self::Set(Set::Table { table, key, data: written }) => {
                 format!("set table {table} key {key}{}", data(written).collect::<String>())
@@ -151,6 +181,9 @@ async fn main() -> ExitCode {
 }
 
 async fn ask(cli: &Cli) -> Result<String, String> {
+    if let Command::Limits(limits) = &cli.command {
+        return by_what_is_observed(cli, limits).await;
+    }
     let line = cli.command.line(cli.json);
     let answer = command(cli, &line).await?;
     if cli.command.is_refused(&answer) {
@@ -166,6 +199,31 @@ async fn ask(cli: &Cli) -> Result<String, String> {
         }
         _ => Ok(answer),
     }
+}
+
+async fn by_what_is_observed(cli: &Cli, limits: &Limits) -> Result<String, String> {
+    let (Limits::Suggest { from, .. } | Limits::Replay { from, .. }) = limits;
+    let mut files = from.clone();
+    if files.is_empty() {
+        files.push(command(cli, "observed").await?.into());
+    }
+    let mut all: Option<Record> = None;
+    for file in files {
+        let failed = |error: String| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
+        let record = Record::read(&text, 0).map_err(failed)?;
+        match &mut all {
+            None => all = Some(record),
+            Some(all) => all.merge(record).map_err(failed)?,
+        }
+    }
+    let all = all.unwrap_or_default();
+    Ok(match *limits {
+        Limits::Suggest { factor, .. } => observe::suggest(&all, factor),
+        Limits::Replay { http_req_rate, conn_cur, .. } => {
+            observe::replay(&all, Tried { http_req_rate, conn_cur })
+        }
+    })
 }
 
 async fn command(cli: &Cli, line: &str) -> Result<String, String> {

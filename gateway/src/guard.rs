@@ -259,7 +259,7 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    fn hold(&mut self, tracker: &Tracker, held: Held, key: &[u8]) {
+    pub(crate) fn hold(&mut self, tracker: &Tracker, held: Held, key: &[u8]) {
         let held = (tracker.table.0, held);
         match self.few.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(held),

@@ -27,6 +27,7 @@ pub mod identity;
 pub mod lists;
 pub mod load;
 mod metrics;
+mod observe;
 pub mod peers;
 mod persist;
 mod pick;

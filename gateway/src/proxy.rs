@@ -8,7 +8,8 @@ use crate::state::Gateway;
 use crate::tls::headers;
 use crate::upstream::Lease;
 use crate::{
-    account, answers, cookie, forwarded, guard, pick, proxy_out, request_id, rules, tries, tunnel, upgrade,
+    account, answers, cookie, forwarded, guard, observe, pick, proxy_out, request_id, rules, tries, tunnel,
+    upgrade,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -322,7 +323,11 @@ impl Edge {
     ) -> Result<(), Option<Answer>> {
         guard::admit(session, request, &self.gateway.config.frontends[place].limits).await?;
         self.judge(session, request, place).map_err(Some)?;
-        guard::admit_routed(session, request, &self.gateway.config.frontends[place]).await
+        guard::admit_routed(session, request, &self.gateway.config.frontends[place]).await?;
+        if self.gateway.observer.is_some() {
+            observe::count(request);
+        }
+        Ok(())
     }
 
     /// identify: whose request it is, and through which frontend it came.

@@ -13,6 +13,7 @@ use crate::admin::control::Control;
 use crate::health;
 use crate::identity::LiveIdentity;
 use crate::load::{Loaded, StartError};
+use crate::observe;
 use crate::peers;
 use crate::persist;
 use crate::state::Gateway;
@@ -49,6 +50,9 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));
     persist::save_all(&gateway);
     gateway.access_log.close();
+    if let Err(error) = observe::write(&gateway) {
+        tracing::warn!(%error, "what was observed can't be written");
+    }
     outcome
 }
 
@@ -72,6 +76,9 @@ async fn control_thread(
     let threads = threads.collect::<Result<Vec<_>, _>>()?;
     upstream::start_checks(&gateway);
     tokio::spawn(renew_certificates(Arc::clone(&gateway)));
+    if gateway.observer.is_some() {
+        tokio::spawn(observe::keep(Arc::clone(&gateway)));
+    }
     tokio::spawn(renew_lists(Arc::clone(&gateway)));
     persist::start(&gateway);
     if let Some(tracer) = gateway.tracer.clone() {

@@ -15,6 +15,7 @@ use crate::trace::Tracer;
 use crate::upstream::Backend;
 use base::Clock;
 use base_core::Time;
+use gateway_core::observe::Observer;
 use gateway_core::table::StickTable;
 use gateway_core::{Config, sticky};
 use std::hash::RandomState;
@@ -37,6 +38,8 @@ pub(crate) struct Gateway {
     pub(crate) lists: Vec<LiveList>,
     /// In the order of `config.identities`.
     pub(crate) identities: Vec<LiveIdentity>,
+    /// What is observed of clients, if anything is.
+    pub(crate) observer: Option<Observer>,
     pub(crate) node: String,
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
@@ -79,8 +82,18 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded { config, tls, server_tls, names: _, error_pages, lists, identities, peers_tls, probers } =
-            loaded;
+        let Loaded {
+            config,
+            tls,
+            server_tls,
+            names: _,
+            error_pages,
+            lists,
+            identities,
+            observer,
+            peers_tls,
+            probers,
+        } = loaded;
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             Arc::new(StickTable::new(table.options(), &RandomState::new()))
@@ -109,6 +122,7 @@ impl Gateway {
             probers,
             lists,
             identities,
+            observer,
             server_ca: server_tls.ca_file,
             node,
             clock,

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod lists;
 pub mod names;
 pub mod normalize;
+pub mod observe;
 pub mod peers;
 pub mod persist;
 pub mod proxy_protocol;

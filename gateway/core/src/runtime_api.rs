@@ -25,6 +25,8 @@ pub enum Command {
     SetTable(String, Vec<String>),
     /// `show peers`: the other nodes.
     ShowPeers,
+    /// `observed`: writes what was observed into its file, and says where that is.
+    Observed,
 }
 
 /// How a node is.
@@ -108,6 +110,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
         ["set", "table"] => Err(table::SET_NEEDS.to_owned()),
         ["set", "table", table, rest @ ..] => Ok(Command::SetTable(owned(table), all(rest))),
         ["show", "peers"] => Ok(Command::ShowPeers),
+        ["observed"] => Ok(Command::Observed),
         _ => Err(format!("unknown command: '{line}'; there are: {COMMANDS}")),
     }
 }
@@ -158,7 +161,7 @@ impl fmt::Display for Status {
 
 const COMMANDS: &str = "status, status json, drain, undrain, show table [<table> [key <key> | data.<type> <op> <value>]], \
                         clear table <table> [key <key> | data.<type> <op> <value>], \
-                        set table <table> key <key> [data.<type> <value>], show peers";
+                        set table <table> key <key> [data.<type> <value>], show peers, observed";
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Answers the control socket.
 
 use super::tables;
+use crate::observe;
 use crate::state::Gateway;
 use gateway_core::drain::{Event, State};
 use gateway_core::runtime_api::{
@@ -33,6 +34,7 @@ impl Control {
             Ok(Command::ClearTable(table, words)) => tables::clear(&self.gateway, &table, &words),
             Ok(Command::SetTable(table, words)) => tables::set(&self.gateway, &table, &words),
             Ok(Command::ShowPeers) => tables::peers(&self.gateway),
+            Ok(Command::Observed) => observe::answer(&self.gateway).await,
             Ok(Command::Undrain) => self.change(Event::Undrain, State::Serving).await,
         }
     }

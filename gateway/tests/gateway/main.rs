@@ -25,6 +25,7 @@ mod listeners;
 mod lists;
 mod log;
 mod metrics;
+mod observed;
 mod peers;
 mod persist;
 mod programs;

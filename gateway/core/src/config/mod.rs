@@ -62,6 +62,8 @@ pub struct Config {
     pub resolvers: Vec<Resolvers>,
     /// Lists and maps in files.
     pub lists: Vec<lists::ListFile>,
+    /// What is observed of clients.
+    pub observe: Option<crate::observe::Policy>,
     /// Whom requests may be of.
     pub identities: Vec<identity::Identity>,
     /// Listeners and their rules.

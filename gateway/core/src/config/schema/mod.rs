@@ -7,6 +7,7 @@ mod identity;
 mod limit;
 mod lists;
 mod log;
+mod observe;
 mod peers;
 mod resolvers;
 mod server;
@@ -20,6 +21,7 @@ pub(super) use identity::{Identity, Jwt};
 pub(super) use limit::{Action, Algorithm, Count, Fallback, Limit, On, Scope};
 pub(super) use lists::{List, Match};
 pub(super) use log::{Log, LogFormat, Syslog};
+pub(super) use observe::Observed;
 pub(super) use peers::Peers;
 pub(super) use resolvers::{Hold, Resolvers};
 pub(super) use table::Table;
@@ -45,6 +47,7 @@ pub(super) struct File {
     pub(super) trace: Option<Trace>,
     #[serde(default)]
     pub(super) drain: Drain,
+    pub(super) observe: Option<Observed>,
     pub(super) peers: Option<Peers>,
     #[serde(default)]
     pub(super) resolvers: Vec<Resolvers>,

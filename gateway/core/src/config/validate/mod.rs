@@ -8,6 +8,7 @@ mod identity;
 mod limit;
 mod lists;
 mod log;
+mod observe;
 mod peers;
 mod resolvers;
 mod server;
@@ -41,6 +42,10 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let identities = identity::all(source, file.identity, &lists)?;
     let known = frontend::Known { backends: &backends, lists: &lists, identities: &identities };
     let frontends = frontend::all(source, file.frontend, &known, &mut tables)?;
+    let observe = file
+        .observe
+        .map(|observe| self::observe::observe(source, observe, &frontends, peers.as_ref(), &mut tables));
+    let observe = observe.transpose()?;
     server::tls_fits_modes(&frontends, &backends)?;
     table::agg_has_sums(source, &file.stick_table, &tables)?;
     let admin = admin(source, file.admin);
@@ -73,6 +78,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
         resolvers,
         lists,
         identities,
+        observe,
         frontends,
         backends,
     })

@@ -165,7 +165,7 @@ fn call(text: &str) -> (&str, Vec<&str>) {
 /// What is lost in a crash; a million entries take a second to write.
 const DEFAULT_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
 /// Entries of a stick table: about 2 GiB.
-const MAX_SIZE: usize = 16_000_000;
+pub(super) const MAX_SIZE: usize = 16_000_000;
 /// Bytes of a key: HAProxy's default.
 const DEFAULT_KEY: u16 = 32;
 /// Bytes of a key: each entry has room for as many.

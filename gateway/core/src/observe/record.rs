@@ -1,0 +1,170 @@
+//! What was observed as it stands in a file: of bounded size, and refused as a whole if anything in it is not as it is
+//! written.
+
+use super::histogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// All that one node has observed, or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Of this form.
+    pub version: u32,
+    /// In what period requests were counted, in milliseconds.
+    pub period_ms: u64,
+    /// Whether peaks are those on all nodes.
+    pub cluster: bool,
+    /// By route.
+    pub routes: Vec<Route>,
+}
+
+/// A frontend and the backend that it leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The frontend's name.
+    pub frontend: String,
+    /// The backend's.
+    pub backend: String,
+    /// At most [`HOURS`], the latest last.
+    pub hours: Vec<Hour>,
+}
+
+/// One hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hour {
+    /// Hours since 1970.
+    pub hour: u64,
+    /// Requests in a period.
+    pub rate: Peaks,
+    /// Requests at once.
+    pub concurrency: Peaks,
+}
+
+/// The peaks of all clients in an hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peaks {
+    /// Of all.
+    pub histogram: Histogram,
+    /// The highest, in any order.
+    pub highest: Vec<(Ipv6Addr, u32)>,
+}
+
+impl Record {
+    /// Reads the text of a file that counts in this period; an empty one has observed nothing.
+    pub fn read(text: &str, period_ms: u64) -> Result<Self, String> {
+        let record: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if record.version != VERSION {
+            return Err(format!("version {} is not known", record.version));
+        }
+        if period_ms != 0 && record.period_ms != period_ms {
+            return Err(format!("it counts in {} ms, and not in {period_ms} ms", record.period_ms));
+        }
+        let is_sound = |peaks: &Peaks| peaks.histogram.is_sound() && peaks.highest.len() <= HIGHEST;
+        for route in &record.routes {
+            let ordered = route.hours.is_sorted_by(|one, next| one.hour < next.hour);
+            let hours = route.hours.iter().all(|hour| is_sound(&hour.rate) && is_sound(&hour.concurrency));
+            if !ordered || !hours || route.hours.len() > HOURS {
+                return Err(format!("{}/{} is not as it is written", route.frontend, route.backend));
+            }
+        }
+        Ok(record)
+    }
+
+    /// Adds what another node has observed.
+    pub fn merge(&mut self, other: Self) -> Result<(), String> {
+        if (self.period_ms, self.cluster) != (other.period_ms, other.cluster) {
+            return Err("they do not count alike: period and scope must be the same on all nodes".to_owned());
+        }
+        for theirs in other.routes {
+            let is_it =
+                |ours: &&mut Route| (&ours.frontend, &ours.backend) == (&theirs.frontend, &theirs.backend);
+            match self.routes.iter_mut().find(is_it) {
+                None => self.routes.push(theirs),
+                Some(ours) => {
+                    for hour in theirs.hours {
+                        match ours.hours.binary_search_by_key(&hour.hour, |hour| hour.hour) {
+                            Err(place) => ours.hours.insert(place, hour),
+                            Ok(place) => {
+                                let ours = &mut ours.hours[place];
+                                ours.rate.merge(&hour.rate, self.cluster);
+                                ours.concurrency.merge(&hour.concurrency, self.cluster);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Route {
+    pub(super) fn new(frontend: String, backend: String) -> Self {
+        Self { frontend, backend, hours: Vec::new() }
+    }
+
+    /// This hour; none if it is long past, as after a clock was set back.
+    pub(super) fn hour(&mut self, hour: u64) -> Option<&mut Hour> {
+        let last = self.hours.last().map(|last| last.hour);
+        if last.is_none_or(|last| last < hour) {
+            self.hours.retain(|old| old.hour + HOURS as u64 > hour);
+            self.hours.push(Hour { hour, ..Hour::default() });
+        }
+        // The latest, but for the moment in which one begins.
+        self.hours.iter_mut().rev().find(|known| known.hour == hour)
+    }
+}
+
+impl Peaks {
+    /// A client's peak has risen.
+    pub(super) fn rose(&mut self, client: Ipv6Addr, before: u32, after: u32) {
+        if before == after {
+            return;
+        }
+        self.histogram.moved(before, after);
+        if let Some((_, peak)) = self.highest.iter_mut().find(|(known, _)| *known == client) {
+            *peak = after.max(*peak);
+        } else if self.highest.len() < HIGHEST {
+            self.highest.push((client, after));
+        } else if let Some(lowest) = self.highest.iter_mut().min_by_key(|(_, peak)| *peak)
+            && lowest.1 < after
+        {
+            *lowest = (client, after);
+        }
+    }
+
+    /// The highest of all.
+    pub fn peak(&self) -> u32 {
+        self.highest.iter().map(|(_, peak)| *peak).max().unwrap_or(0)
+    }
+
+    /// Of a client that several nodes have seen, peaks on all nodes are the same peak, and those on each add up, at most.
+    fn merge(&mut self, other: &Self, cluster: bool) {
+        self.histogram.merge(&other.histogram);
+        for (client, peak) in &other.highest {
+            match self.highest.iter_mut().find(|(known, _)| known == client) {
+                Some((_, known)) if cluster => *known = (*known).max(*peak),
+                Some((_, known)) => *known = known.saturating_add(*peak),
+                None => self.highest.push((*client, *peak)),
+            }
+        }
+        self.highest.sort_by_key(|(_, peak)| std::cmp::Reverse(*peak));
+        self.highest.truncate(HIGHEST);
+    }
+}
+
+/// An address as people write it.
+pub(super) fn shown(client: Ipv6Addr) -> String {
+    IpAddr::V6(client).to_canonical().to_string()
+}
+
+/// Of this form.
+pub(super) const VERSION: u32 = 1;
+/// A week.
+pub const HOURS: usize = 168;
+/// Clients that are kept by name, for each route, hour and kind of peak.
+pub const HIGHEST: usize = 100;

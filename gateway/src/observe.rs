@@ -1,0 +1,118 @@
+//! Keeps what is observed of clients: counts requests that were let in, and writes the file now and then, whole or not at
+//! all.
+
+use crate::request::Request;
+use crate::state::Gateway;
+use base_core::diagnose::Diagnostic;
+use gateway_core::Config;
+use gateway_core::client::network;
+use gateway_core::config::BackendId;
+use gateway_core::observe::{Observer, Policy, Record};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// What is observed goes on where the file ends; one that can't be read is refused, or it would be overwritten.
+pub(crate) fn load(config: &Config) -> Result<Option<Observer>, Box<Diagnostic>> {
+    let Some(policy) = &config.observe else { return Ok(None) };
+    let failed =
+        |error: String| Box::new(policy.origin.clone().help(format!("{}: {error}", policy.file.display())));
+    let record = match File::open(&policy.file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
+        Err(error) => return Err(failed(error.to_string())),
+        Ok(file) => {
+            let mut text = String::new();
+            file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+            Record::read(&text, u64::try_from(policy.period.as_millis()).unwrap_or(0)).map_err(failed)?
+        }
+    };
+    let name = |(frontend, BackendId(backend)): &(usize, BackendId)| {
+        (config.frontends[*frontend].name.clone(), config.backends[*backend].name.clone())
+    };
+    let routes: Vec<_> = policy.routes.iter().map(name).collect();
+    Ok(Some(Observer::new(policy.table, &routes, record)))
+}
+
+/// Counts a request that its limits have let in.
+pub(crate) fn count(request: &mut Request) {
+    let gateway = &request.gateway;
+    let (Some(observer), Some(policy)) = (&gateway.observer, &gateway.config.observe) else { return };
+    let Some(((connection, client), backend)) =
+        request.connection.zip(request.client.as_ref()).zip(request.backend)
+    else {
+        return;
+    };
+    let wanted = (connection.frontend, backend);
+    let Some(route) = policy.routes.iter().position(|route| *route == wanted) else { return };
+    let address = network(client.address);
+    let Some(key) = observer.key(route, address) else { return };
+    let now = gateway.clock.now();
+    let others = match &gateway.peers {
+        Some(peers) if policy.cluster => {
+            let sums = peers.others(&observer.tracker, &key, now).sums;
+            [sums[0], sums[1]]
+        }
+        _ => [0; 2],
+    };
+    let since = request.date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let hour = since.as_secs() / HOUR;
+    let counted = gateway.tables[policy.table.0]
+        .track(key, now, |entry| (Observer::count(entry, others, hour, now), true));
+    let Some((rose, held)) = counted else { return };
+    if let Some(rise) = rose {
+        observer.rose(route, address, hour, rise);
+    }
+    if let Some(held) = held {
+        request.tracked.hold(&observer.tracker, held, &key);
+    }
+}
+
+/// Writes the file every few minutes, on a thread where a slow disk delays nobody.
+pub(crate) async fn keep(gateway: Arc<Gateway>) {
+    let mut interval = tokio::time::interval(WRITE);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first is at once, when nothing has been observed.
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        if let Err(error) = written(&gateway).await {
+            tracing::warn!(%error, "what is observed can't be written");
+        }
+    }
+}
+
+/// Writes the file for who asks, and says where it is.
+pub(crate) async fn answer(gateway: &Arc<Gateway>) -> String {
+    match (&gateway.config.observe, written(gateway).await) {
+        (None, _) => "error: nothing is observed: add [observe]".to_owned(),
+        (Some(policy), Ok(())) => policy.file.display().to_string(),
+        (Some(_), Err(error)) => format!("error: {error}"),
+    }
+}
+
+async fn written(gateway: &Arc<Gateway>) -> io::Result<()> {
+    let gateway = Arc::clone(gateway);
+    tokio::task::spawn_blocking(move || write(&gateway)).await.map_err(io::Error::other)?
+}
+
+/// Writes the file: a new one that takes the place of the old one at once. One writer at a time.
+pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
+    let (Some(observer), Some(policy)) = (&gateway.observer, &gateway.config.observe) else { return Ok(()) };
+    let Policy { file, period, cluster, .. } = policy;
+    let _alone = observer.writing();
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    let mut writer = BufWriter::new(File::create(&new)?);
+    serde_json::to_writer(&mut writer, &observer.record(*period, *cluster))?;
+    writer.flush()?;
+    writer.get_ref().sync_all()?;
+    std::fs::rename(&new, file)
+}
+
+/// Seconds.
+const HOUR: u64 = 3600;
+/// What a node loses that is killed.
+const WRITE: Duration = Duration::from_secs(300);
+/// Bytes of the file: more than all routes, hours and names take.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;

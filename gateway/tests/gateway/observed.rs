@@ -1,0 +1,86 @@
+//! Limits from what is observed: kept over restarts, suggested as configuration, tried on the past.
+
+use crate::harness::{Gateway, Server, free_address, write};
+use std::path::Path;
+use std::process::Command;
+
+fn config(server: &Server, folder: &Path, more: &str) -> String {
+    format!(
+        "node = \"gw\"\nworkers = 2\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\nto = \"none\"\n\
+         [observe]\nfile = \"{}/observed.json\"\nperiod = \"60s\"\n\
+         [[backend]]\nname = \"be\"\nserver = [{{ name = \"s1\", address = \"{}\" }}]\n\
+         [[frontend]]\nname = \"fe\"\nbind = [\"FRONT\"]\ntrusted_proxies = [\"127.0.0.0/8\"]\ndefault_backend = \"be\"\n{more}",
+        folder.display(),
+        server.address
+    )
+}
+
+/// So many requests of each of these clients.
+fn requests(gateway: &Gateway, clients: &[(&str, usize)]) {
+    for (client, count) in clients {
+        let get =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n");
+        (0..*count).for_each(|_| drop(gateway.raw(get.as_bytes())));
+    }
+}
+
+#[test]
+fn what_is_suggested_is_a_configuration_and_what_is_replayed_names_clients() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    // What a limit refuses is not observed.
+    let limit =
+        "limit = [{ table = \"c\", http_req_rate = 5, period = \"60s\" }]\n[[stick_table]]\nname = \"c\"\n";
+    let mut gateway = Gateway::start(&config(&server, folder.path(), limit));
+    requests(&gateway, &[("192.0.2.1", 8), ("192.0.2.2", 2), ("2001:db8::1", 1)]);
+    let suggested = gateway.ctl(&["limits", "suggest"]);
+    assert!(
+        suggested.contains("# requests in a period: peak 5, 99.9 % of clients at most 5\n"),
+        "{suggested}"
+    );
+    assert!(suggested.contains("http_req_rate = 50\nconn_cur = "), "{suggested}");
+    let replayed = gateway.ctl(&["limits", "replay", "--http-req-rate", "1"]);
+    assert!(replayed.starts_with("fe/be: http_req_rate = 1 would have hit 2 by name\n"), "{replayed}");
+    let one = "\n  192.0.2.1: requests in a period 5 at its peak, above in 1 hours\n  192.0.2.2: ";
+    assert!(replayed.contains(one) && replayed.contains("  and nobody else\n"), "{replayed}");
+
+    let pasted = config(&server, folder.path(), &suggested);
+    let pasted = pasted.replace("ADMIN", "127.0.0.1:1").replace("FRONT", &free_address().to_string());
+    let pasted = write(folder.path(), "pasted.toml", &pasted);
+    let checked = Command::new(env!("CARGO_BIN_EXE_headgate")).arg("check").arg(pasted).output();
+    let checked = checked.expect("headgate runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+
+    // It is kept over a restart, and two nodes are seen as one.
+    gateway.terminate();
+    assert!(gateway.process.wait().expect("it ends").success());
+    let (one, other) = (folder.path().join("observed.json"), folder.path().join("other.json"));
+    std::fs::copy(&one, &other).expect("it is there");
+    let gateway = Gateway::start(&config(&server, folder.path(), limit));
+    assert_eq!(gateway.ctl(&["limits", "suggest"]), suggested);
+    let (one, other) = (one.display().to_string(), other.display().to_string());
+    let both = gateway.ctl(&["limits", "suggest", "--factor", "2", "--from", &one, &other]);
+    assert!(both.contains("http_req_rate = 20\n"), "{both}");
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_refused_and_stays() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(folder.path(), "observed.json", "{\"version\":");
+    let config = config(&server, folder.path(), "");
+    let config = config.replace("ADMIN", "127.0.0.1:1").replace("FRONT", "127.0.0.1:2");
+    let config = write(folder.path(), "gateway.toml", &config);
+    let checked = Command::new(env!("CARGO_BIN_EXE_headgate")).arg("check").arg(config).output();
+    let told = String::from_utf8_lossy(&checked.expect("headgate runs").stderr).into_owned();
+    assert!(told.contains("this file can't be used") && told.contains("observed.json: EOF"), "{told}");
+    assert_eq!(std::fs::read_to_string(file).expect("it stays"), "{\"version\":");
+}
+
+#[test]
+fn who_observes_nothing_is_told_so() {
+    let server = Server::named("s1");
+    let gateway = Gateway::before(&[server.address], "");
+    let told = gateway.ctl(&["limits", "suggest"]);
+    assert!(told.contains("nothing is observed: add [observe]"), "{told}");
+}
