@@ -192,7 +192,8 @@ fn a_server_that_breaks_http_2_costs_its_request_and_no_other() {
             .to_ascii_lowercase()
             .lines()
             .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-        let is_whole = length.map_or(body.ends_with("0\r\n\r\n"), |length: usize| body.len() >= length);
+        let is_whole =
+            length.map_or_else(|| body.ends_with("0\r\n\r\n"), |length: usize| body.len() >= length);
         // Nobody is wronged by what does not concern the request.
         let passes = matches!(what, "a frame too large");
         let cut = answer.is_empty() || !is_whole;
