@@ -1,6 +1,7 @@
 //! What the standard library offers only as unsafe.
 #![allow(unsafe_code)]
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -32,6 +33,15 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is only borrowed for this call. Were it closed or another file's by now, the
     // call would fail or duplicate that file; no memory depends on it.
     unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// A descriptor of its own for one that the process was started with, which programs that it starts itself do not get.
+pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only borrowed for these calls. Were there none, or another file's, the calls would
+    // fail or concern that file; no memory depends on it.
+    let given = unsafe { BorrowedFd::borrow_raw(fd) };
+    fcntl(given, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    given.try_clone_to_owned()
 }
 
 /// Watches what comes in on the open socket `fd` beside who reads it, through a descriptor of its own.

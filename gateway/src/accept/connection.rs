@@ -3,7 +3,7 @@
 use super::chunked::Chunked;
 use super::head::{self, Arrival, Body, Patience};
 use super::stream::Buffered;
-use super::{Shared, h2, proxy_header};
+use super::{Accepted, Shared, h2, proxy_header};
 use crate::account;
 use crate::early;
 use crate::guard::{Asking, Stopped, Tracked};
@@ -29,11 +29,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Serves it until one side ends it.
-pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(shared: Shared, socket: Accepted, peer: SocketAddr) {
     let mut open = Open::new(&shared.gateway, shared.frontend);
     let frontend = &shared.gateway.config.frontends[shared.frontend];
     // In boxes, for what is done should not weigh on what waits for its next request.
@@ -49,13 +48,13 @@ pub(super) async fn serve(shared: Shared, socket: TcpStream, peer: SocketAddr) {
 /// All that comes before the first request. In mode tcp, where none comes, all that there is.
 async fn begin(
     shared: &Shared,
-    socket: TcpStream,
+    socket: Accepted,
     peer: SocketAddr,
     frontend: &Frontend,
     open: &mut Open<'_>,
 ) -> Option<(Stream, Arc<Link>)> {
     // Answers go out as they are written.
-    let _ = socket.set_nodelay(true);
+    socket.set_nodelay();
     let descriptor = socket.as_raw_fd();
     let socket_digest = SocketDigest::from_raw_fd(descriptor);
     let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);

@@ -8,8 +8,10 @@ pub(crate) mod h2;
 mod head;
 mod passes;
 mod proxy_header;
+mod socket;
 pub(crate) mod stream;
 mod tls;
+mod unix;
 
 pub(crate) use bind::{Listener, bind_all, bind_alone, bind_with_next};
 
@@ -19,12 +21,11 @@ use crate::proxy::Edge;
 use crate::state::Gateway;
 use crate::worker::Phase;
 use pingora::proxy::HttpProxy;
-use socket2::SockRef;
+use socket::{Accepted, Listening};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Accepts on one listening socket until the phase says to close.
@@ -40,7 +41,7 @@ pub(crate) async fn run(
     let closing = |phase: &Phase| matches!(phase, Phase::Close | Phase::Stop);
     let (ends_keep_alive, shutdown) = watch::channel(false);
     let shared = Shared { gateway, worker, frontend, proxy, exchange, tls: listener.tls, shutdown };
-    let socket = match TcpListener::from_std(listener.socket) {
+    let socket = match Listening::new(listener.socket) {
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%error, "a listener can't be used"),
     };
@@ -75,14 +76,13 @@ struct Shared {
 }
 
 impl Shared {
-    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn accepted(&self, accepted: io::Result<(Accepted, SocketAddr)>) {
         let metrics = &self.gateway.metrics.frontends[self.frontend];
         match accepted {
             Ok((socket, peer)) => {
                 metrics.accepted.inc();
                 if early::rejects(&self.gateway, self.frontend, peer) {
-                    // It is told at once, and nothing of it stays.
-                    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+                    socket.reset();
                     return early::rejected(&self.gateway, self.frontend, peer, "rejected");
                 }
                 tokio::spawn(connection::serve(self.clone(), socket, peer));
@@ -99,12 +99,9 @@ impl Shared {
     }
 
     /// Connections that the kernel has accepted already would be reset if the socket just closed.
-    async fn take_what_waits(&self, socket: TcpListener) {
-        let Ok(socket) = socket.into_std() else { return };
-        while let Ok((stream, peer)) = socket.accept() {
-            if stream.set_nonblocking(true).is_ok() {
-                self.accepted(TcpStream::from_std(stream).map(|stream| (stream, peer))).await;
-            }
+    async fn take_what_waits(&self, socket: Listening) {
+        while let Some(accepted) = socket.waiting() {
+            self.accepted(accepted).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod balance;
+mod binds;
 mod breaker;
 mod certificates;
 mod checks;

@@ -2,6 +2,7 @@
 //! into the [`Config`] that everything else sees, in which every name has been resolved and every
 //! value is in range.
 
+mod bind;
 mod checks;
 mod resolvers;
 mod rule;
@@ -12,6 +13,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use bind::{Bind, Listen, Place, UnixBind};
 pub use checks::{Agent, Check, Watch};
 pub use resolvers::{Initial, Named, Question, Resolvers, ResolversId};
 
@@ -23,7 +25,7 @@ pub use server::{Address, Server, ServerTls, Sni};
 use base_core::diagnose::{Diagnostic, Source};
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -184,15 +186,6 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
-/// An address to listen on, with its place in the file for errors that come up later.
-#[derive(Clone, Debug)]
-pub struct Bind {
-    /// The address.
-    pub address: SocketAddr,
-    /// What to tell when it can't be had.
-    pub origin: Diagnostic,
-}
-
 /// TLS of a frontend, with places in the file for errors that come up later.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -306,7 +299,9 @@ pub struct Frontend {
     /// What comes through it.
     pub mode: Mode,
     /// Addresses to listen on.
-    pub binds: Vec<Bind>,
+    pub binds: Vec<Listen>,
+    /// Who may connect to those that are UNIX sockets.
+    pub unix_bind: UnixBind,
     /// TLS, if its listeners speak it.
     pub tls: Option<Tls>,
     /// Path that the gateway answers itself, for probes through the listener (HAProxy: monitor-uri).
@@ -481,14 +476,5 @@ impl Config {
     /// Reads a configuration from the text of its file.
     pub fn parse(source: &Source) -> Result<Self, Diagnostic> {
         validate::validate(source, source.parse()?)
-    }
-
-    /// Whether two listeners can't both have these addresses.
-    fn binds_clash(one: SocketAddr, other: SocketAddr) -> bool {
-        let any = |ip: IpAddr| ip.is_unspecified();
-        one.port() == other.port()
-            && one.port() != 0
-            && (one.ip() == other.ip()
-                || (one.is_ipv4() == other.is_ipv4() && (any(one.ip()) || any(other.ip()))))
     }
 }

@@ -330,3 +330,20 @@ fn names_that_can_not_be_asked_for_are_refused() {
         assert!(error.contains(told), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn where_nothing_can_listen_is_refused() {
+    for (bind, told) in [
+        ("unix@relative", "from / on"),
+        ("fd@2", "from 3 on"),
+        ("fd@x", "from 3 on"),
+        ("localhost:80", "expected `address:port`"),
+    ] {
+        let error = parse(&WHOLE.replace("0.0.0.0:80", bind)).expect_err(bind).to_string();
+        assert!(error.contains(told), "{bind}: {error}");
+    }
+    let twice = WHOLE.replace("\"0.0.0.0:80\"", "\"unix@/a\", \"unix@/a\"");
+    assert!(parse(&twice).expect_err("twice").to_string().contains("unix@/a is taken"));
+    let mode = WHOLE.replace("monitor_uri", "unix_bind = { mode = \"888\" }\nmonitor_uri");
+    assert!(parse(&mode).expect_err("no mode").to_string().contains("no permissions"));
+}

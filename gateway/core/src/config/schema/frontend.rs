@@ -6,7 +6,6 @@ use crate::config::{Alpn, SslMinVer, rule};
 use base_core::units::{Bytes, Span};
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -16,7 +15,8 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) name: Spanned<String>,
     #[serde(default)]
     pub(in crate::config) mode: Mode,
-    pub(in crate::config) bind: Spanned<Vec<Spanned<SocketAddr>>>,
+    pub(in crate::config) bind: Spanned<Vec<Spanned<String>>>,
+    pub(in crate::config) unix_bind: Option<UnixBind>,
     pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) monitor_uri: Option<Spanned<String>>,
     pub(in crate::config) unique_id_header: Option<Spanned<String>>,
@@ -73,6 +73,14 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) route: Vec<Spanned<Route>>,
     #[serde(default)]
     pub(in crate::config) errorfile: Vec<ErrorFile>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct UnixBind {
+    pub(in crate::config) mode: Option<Spanned<String>>,
+    pub(in crate::config) user: Option<Spanned<String>>,
+    pub(in crate::config) group: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -16,7 +16,9 @@ mod trace;
 
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
 pub(super) use checks::Agent;
-pub(super) use frontend::{BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, Verify};
+pub(super) use frontend::{
+    BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, UnixBind, Verify,
+};
 pub(super) use identity::{Identity, Jwt};
 pub(super) use limit::{Action, Algorithm, Count, Fallback, Limit, On, Scope};
 pub(super) use lists::{List, Match};

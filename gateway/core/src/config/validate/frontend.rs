@@ -103,10 +103,11 @@ pub(super) fn all(
             name: frontend.name.into_inner(),
             binds: frontend
                 .bind
-                .into_inner()
-                .into_iter()
-                .map(|address| super::bind(source, address))
-                .collect(),
+                .get_ref()
+                .iter()
+                .map(|written| super::bind::listen(source, written))
+                .collect::<Result<_>>()?,
+            unix_bind: super::bind::unix_bind(source, frontend.unix_bind.as_ref())?,
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             unique_id_header,
             trusted_proxies: frontend.trusted_proxies,

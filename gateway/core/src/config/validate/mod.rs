@@ -1,6 +1,7 @@
 //! From what is written to what is meant: names resolved, values in range, nothing left to doubt.
 
 mod backend;
+mod bind;
 mod checks;
 mod cookie;
 mod frontend;
@@ -19,7 +20,7 @@ mod tls;
 mod trace;
 pub(super) mod values;
 
-use super::{Admin, Bind, Config, Frontend, LogFormat, LogTarget, schema};
+use super::{Admin, Config, LogFormat, LogTarget, schema};
 use base_core::diagnose::{Diagnostic, Source};
 use toml::Spanned;
 use values::{in_range, name};
@@ -56,7 +57,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
             .help("add a [[frontend]] with a name and a bind"));
     }
     let others = admin.bind.iter().chain(peers.as_ref().map(|peers| &peers.bind));
-    binds_are_distinct(&frontends, others)?;
+    bind::are_distinct(&frontends, others)?;
     Ok(Config {
         node: file.node.map(Spanned::into_inner),
         workers: file.workers.map(Spanned::into_inner),
@@ -86,28 +87,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
 
 fn admin(source: &Source, admin: schema::Admin) -> Admin {
     let schema::Admin { bind, socket, handover } = admin;
-    Admin { bind: bind.map(|bind| self::bind(source, bind)), socket, handover }
-}
-
-fn binds_are_distinct<'a>(frontends: &'a [Frontend], others: impl Iterator<Item = &'a Bind>) -> Result<()> {
-    let binds: Vec<&Bind> = frontends.iter().flat_map(|frontend| &frontend.binds).chain(others).collect();
-    for (index, bind) in binds.iter().enumerate() {
-        if let Some(other) =
-            binds[..index].iter().find(|other| Config::binds_clash(other.address, bind.address))
-        {
-            let mut error = bind.origin.clone();
-            error.message = format!("{} is taken", bind.address);
-            return Err(
-                error.help(format!("line {} already listens on {}", other.origin.line, other.address))
-            );
-        }
-    }
-    Ok(())
-}
-
-fn bind(source: &Source, bind: Spanned<std::net::SocketAddr>) -> Bind {
-    let address = *bind.get_ref();
-    Bind { address, origin: source.at(bind.span(), format!("can't listen on {address}")) }
+    Admin { bind: bind.map(|bind| bind::bind(source, bind)), socket, handover }
 }
 
 const MIN_WORKERS: usize = 1;

@@ -39,7 +39,7 @@ pub(super) fn peers(source: &Source, written: schema::Peers, node: Option<&Strin
     }
     Ok(Peers {
         local,
-        bind: super::bind(source, written.bind),
+        bind: super::bind::bind(source, written.bind),
         update_interval: duration(source, &written.update_interval, "update_interval")?,
         tls: written.tls.map(|tls| {
             let origin = source.at(tls.span(), "TLS of the peers can't be had");
