@@ -35,8 +35,8 @@ pub struct Loaded {
     pub(crate) observer: Option<Observer>,
     /// TLS among peers, if they speak it.
     pub peers_tls: Option<PeersTls>,
-    /// For each backend what its servers are asked, if they are checked.
-    pub probers: Vec<Option<healthcheck::Prober>>,
+    /// What each server of each backend is asked by, if it is checked.
+    pub probers: Vec<Vec<Option<healthcheck::Prober>>>,
 }
 
 /// Why the gateway does not start.

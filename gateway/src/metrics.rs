@@ -1,5 +1,6 @@
 //! What is counted on the way, ready to be read: handles are looked up at the start, not per request.
 
+mod checks;
 mod resolvers;
 
 use crate::state::Gateway;
@@ -211,6 +212,7 @@ pub(crate) fn encode(gateway: &Gateway, ready: bool) -> Vec<u8> {
     }
     servers(gateway, &now);
     resolvers::encode(gateway, &now);
+    checks::encode(gateway, &now);
     peers(gateway, &now);
     let entries = gauge(&now, names::TABLE_ENTRIES, "Entries in the stick table", &["table"]);
     let evicted = opts(names::TABLE_EVICTED_TOTAL, "Entries that went before their time");

@@ -52,8 +52,8 @@ pub(crate) struct Gateway {
     pub(crate) backends: Vec<Backend>,
     /// Whom all servers with TLS are trusted by, where that is one file.
     pub(crate) server_ca: Option<PathBuf>,
-    /// What the servers of each backend are asked, if they are checked.
-    pub(crate) probers: Vec<Option<healthcheck::Prober>>,
+    /// What each server of each backend is asked by, if it is checked.
+    pub(crate) probers: Vec<Vec<Option<healthcheck::Prober>>>,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) load: Load,

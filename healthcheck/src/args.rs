@@ -3,8 +3,10 @@
 use crate::report::Output;
 use crate::target::Target;
 use base_core::units::Span;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use healthcheck_core::tally::Goal;
+use healthcheck_core::spec::Type;
 use healthcheck_core::{CheckSpec, Expect};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -25,8 +27,8 @@ pub(crate) struct Args {
     )]
     target: Target,
     /// What to ask [default: http for a URL, else tcp].
-    #[arg(long = "type", value_name = "TYPE", value_enum)]
-    kind: Option<Type>,
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(Type::ALL.map(Type::name)))]
+    kind: Option<String>,
     /// Keys of a `check` as they stand in gateway.toml, such as 'type = "redis", timeout = "1s"'.
     #[arg(long, value_name = "KEYS")]
     check: Option<String>,
@@ -119,22 +121,6 @@ pub(crate) struct Plan {
     pub(crate) output: Output,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Type {
-    Tcp,
-    Tls,
-    Http,
-    Grpc,
-    Mysql,
-    Postgres,
-    Redis,
-    Amqp,
-    Smtp,
-    Ldap,
-    Command,
-    File,
-}
-
 impl Args {
     /// Checks what clap can't: whether the options make sense together.
     pub(crate) fn plan(self) -> Result<Plan, String> {
@@ -165,7 +151,7 @@ impl Args {
                 keys.insert(key.to_owned(), value);
             }
         };
-        set("type", self.kind.and_then(|kind| kind.to_possible_value()).map(|kind| kind.get_name().into()));
+        set("type", self.kind.clone().map(Value::from));
         set("uri", self.target.uri.clone().map(Value::from));
         self.keys.tell(&mut set)?;
         let is_url = self.target.uri.is_some();

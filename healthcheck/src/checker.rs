@@ -21,6 +21,10 @@ pub struct Snapshot {
     pub status: Status,
     /// What the last probe found; `None` until the first has ended.
     pub last: Option<Outcome>,
+    /// Probes that have passed.
+    pub passed: u64,
+    /// Probes that have failed.
+    pub failed: u64,
 }
 
 /// The check of one server, running.
@@ -90,7 +94,7 @@ impl Checker {
         let Setup { spec, prober, slots, state, seed, clock } = setup;
         let mut check = Check::new(spec.timing, spec.overdue(), state, seed, clock.now());
         let (events, mut inbox) = mpsc::channel(INBOX);
-        let (publish, snapshot) = watch::channel(Snapshot { status: check.status(), last: None });
+        let (publish, snapshot) = watch::channel(Snapshot { status: check.status(), last: None, passed: 0, failed: 0 });
         let target = Arc::new(Mutex::new(server.unwrap_or(NOWHERE)));
         if server.is_none() {
             // The first in an empty inbox: no probe comes before it.
@@ -190,7 +194,14 @@ impl<F: FnMut(State, Reason)> Shell<F> {
             Action::StopProbe { .. } => self.stop(),
             Action::Counted { outcome, status } => {
                 tracing::debug!(target = %self.target(), %outcome, %status, "probed");
-                self.publish.send_replace(Snapshot { status, last: Some(outcome) });
+                self.publish.send_modify(|snapshot| {
+                    *snapshot = Snapshot { status, last: Some(outcome), ..*snapshot };
+                    match outcome.passed() {
+                        true => snapshot.passed += 1,
+                        false if outcome.status.inconclusive() => {}
+                        false => snapshot.failed += 1,
+                    }
+                });
             }
             Action::Changed { status, reason } => {
                 self.publish.send_modify(|snapshot| snapshot.status = status);

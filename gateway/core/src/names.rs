@@ -73,6 +73,12 @@ pub const SERVER_WEIGHT: &str = "headgate_server_weight";
 pub const SERVER_AGENT_ERRORS_TOTAL: &str = "headgate_server_agent_errors_total";
 /// `headgate_server_errors_total{backend,server}`: tries that the server failed.
 pub const SERVER_ERRORS_TOTAL: &str = "headgate_server_errors_total";
+/// `headgate_server_checks_total{backend,server,result}`: probes of the server, `passed` or `failed`.
+pub const SERVER_CHECKS_TOTAL: &str = "headgate_server_checks_total";
+/// `headgate_server_check_duration_seconds{backend,server}`: how long the last one took.
+pub const SERVER_CHECK_SECONDS: &str = "headgate_server_check_duration_seconds";
+/// `headgate_server_check_status{backend,server,status}`: 1 for how the last one ended, in HAProxy's words.
+pub const SERVER_CHECK_STATUS: &str = "headgate_server_check_status";
 /// `headgate_resolver_answers_total{backend,name,result}`: questions for a name of servers, by how they ended:
 /// `valid`, `nx`, `refused`, `timeout` or `other`.
 pub const RESOLVER_ANSWERS_TOTAL: &str = "headgate_resolver_answers_total";

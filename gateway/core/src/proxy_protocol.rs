@@ -7,7 +7,7 @@
 
 mod encode;
 
-pub use encode::{Passed, PassedTls, Version, encode};
+pub use encode::{Passed, PassedTls, Version, encode, own};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

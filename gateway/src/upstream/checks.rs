@@ -2,9 +2,10 @@
 
 use super::agents;
 use crate::state::Gateway;
-use gateway_core::config::{Check, Watch};
+use gateway_core::config::{self, Check, Watch};
+use gateway_core::proxy_protocol::{Version, own};
 use healthcheck::checker::Setup;
-use healthcheck::probe::Names;
+use healthcheck::probe::{Header, Names};
 use healthcheck::{Checker, Prober, Slots};
 use healthcheck_core::State;
 use std::hash::{BuildHasher, RandomState};
@@ -41,9 +42,10 @@ fn watch(gateway: &Arc<Gateway>, seat: Seat, check: &Check, slots: &Slots, seed:
     let server = &backend.servers[seat.1];
     let names = Names { backend: backend.name.clone(), server: server.name.clone(), id: seat.1 + 1 };
     // There is one for each check, or the configuration would not have loaded.
-    let Some(prober) = gateway.probers[seat.0].clone() else { return };
+    let Some(prober) = gateway.probers[seat.0].get(seat.1).cloned().flatten() else { return };
+    let spec = server.check(&check.spec);
     let setup = Setup {
-        spec: &check.spec,
+        spec: &spec,
         prober: prober.with_names(names),
         slots: slots.clone(),
         state: State::Up,
@@ -81,19 +83,37 @@ fn followers(gateway: &Gateway, seat: Seat) -> Vec<Seat> {
     followers
 }
 
-/// The prober of each backend's check.
+/// What each server of each backend is asked by, if it is checked.
 pub(crate) fn probers(
     config: &gateway_core::Config,
-) -> Result<Vec<Option<Prober>>, Box<base_core::diagnose::Diagnostic>> {
-    let prober = |check: &Check| {
-        let (kind, tls) = (check.spec.kind.clone(), check.spec.tls.as_ref());
-        Prober::new(kind, tls, Names::default()).map_err(|error| {
+) -> Result<Vec<Vec<Option<Prober>>>, Box<base_core::diagnose::Diagnostic>> {
+    let of = |backend: &config::Backend| match &backend.check {
+        None => Ok(Vec::new()),
+        Some(check) => backend.servers.iter().map(|server| prober(check, server)).collect(),
+    };
+    config.backends.iter().map(of).collect()
+}
+
+fn prober(
+    check: &Check,
+    server: &config::Server,
+) -> Result<Option<Prober>, Box<base_core::diagnose::Diagnostic>> {
+    if !matches!(server.watch, Watch::Check { .. }) {
+        return Ok(None);
+    }
+    let spec = server.check(&check.spec);
+    let header: Option<Header> = server.check_header(&check.spec).map(|version| match version {
+        Version::V1 => (|source, destination| own(Version::V1, source, destination)) as Header,
+        Version::V2 => |source, destination| own(Version::V2, source, destination),
+    });
+    match Prober::new(spec.kind, spec.tls.as_ref(), Names::default()) {
+        Ok(prober) => Ok(Some(prober.announcing(header))),
+        Err(error) => {
             let mut diagnostic = check.origin.clone();
             diagnostic.message = format!("this check can't speak TLS: {error}");
-            Box::new(diagnostic.help("say in `tls` whom to believe (`ca_file`), or verify = \"none\""))
-        })
-    };
-    config.backends.iter().map(|backend| backend.check.as_ref().map(prober).transpose()).collect()
+            Err(Box::new(diagnostic.help("say in `tls` whom to believe (`ca_file`), or verify = \"none\"")))
+        }
+    }
 }
 
 /// Probes at once: each takes a descriptor, or a process; with thousands of servers that hang, the others' probes

@@ -11,6 +11,7 @@ use gateway_core::config::{self, Address, Sni};
 use gateway_core::proxy_protocol::Version;
 use gateway_core::resolve::Endpoint;
 use healthcheck::Checker;
+use healthcheck::checker::Snapshot;
 use healthcheck_core::State;
 use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
@@ -200,6 +201,11 @@ impl Server {
         self.checker
             .get()
             .map_or_else(|| "no check".to_owned(), |checker| checker.snapshot().status.to_string())
+    }
+
+    /// What its check has found, if it has one.
+    pub(crate) fn check(&self) -> Option<Snapshot> {
+        self.checker.get().map(Checker::snapshot)
     }
 
     /// Its weight now, without slow start.

@@ -6,6 +6,7 @@ mod binds;
 mod breaker;
 mod certificates;
 mod checks;
+mod checks_as_served;
 mod client_certificates;
 mod clients;
 mod cookie;

@@ -20,7 +20,7 @@ use base_core::Time;
 use healthcheck_core::{CheckStatus, Finding, Kind, Outcome, TlsCheck};
 use std::net::SocketAddr;
 use tls::Connector;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Asks one kind of question, as often as wanted.
@@ -29,7 +29,11 @@ pub struct Prober {
     kind: Kind,
     tls: Option<Connector>,
     names: Names,
+    announces: Option<Header>,
 }
+
+/// What a connection begins with, TLS included, from `source` to `destination`.
+pub type Header = fn(source: SocketAddr, destination: SocketAddr) -> Vec<u8>;
 
 impl Prober {
     /// Loads what TLS needs, if it is spoken. `names` are told to commands.
@@ -37,13 +41,19 @@ impl Prober {
         let implied = TlsCheck::default();
         let tls = tls.or_else(|| matches!(kind, Kind::Tls).then_some(&implied));
         let tls = tls.map(|tls| Connector::new(tls, &kind)).transpose()?;
-        Ok(Self { kind, tls, names })
+        Ok(Self { kind, tls, names, announces: None })
     }
 
     /// The same, for a command that is told these names.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
+    }
+
+    /// The same, with connections that begin with a header.
+    #[must_use]
+    pub fn announcing(self, announces: Option<Header>) -> Self {
+        Self { announces, ..self }
     }
 
     /// Asks `target` once, and ends by `deadline`.
@@ -54,10 +64,21 @@ impl Prober {
             Kind::File { path, absent } => file::look(path.clone(), *absent, clock, deadline).await,
             _ => match tcp::connect(target, clock, deadline).await {
                 Err(status) => finding(status),
-                Ok(stream) => self.over(stream, target, clock, deadline).await,
+                Ok(mut stream) => match self.announce(&mut stream, target, clock, deadline).await {
+                    false => finding(CheckStatus::L4Connection),
+                    true => self.over(stream, target, clock, deadline).await,
+                },
             },
         };
         Outcome { status, code, note, duration: clock.now().since(started) }
+    }
+
+    /// Whether the connection has begun as it should.
+    async fn announce(&self, stream: &mut TcpStream, target: SocketAddr, clock: Clock, deadline: Time) -> bool {
+        let Some(header) = self.announces else { return true };
+        let Ok(source) = stream.local_addr() else { return false };
+        let header = header(source, target);
+        matches!(by(clock, deadline, stream.write_all(&header)).await, Some(Ok(())))
     }
 
     async fn over(&self, stream: TcpStream, target: SocketAddr, clock: Clock, deadline: Time) -> Finding {

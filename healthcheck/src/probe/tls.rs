@@ -7,9 +7,9 @@ use healthcheck_core::{Kind, TlsCheck};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,14 @@ pub enum TlsError {
     /// There is nobody to believe.
     #[error("no certificates of authorities in {path}: {problem}")]
     Authorities {
+        /// Where they were to be.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is nothing to show.
+    #[error("no certificate with its key in {path}: {problem}")]
+    Shown {
         /// Where they were to be.
         path: PathBuf,
         /// What is wrong with it.
@@ -61,9 +69,9 @@ impl Connector {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
-        let mut config = if tls.verify_none {
+        let builder = if tls.verify_none {
             let verifier = Arc::new(AnyCertificate(provider));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(verifier)
         } else {
             let path = tls.ca_file.as_deref().unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES));
             let roots = authorities(path)?;
@@ -72,7 +80,17 @@ impl Connector {
                 path: path.to_owned(),
                 problem: error.to_string(),
             })?;
-            builder.with_webpki_verifier(verifier).with_no_client_auth()
+            match tls.any_name {
+                false => builder.with_webpki_verifier(verifier),
+                true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier))),
+            }
+        };
+        let mut config = match &tls.crt {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let (chain, key) = shown(path)?;
+                builder.with_client_auth_cert(chain, key)?
+            }
         };
         if let Kind::Grpc { .. } = kind {
             config.alpn_protocols = vec![b"h2".to_vec()];
@@ -106,6 +124,14 @@ pub(super) async fn close(stream: &mut TlsStream<TcpStream>, clock: Clock, deadl
 
 fn is_name(host: &str) -> bool {
     ServerName::try_from(host).is_ok_and(|name| matches!(name, ServerName::DnsName(_)))
+}
+
+/// A chain and its key, from one file.
+fn shown(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let problem =
+        |error: rustls_pki_types::pem::Error| TlsError::Shown { path: path.to_owned(), problem: error.to_string() };
+    let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    Ok((chain.map_err(problem)?, PrivateKeyDer::from_pem_file(path).map_err(problem)?))
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
@@ -172,6 +198,52 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A certificate that somebody believed has signed, whatever name it is for.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        // The name is looked at last, when all else is well.
+        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Agent, Watch};
 use crate::proxy_protocol::Version;
 use base_core::diagnose::Diagnostic;
+use healthcheck_core::{CheckSpec, TlsCheck};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Server {
     pub source: Option<IpAddr>,
     /// The form of the PROXY header that each connection to it begins with.
     pub send_proxy: Option<Version>,
+    /// Whether checks of it begin with one, too; `None`: if they go where requests go.
+    pub check_send_proxy: Option<bool>,
     /// Whether what runs on it ends when it is marked down.
     pub shutdown_sessions: bool,
     /// The oldest and the newest version of HTTP that it may be spoken with: 1 or 2.
@@ -47,6 +50,38 @@ pub enum Address {
     At(SocketAddr),
     /// Where a name of its backend says.
     Named,
+}
+
+impl Server {
+    /// What it is asked, by the check of its backend: over its own TLS if nothing else was said, as requests are.
+    pub fn check(&self, check: &CheckSpec) -> CheckSpec {
+        let own = self.tls.as_ref().filter(|_| check.inherits_tls && self.is_checked_where_it_serves(check));
+        let Some(own) = own else { return check.clone() };
+        let sni = match &own.sni {
+            Sni::Name(name) => Some(name.clone()),
+            Sni::None | Sni::Host | Sni::Client => None,
+        };
+        let tls = TlsCheck {
+            verify_none: !own.verify,
+            ca_file: own.ca_file.clone(),
+            any_name: sni.is_none(),
+            sni,
+            crt: own.crt.clone(),
+        };
+        CheckSpec { tls: Some(tls), ..check.clone() }
+    }
+
+    /// The PROXY header that its checks begin with (HAProxy manual, `check-send-proxy`).
+    pub fn check_header(&self, check: &CheckSpec) -> Option<Version> {
+        let sends = self.check_send_proxy.unwrap_or_else(|| self.is_checked_where_it_serves(check));
+        self.send_proxy.filter(|_| sends)
+    }
+
+    /// Another port, or another address, need not speak as this one does.
+    fn is_checked_where_it_serves(&self, check: &CheckSpec) -> bool {
+        let elsewhere = matches!(self.watch, Watch::Check { addr, port } if addr.is_some() || port.is_some());
+        !elsewhere && check.addr.is_none() && check.port.is_none()
+    }
 }
 
 /// TLS towards a server.

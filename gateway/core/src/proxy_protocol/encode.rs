@@ -1,7 +1,7 @@
 //! The PROXY header that servers get (HAProxy manual, "send-proxy"): whose connection it is, and what its TLS
 //! handshake has shown.
 
-use super::{FIXED_V2, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6};
+use super::{FIXED_V2, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6};
 use std::net::{IpAddr, SocketAddr};
 
 /// Which of the two forms.
@@ -49,6 +49,18 @@ pub fn encode(version: Version, passed: &Passed<'_>) -> Vec<u8> {
             format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port()).into_bytes()
         }
         Version::V2 => encode_v2(source, destination, passed),
+    }
+}
+
+/// The header for a connection of the gateway's own, such as a check's: in version 2 it says just that.
+pub fn own(version: Version, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    match version {
+        Version::V1 => {
+            let passed = Passed { source, destination, alpn: None, authority: None, tls: None };
+            encode(version, &passed)
+        }
+        // No family, and nothing behind it.
+        Version::V2 => [SIGNATURE.as_slice(), &[LOCAL, 0, 0, 0]].concat(),
     }
 }
 

@@ -24,6 +24,15 @@ fn v1_of(source: SocketAddr) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_said_of_connections_of_its_own_can_be_read_and_names_nobody_else() {
+    let (source, destination) = ("192.0.2.1:4000".parse().unwrap(), "192.0.2.9:80".parse().unwrap());
+    let one = decode(&own(Version::V1, source, destination)).expect("it is one").expect("it is whole");
+    assert_eq!(one.source, Some(source));
+    let two = decode(&own(Version::V2, source, destination)).expect("it is one").expect("it is whole");
+    assert_eq!((two.source, two.length), (None, 16));
+}
+
+#[test]
 fn both_versions_name_the_client() {
     for source in ["198.51.100.9:1234", "[2001:db8::9]:65535"] {
         let source: SocketAddr = source.parse().expect("an address");

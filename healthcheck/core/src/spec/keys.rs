@@ -1,6 +1,7 @@
 //! The keys of a check as they are written, each with its place in what they mean.
 
 use super::http::Expectations;
+use super::kind::Type;
 use super::{
     CheckSpec, CommandCheck, DEFAULT_FALL, DEFAULT_INTER, DEFAULT_RISE, HttpCheck, Kind, MAX_TEXT,
     MIN_TIMEOUT, MysqlLogin, Pattern, Secret, Step, Timing, TlsCheck, Version, is_one_word,
@@ -44,23 +45,6 @@ pub(super) struct Keys {
     fall: Option<u32>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Type {
-    Tcp,
-    Tls,
-    Http,
-    Grpc,
-    Mysql,
-    Postgres,
-    Redis,
-    Amqp,
-    Smtp,
-    Ldap,
-    Command,
-    File,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepKeys {
@@ -80,7 +64,7 @@ enum Command {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "true, or a table of `verify`, `ca_file` and `sni`")]
+#[serde(untagged, expecting = "true, or a table of `verify`, `ca_file`, `sni` and `crt`")]
 enum Tls {
     Plain(bool),
     Keys(TlsKeys),
@@ -93,6 +77,7 @@ struct TlsKeys {
     verify: Verify,
     ca_file: Option<PathBuf>,
     sni: Option<String>,
+    crt: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Deserialize, Default, PartialEq, Eq)]
@@ -113,33 +98,11 @@ impl TryFrom<Keys> for CheckSpec {
         }
         let (addr, port) = (keys.addr, keys.port);
         let kind = keys.kind()?;
-        let tls = if keys.r#type.can_have_tls() { keys.tls()? } else { None };
+        let can_have_tls = keys.r#type.can_have_tls();
+        let inherits_tls = can_have_tls && keys.tls.is_none();
+        let tls = if can_have_tls { keys.tls()? } else { None };
         keys.nothing_left()?;
-        Ok(Self { kind, tls, addr, port, timing })
-    }
-}
-
-impl Type {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Http => "http",
-            Self::Grpc => "grpc",
-            Self::Mysql => "mysql",
-            Self::Postgres => "postgres",
-            Self::Redis => "redis",
-            Self::Amqp => "amqp",
-            Self::Smtp => "smtp",
-            Self::Ldap => "ldap",
-            Self::Command => "command",
-            Self::File => "file",
-        }
-    }
-
-    /// Whether its first byte may be a TLS handshake's: databases begin in plaintext and then change over.
-    const fn can_have_tls(self) -> bool {
-        !matches!(self, Self::Mysql | Self::Postgres | Self::Command | Self::File)
+        Ok(Self { kind, tls, inherits_tls, addr, port, timing })
     }
 }
 
@@ -230,8 +193,8 @@ impl Keys {
             None if matches!(self.r#type, Type::Tls) => TlsCheck::default(),
             None | Some(Tls::Plain(false)) => return Ok(None),
             Some(Tls::Plain(true)) => TlsCheck::default(),
-            Some(Tls::Keys(TlsKeys { verify, ca_file, sni })) => {
-                TlsCheck { verify_none: verify == Verify::None, ca_file, sni }
+            Some(Tls::Keys(TlsKeys { verify, ca_file, sni, crt })) => {
+                TlsCheck { verify_none: verify == Verify::None, ca_file, sni, crt, any_name: false }
             }
         };
         if tls.sni.as_deref().is_some_and(|sni| !is_one_word(sni)) {

@@ -4,9 +4,11 @@
 
 mod http;
 mod keys;
+mod kind;
 mod pattern;
 
 pub use http::{Contains, DEFAULT_EXPECT, DEFAULT_METHOD, DEFAULT_URI, Expect, HttpCheck, Version};
+pub use kind::Type;
 pub use pattern::{Pattern, Search};
 
 use crate::outcome::CheckStatus;
@@ -26,6 +28,8 @@ pub struct CheckSpec {
     pub kind: Kind,
     /// TLS, if it is asked over that.
     pub tls: Option<TlsCheck>,
+    /// Whether it is asked over TLS as the server itself is: nothing else was said, and it could be.
+    pub inherits_tls: bool,
     /// The address to probe, if it is not the server's.
     pub addr: Option<IpAddr>,
     /// The port to probe, if it is not the server's.
@@ -37,7 +41,7 @@ pub struct CheckSpec {
 impl CheckSpec {
     /// A check of this kind with all defaults.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, tls: None, addr: None, port: None, timing: Timing::DEFAULT }
+        Self { kind, tls: None, inherits_tls: false, addr: None, port: None, timing: Timing::DEFAULT }
     }
 
     /// Whether anything is sent anywhere, so that it matters where.
@@ -147,6 +151,10 @@ pub struct TlsCheck {
     pub ca_file: Option<PathBuf>,
     /// The name that is asked for and that the certificate must have; the address when absent.
     pub sni: Option<String>,
+    /// A chain and its key that are shown if the server asks.
+    pub crt: Option<PathBuf>,
+    /// Whether its certificate may be for any name.
+    pub any_name: bool,
 }
 
 /// A command that checks a server.

@@ -133,12 +133,23 @@ fn one(
             schema::SendProxy::V1 => Version::V1,
             schema::SendProxy::V2 => Version::V2,
         }),
+        check_send_proxy: check_send_proxy(source, server)?,
         shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
         http: http(source, server)?,
         tls: tls(source, written, server)?,
         watch: checks::watch(source, server, has_check)?,
         agent: checks::agent(source, server.agent.as_ref())?,
     })
+}
+
+fn check_send_proxy(source: &Source, server: &schema::Server) -> Result<Option<bool>> {
+    match &server.check_send_proxy {
+        Some(sends) if *sends.get_ref() && server.send_proxy.is_none() => {
+            let error = source.at(sends.span(), "a header of which form?");
+            Err(error.help("add send_proxy = \"v1\" or \"v2\""))
+        }
+        sends => Ok(sends.as_ref().map(|sends| *sends.get_ref())),
+    }
 }
 
 /// The versions of HTTP that it may be spoken with.
