@@ -94,7 +94,8 @@ impl Checker {
         let Setup { spec, prober, slots, state, seed, clock } = setup;
         let mut check = Check::new(spec.timing, spec.overdue(), state, seed, clock.now());
         let (events, mut inbox) = mpsc::channel(INBOX);
-        let (publish, snapshot) = watch::channel(Snapshot { status: check.status(), last: None, passed: 0, failed: 0 });
+        let (publish, snapshot) =
+            watch::channel(Snapshot { status: check.status(), last: None, passed: 0, failed: 0 });
         let target = Arc::new(Mutex::new(server.unwrap_or(NOWHERE)));
         if server.is_none() {
             // The first in an empty inbox: no probe comes before it.

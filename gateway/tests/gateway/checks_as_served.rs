@@ -5,12 +5,11 @@ use crate::harness::{Gateway, Server, ok, wait_until};
 use crate::servers::Nginx;
 use std::net::SocketAddr;
 
-const CHECK: &str = "check = { type = \"http\", inter = \"100ms\", fastinter = \"50ms\", rise = 1, fall = 1 }";
+const CHECK: &str =
+    "check = { type = \"http\", inter = \"100ms\", fastinter = \"50ms\", rise = 1, fall = 1 }";
 
 fn gateway(check: &str, address: SocketAddr, keys: &str) -> Gateway {
-    Gateway::of_backend(&format!(
-        "{check}\nserver = [{{ name = \"s\", address = \"{address}\", {keys} }}]"
-    ))
+    Gateway::of_backend(&format!("{check}\nserver = [{{ name = \"s\", address = \"{address}\", {keys} }}]"))
 }
 
 const LABELS: &str = "backend=\"be\",server=\"s\"";
@@ -20,7 +19,8 @@ fn is_up(gateway: &Gateway) -> bool {
 }
 
 fn checks(gateway: &Gateway, result: &str) -> f64 {
-    gateway.metric(&format!("headgate_server_checks_total{{backend=\"be\",result=\"{result}\",server=\"s\"}}"))
+    gateway
+        .metric(&format!("headgate_server_checks_total{{backend=\"be\",result=\"{result}\",server=\"s\"}}"))
 }
 
 fn ended_as(gateway: &Gateway, status: &str) -> bool {
@@ -50,7 +50,11 @@ fn checks_of_a_server_with_tls_trust_ask_and_show_what_requests_do() {
         (CHECK, format!("{trusted}, {crt}, sni = \"other.example\""), "L6RSP"),
         (CHECK, format!("ssl = true, {crt}, sni = \"api.example\""), "L6RSP"),
         (CHECK, format!("{trusted}, sni = \"api.example\""), "L7STS"),
-        ("check = { type = \"http\", tls = false, inter = \"100ms\", rise = 1, fall = 1 }", format!("{trusted}, {crt}"), "L7STS"),
+        (
+            "check = { type = \"http\", tls = false, inter = \"100ms\", rise = 1, fall = 1 }",
+            format!("{trusted}, {crt}"),
+            "L7STS",
+        ),
     ] {
         let gateway = gateway(check, nginx.tls, &keys);
         wait_until(&format!("it is down: {keys}"), || !is_up(&gateway));

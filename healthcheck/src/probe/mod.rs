@@ -74,7 +74,13 @@ impl Prober {
     }
 
     /// Whether the connection has begun as it should.
-    async fn announce(&self, stream: &mut TcpStream, target: SocketAddr, clock: Clock, deadline: Time) -> bool {
+    async fn announce(
+        &self,
+        stream: &mut TcpStream,
+        target: SocketAddr,
+        clock: Clock,
+        deadline: Time,
+    ) -> bool {
         let Some(header) = self.announces else { return true };
         let Ok(source) = stream.local_addr() else { return false };
         let header = header(source, target);

@@ -128,8 +128,10 @@ fn is_name(host: &str) -> bool {
 
 /// A chain and its key, from one file.
 fn shown(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let problem =
-        |error: rustls_pki_types::pem::Error| TlsError::Shown { path: path.to_owned(), problem: error.to_string() };
+    let problem = |error: rustls_pki_types::pem::Error| TlsError::Shown {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
     let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     Ok((chain.map_err(problem)?, PrivateKeyDer::from_pem_file(path).map_err(problem)?))
 }
