@@ -4,6 +4,7 @@ use base_core::diagnose::Diagnostic;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// An address to listen on, with its place in the file for errors that come up later.
 #[derive(Clone, Debug)]
@@ -43,6 +44,21 @@ pub struct UnixBind {
     pub user: Option<String>,
     /// Whose group they have, likewise.
     pub group: Option<String>,
+}
+
+/// How listening sockets, and the connections that come through them, are made (HAProxy manual, "bind").
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// Largest segment that is asked for, in bytes; `None`: what the way allows.
+    pub mss: Option<u32>,
+    /// How long what was sent may be unacknowledged; `None`: as the system says.
+    pub tcp_ut: Option<Duration>,
+    /// Silence after which the kernel asks whether a client is still there; `None`: it never does.
+    pub keepalive: Option<Duration>,
+    /// Whether an IPv6 address that is any takes IPv4, too.
+    pub v4v6: bool,
 }
 
 impl Place {

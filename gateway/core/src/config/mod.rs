@@ -13,7 +13,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use bind::{Bind, Listen, Place, UnixBind};
+pub use bind::{Bind, Listen, Place, SocketOptions, UnixBind};
 pub use checks::{Agent, Check, Watch};
 pub use resolvers::{Initial, Named, Question, Resolvers, ResolversId};
 
@@ -274,21 +274,6 @@ pub enum Mode {
     Http,
     /// Bytes, both ways.
     Tcp,
-}
-
-/// How listening sockets, and the connections that come through them, are made (HAProxy manual, "bind").
-#[derive(Clone, Copy, Debug)]
-pub struct SocketOptions {
-    /// Connections that may wait to be accepted.
-    pub backlog: u32,
-    /// Largest segment that is asked for, in bytes; `None`: what the way allows.
-    pub mss: Option<u32>,
-    /// How long what was sent may be unacknowledged; `None`: as the system says.
-    pub tcp_ut: Option<Duration>,
-    /// Silence after which the kernel asks whether a client is still there; `None`: it never does.
-    pub keepalive: Option<Duration>,
-    /// Whether an IPv6 address that is any takes IPv4, too.
-    pub v4v6: bool,
 }
 
 /// Listeners and the rules for what comes in through them.
