@@ -74,7 +74,7 @@ fn each_mistake_is_shown_at_its_place() {
         ("workers = 2", "workers = 0", "0", "expected 1 to 256"),
         ("workers = 2", "workers = \"2\"", "\"2\"", "expected usize"),
         ("workers = 2", "worker = 2", "worker", "unknown field `worker`"),
-        ("\"0.0.0.0:80\"", "\"0.0.0.0\"", "\"0.0.0.0\"", "invalid socket address"),
+        ("\"0.0.0.0:80\"", "\"0.0.0.0\"", "\"0.0.0.0\"", "expected `address:port`"),
         ("\"0.0.0.0:80\"", "", "[]", "no address to listen on"),
         ("\"0.0.0.0:80\"", "\"0.0.0.0:8404\"", "\"127.0.0.1:8404\"", "is taken"),
         (
