@@ -10,6 +10,7 @@ use bgp_core::fsm::{self, Mode, Settings, Way};
 use bgp_core::gate::{self, Gate, Reading};
 use bgp_core::neighbor::{self, Decision, Neighbor, Standings};
 use bgp_core::wire;
+use healthcheck_core::fleet::{Fleet, Row};
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) gateway: Gateway,
     pub(crate) process: Process,
     pub(crate) link_up: bool,
+    /// Requests through the VIP that has a probe are answered.
+    pub(crate) probes_good: bool,
     number: u8,
     config: Config,
     with_bfd: bool,
@@ -69,13 +72,14 @@ impl Node {
             "[bgp]\nasn = 65010\nrouter_id = \"10.0.0.{number}\"\nhold_time = \"3s\"\nretry_max = \"2s\"\n\
              [[neighbor]]\naddress = \"10.0.{number}.1\"\nasn = 65000\n\
              [[vip]]\naddress = \"203.0.113.1\"\nmed = {number}00\n\
-             [[vip]]\naddress = \"203.0.113.2\"\nmed = {number}00\n"
+             [[vip]]\naddress = \"203.0.113.2\"\nmed = {number}00\nprobe = \"http://203.0.113.2:80/\"\n"
         );
         let source = base_core::diagnose::Source::new("bgp.toml", config);
         Self {
             gateway: Gateway::Says(Reading::Ready),
             process: Process::Dead,
             link_up: true,
+            probes_good: true,
             number,
             config: config::parse(&source).expect("a good configuration"),
             with_bfd,
@@ -103,6 +107,54 @@ impl Node {
         if self.speaker.is_some() {
             return;
         }
+        self.speaker = Some(self.build(now));
+        self.gate(gate::Event::Start, now);
+        self.neighbor(neighbor::Event::Session(fsm::Event::Start), now);
+    }
+
+    /// Another process takes over: all that another would be given is kept, and a session that does not stand is begun anew.
+    pub(crate) fn upgrade(&mut self, now: Time) {
+        let Some(old) = self.speaker.take().filter(|_| self.process == Process::Runs) else { return };
+        let mut new = self.build(now);
+        let settings = gate::Settings::new(&self.config, self.lives);
+        new.gate = Gate::resume(settings, old.gate.save(), now);
+        (new.bfd, new.standings) = (old.bfd, old.standings);
+        let saved = old.neighbor.save();
+        let stands = saved.is_some();
+        if let Some(saved) = saved {
+            new.input = old.input;
+            let settings = old.neighbor.session().settings().clone();
+            new.neighbor = new.neighbor.resume(saved, settings, self.config.back.session());
+        } else if let Some(connection) = &mut self.connection {
+            connection.to_router.send(Item::End, now);
+        }
+        let standings = Arc::new(new.standings.clone());
+        self.speaker = Some(new);
+        if stands {
+            self.neighbor(neighbor::Event::Decided(standings), now);
+        } else {
+            self.syn = None;
+            self.neighbor(neighbor::Event::Session(fsm::Event::Start), now);
+            self.neighbor(neighbor::Event::Decided(standings), now);
+        }
+        self.gate(gate::Event::Start, now);
+    }
+
+    /// What it tells the other nodes; nothing if nobody can hear it.
+    pub(crate) fn tells(&self) -> Option<Vec<Row>> {
+        let speaks = matches!(self.gateway, Gateway::Says(_)) && self.link_up;
+        let rows = self.speaker.as_ref().map(|speaker| speaker.gate.rows());
+        speaks.then(|| rows.unwrap_or_default())
+    }
+
+    /// What it hears of them.
+    pub(crate) fn hears(&mut self, fleet: Fleet, now: Time) {
+        if self.process == Process::Runs && matches!(self.gateway, Gateway::Says(_)) {
+            self.gate(gate::Event::Fleet(Some(fleet)), now);
+        }
+    }
+
+    fn build(&mut self, now: Time) -> Speaker {
         self.lives += 1;
         let seed = u64::from(self.number) * 1000 + self.lives;
         let local = Local {
@@ -117,7 +169,7 @@ impl Node {
         let (neighbor, vips) = (self.config.neighbors[0].clone(), self.config.vips.clone());
         let discriminator = NonZeroU32::new(u32::try_from(seed).unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
         let settings_bfd = bfd::Settings { discriminator, timers: TIMERS, seed };
-        self.speaker = Some(Speaker {
+        Speaker {
             gate: Gate::new(gate::Settings::new(&self.config, seed)),
             neighbor: Neighbor::new(neighbor, vips.into(), settings, self.config.back.session()),
             bfd: self.with_bfd.then(|| bfd::Session::new(settings_bfd)),
@@ -126,9 +178,7 @@ impl Node {
             beat: now,
             said: None,
             input: Vec::new(),
-        });
-        self.gate(gate::Event::Start, now);
-        self.neighbor(neighbor::Event::Session(fsm::Event::Start), now);
+        }
     }
 
     /// The speaker is killed: its connections end.
@@ -223,7 +273,7 @@ impl Node {
 
     fn gate(&mut self, event: gate::Event, now: Time) {
         let Some(speaker) = &mut self.speaker else { return };
-        let (mut actions, mut decided) = (Vec::new(), false);
+        let (mut actions, mut decided, mut probes) = (Vec::new(), false, Vec::new());
         speaker.gate.on(event, now, &mut actions);
         speaker.gate.check_invariants();
         for action in actions {
@@ -238,12 +288,17 @@ impl Node {
                     speaker.standings.insert(vip, Decision { standing, reason, since: now });
                     decided = true;
                 }
-                gate::Action::Probe { .. } | gate::Action::Ordered { .. } | gate::Action::Drain { .. } => {}
+                gate::Action::Probe { subject } => probes.push(subject),
+                gate::Action::Ordered { .. } | gate::Action::Drain { .. } => {}
             }
         }
         if let Some(speaker) = self.speaker.as_ref().filter(|_| decided) {
             let standings = Arc::new(speaker.standings.clone());
             self.neighbor(neighbor::Event::Decided(standings), now);
+        }
+        for subject in probes {
+            let served = Some(self.probes_good && self.serves());
+            self.gate(gate::Event::Probed { subject, served }, now);
         }
     }
 

@@ -6,6 +6,8 @@ use base_core::random::Random;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::gate::Reading;
+use healthcheck_core::fleet::{self, Fleet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How the router finds out that a node is gone.
@@ -30,6 +32,9 @@ pub(crate) struct World {
     ports: Vec<Port>,
     watches: Vec<Watch>,
     next_fault: Time,
+    next_exchange: Time,
+    /// Since when a healthy node could have the VIP whose requests may fail, and has had it.
+    wanted: Option<Time>,
     outcome: Outcome,
 }
 
@@ -38,8 +43,9 @@ pub(crate) struct World {
 struct Watch {
     /// Since when the gateway does not serve, and whether BFD was up then.
     dead: Option<(Time, bool)>,
-    /// Since when the node is healthy.
+    /// Since when the node is healthy, and its requests are answered or not.
     healthy: Option<Time>,
+    probes_good: bool,
 }
 
 impl World {
@@ -53,8 +59,10 @@ impl World {
             detection,
             nodes,
             ports: (1..=3).map(|number| Port::new(number, bfd)).collect(),
-            watches: vec![Watch { dead: None, healthy: None }; 3],
+            watches: vec![Watch { dead: None, healthy: None, probes_good: true }; 3],
             next_fault: Time::from_millis(5000),
+            next_exchange: Time::from_millis(1),
+            wanted: None,
             outcome: Outcome::default(),
         }
     }
@@ -79,7 +87,7 @@ impl World {
     fn fault(&mut self) {
         let index = usize::try_from(self.dice.below(3)).unwrap_or_default();
         let now = self.now;
-        let kind = self.dice.below(14);
+        let kind = self.dice.below(17);
         let node = &mut self.nodes[index];
         self.outcome.faults += 1;
         match kind {
@@ -102,6 +110,8 @@ impl World {
                 node.gateway = Gateway::Says(Reading::Ready);
                 self.watches[index].healthy = None;
             }
+            9 => node.probes_good = false,
+            10 | 11 => node.upgrade(now),
             _ => self.mend(index),
         }
     }
@@ -111,6 +121,7 @@ impl World {
         let node = &mut self.nodes[index];
         node.gateway = Gateway::Says(Reading::Ready);
         node.link_up = true;
+        node.probes_good = true;
         node.start(now);
     }
 
@@ -122,7 +133,51 @@ impl World {
             self.route(index);
             self.watch(index)?;
         }
-        Ok(())
+        if self.next_exchange <= self.now {
+            self.next_exchange = self.now + EXCHANGE;
+            self.exchange();
+        }
+        self.watch_last()
+    }
+
+    /// What the nodes tell each other of their VIPs, by way of their gateways.
+    fn exchange(&mut self) {
+        let told: Vec<_> = self.nodes.iter().map(Node::tells).collect();
+        for index in 0..self.nodes.len() {
+            let name = |other: usize| format!("gw{}", other + 1);
+            let hears = told[index].is_some();
+            let peers = (0..told.len()).filter(|other| *other != index).map(|other| {
+                let rows = told[other].clone().filter(|_| hears);
+                fleet::Node { name: name(other), heard: rows.is_some(), vips: rows.unwrap_or_default() }
+            });
+            let fleet = Fleet { node: name(index), peers: peers.collect() };
+            self.nodes[index].hears(fleet, self.now);
+        }
+    }
+
+    /// As long as one and the same node stays healthy, the router has every VIP by some node, however requests fail.
+    fn watch_last(&mut self) -> Result<(), String> {
+        let long = |index: usize| {
+            let healthy = self.watches[index].healthy;
+            healthy.is_some_and(|since| self.now.since(since) > CONVERGED)
+        };
+        let Some(index) = (0..self.nodes.len()).find(|index| long(*index)) else {
+            self.wanted = None;
+            return Ok(());
+        };
+        let vips: BTreeSet<_> = self.ports.iter().flat_map(|port| port.held().into_iter()).collect();
+        if vips.len() == VIPS {
+            self.wanted = Some(self.now);
+        }
+        match self.wanted {
+            Some(had) if self.now.since(had) > REGAINED => Err(format!(
+                "at {} ms node {} is healthy, and the router has only {vips:?}; {}",
+                self.now.as_millis(),
+                index + 1,
+                self.nodes.iter().map(Node::thoughts).collect::<Vec<_>>().join("; ")
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn connect(&mut self, index: usize) {
@@ -159,7 +214,9 @@ impl World {
         let (held, watch) = (port.held(), &mut self.watches[index]);
         let began = watch.dead.unwrap_or_else(|| (now, port.path_is_up()));
         watch.dead = (!node.serves()).then_some(began);
-        watch.healthy = node.is_healthy().then(|| watch.healthy.unwrap_or(now));
+        let healthy = node.is_healthy() && node.probes_good == watch.probes_good;
+        watch.healthy = healthy.then(|| watch.healthy.unwrap_or(now));
+        watch.probes_good = node.probes_good;
         let tell = |what: &str| {
             let Node { gateway, process, link_up, .. } = node;
             format!(
@@ -180,7 +237,7 @@ impl World {
         }
         if let Some(since) = watch.healthy
             && now.since(since) > CONVERGED
-            && held.len() != VIPS
+            && held.len() < if node.probes_good { VIPS } else { 1 }
         {
             return Err(tell("healthy for long, and a VIP is missing"));
         }
@@ -189,6 +246,10 @@ impl World {
 }
 
 const VIPS: usize = 2;
+const EXCHANGE: Duration = Duration::from_millis(200);
+/// Nodes that give a VIP up in the same moment hear of it with the next exchange; and who was the only one that had it may
+/// have died, which a hold time shows.
+const REGAINED: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(5);
 const PEACE: Time = Time::from_millis(90_000);
 const END: Time = Time::from_millis(120_000);
