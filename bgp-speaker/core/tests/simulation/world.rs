@@ -46,6 +46,8 @@ struct Watch {
     /// Since when the node is healthy, and its requests are answered or not.
     healthy: Option<Time>,
     probes_good: bool,
+    /// Since when the node is healthy, whatever becomes of its requests.
+    alive: Option<Time>,
 }
 
 impl World {
@@ -59,7 +61,7 @@ impl World {
             detection,
             nodes,
             ports: (1..=3).map(|number| Port::new(number, bfd)).collect(),
-            watches: vec![Watch { dead: None, healthy: None, probes_good: true }; 3],
+            watches: vec![Watch { dead: None, healthy: None, probes_good: true, alive: None }; 3],
             next_fault: Time::from_millis(5000),
             next_exchange: Time::from_millis(1),
             wanted: None,
@@ -111,6 +113,8 @@ impl World {
                 self.watches[index].healthy = None;
             }
             9 => node.probes_good = false,
+            // A mistake that all nodes have in common.
+            12 | 13 => self.nodes.iter_mut().for_each(|node| node.probes_good = false),
             10 | 11 => node.upgrade(now),
             _ => self.mend(index),
         }
@@ -158,8 +162,8 @@ impl World {
     /// As long as one and the same node stays healthy, the router has every VIP by some node, however requests fail.
     fn watch_last(&mut self) -> Result<(), String> {
         let long = |index: usize| {
-            let healthy = self.watches[index].healthy;
-            healthy.is_some_and(|since| self.now.since(since) > CONVERGED)
+            let alive = self.watches[index].alive;
+            alive.is_some_and(|since| self.now.since(since) > CONVERGED)
         };
         let Some(index) = (0..self.nodes.len()).find(|index| long(*index)) else {
             self.wanted = None;
@@ -217,6 +221,7 @@ impl World {
         let healthy = node.is_healthy() && node.probes_good == watch.probes_good;
         watch.healthy = healthy.then(|| watch.healthy.unwrap_or(now));
         watch.probes_good = node.probes_good;
+        watch.alive = node.is_healthy().then(|| watch.alive.unwrap_or(now));
         let tell = |what: &str| {
             let Node { gateway, process, link_up, .. } = node;
             format!(
