@@ -8,6 +8,7 @@ use crate::state::Gateway;
 use crate::tcp::Traffic;
 use crate::trace::Span;
 use chrono::{DateTime, FixedOffset, Local, Utc};
+use gateway_core::capture::Captured;
 use gateway_core::config::BackendId;
 use gateway_core::failure::NoRequest;
 use gateway_core::limits::Outcome;
@@ -81,6 +82,8 @@ pub(crate) fn request(worker: usize, session: &Session, request: &mut Request) {
             persistence: cookie::letters(request),
             reason: reason(request),
             mark: request.tracked.mark,
+            captured: (!frontend.capture.is_empty())
+                .then_some(Captured { capture: &frontend.capture, taken: request.captured.as_deref() }),
             id: request.id.as_ref().map(HeaderValue::as_bytes),
             counts: counts(request, metrics),
             request: Some((
@@ -170,6 +173,8 @@ fn connection(
             persistence: None,
             reason: why.reason(),
             mark: None,
+            captured: (!frontend.capture.is_empty())
+                .then_some(Captured { capture: &frontend.capture, taken: None }),
             id: None,
             request: None,
         },
@@ -212,6 +217,7 @@ pub(crate) fn session(worker: usize, request: &Request, traffic: Traffic) {
             persistence: None,
             reason: reason(request),
             mark: None,
+            captured: None,
             id: None,
             counts: counts(request, &gateway.metrics.frontends[connection.frontend]),
             request: None,

@@ -8,8 +8,8 @@ use crate::state::Gateway;
 use crate::tls::headers;
 use crate::upstream::Lease;
 use crate::{
-    account, answers, cookie, forwarded, guard, observe, pick, proxy_out, request_id, rules, tries, tunnel,
-    upgrade,
+    account, answers, capture, cookie, forwarded, guard, observe, pick, proxy_out, request_id, rules, tries,
+    tunnel, upgrade,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -126,6 +126,7 @@ impl ProxyHttp for Edge {
         request: &mut Request,
     ) -> Result<()> {
         answers::check(session, response, &mut request.interim)?;
+        capture::response(request, response);
         if let Some(lease) = &request.lease {
             lease.answered();
         }
@@ -354,6 +355,7 @@ impl Edge {
         if let Some(tracks) = self::link(session).and_then(Link::tracks) {
             tracks.each(track::request);
         }
+        capture::request(request, &frontend.capture, session.req_header());
         request.id = frontend.unique_id_header.as_ref().and_then(|field| request_id::give(session, field));
         request.trace = self.gateway.tracer.as_ref().and_then(|tracer| {
             let mut said = session.req_header().headers.get_all(TRACEPARENT).iter();

@@ -9,6 +9,7 @@ use crate::tracks::Tracks;
 use crate::tunnel::Switch;
 use crate::upstream::{Lease, Session};
 use base_core::Time;
+use gateway_core::capture::Taken;
 use gateway_core::client::Client;
 use gateway_core::config::BackendId;
 use gateway_core::cookie::{Gave, Visit};
@@ -181,6 +182,8 @@ pub(crate) struct Request {
     pub(crate) tarpit: Option<Duration>,
     /// What rules have changed about how it is served.
     pub(crate) effects: Effects,
+    /// What was captured of it for the log.
+    pub(crate) captured: Option<Box<Taken>>,
     /// Its id, if it shall have one.
     pub(crate) id: Option<HeaderValue>,
     /// Where it stands in its trace, if the gateway has a say in that.
@@ -246,6 +249,7 @@ impl Request {
             proto_is_set: false,
             tarpit: None,
             effects: Effects::default(),
+            captured: None,
             id: None,
             trace: None,
             pace: None,

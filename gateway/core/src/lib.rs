@@ -9,6 +9,7 @@
 
 pub mod balance;
 pub mod breaker;
+pub mod capture;
 pub mod certificates;
 pub mod client;
 pub mod client_hello;

@@ -5,8 +5,9 @@ mod json;
 mod line;
 mod tcplog;
 
+use crate::capture::Captured;
 use chrono::{DateTime, FixedOffset};
-use line::{escape, number, timer};
+use line::{captured, escape, number, timer};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Record<'a> {
     pub reason: Option<&'a str>,
     /// What its client has had too much of, where that is only marked.
     pub mark: Option<&'a str>,
+    /// What was captured of it, where anything is.
+    pub captured: Option<Captured<'a>>,
     /// The request's id; `None` where it has none.
     pub id: Option<&'a [u8]>,
     /// How many others there were when it ended.
@@ -182,21 +185,19 @@ impl Record<'_> {
         }
         out.push(' ');
         number(out, self.bytes);
-        out.push_str(" - - ");
+        for cookie in [Captured::request_cookie, Captured::response_cookie] {
+            out.push(' ');
+            match self.captured.and_then(cookie) {
+                Some(cookie) => captured(cookie, out),
+                None => out.push('-'),
+            }
+        }
+        out.push(' ');
         out.push_str(self.termination.code());
         let (came, gave) = self.persistence.unwrap_or(('-', '-'));
         out.extend([came, gave, ' ']);
         self.counts.write(out);
-        if self.id.is_some() || self.mark.is_some() {
-            // Where HAProxy has the fields of a request that it captures.
-            out.push_str(" {");
-            escape(self.id.unwrap_or_default(), out);
-            if let Some(mark) = self.mark {
-                out.push('|');
-                out.push_str(mark);
-            }
-            out.push('}');
-        }
+        self.write_captured(out);
         out.push_str(" \"");
         match self.request {
             None => out.push_str("<BADREQ>"),
@@ -209,6 +210,31 @@ impl Record<'_> {
             }
         }
         out.push_str("\"\n");
+    }
+
+    /// `{id|mark|field|…} {field|…}`, each block only where there can be something in it.
+    fn write_captured(&self, out: &mut String) {
+        let own = [self.id, self.mark.map(str::as_bytes)];
+        let own = own
+            .into_iter()
+            .enumerate()
+            .filter(|(place, text)| text.is_some() || *place == 0 && self.mark.is_some());
+        let own = own.map(|(_, text)| text.unwrap_or_default());
+        let request = self.captured.into_iter().flat_map(Captured::request).map(|(_, value)| value);
+        block(own.chain(request), out);
+        block(self.captured.into_iter().flat_map(Captured::response).map(|(_, value)| value), out);
+    }
+}
+
+fn block<'a>(values: impl Iterator<Item = &'a [u8]>, out: &mut String) {
+    let mut begin = " {";
+    for value in values {
+        out.push_str(begin);
+        captured(value, out);
+        begin = "|";
+    }
+    if begin == "|" {
+        out.push('}');
     }
 }
 
@@ -243,6 +269,7 @@ mod tests {
             persistence: None,
             reason: None,
             mark: None,
+            captured: None,
             id: None,
             counts: Counts {
                 actconn: 4,

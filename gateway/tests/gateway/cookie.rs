@@ -161,11 +161,12 @@ fn that_sees(_: &str) -> Server {
     })
 }
 
-/// HAProxy before `servers`, with `lines` in its backend: where it is, and the file of its log.
-fn haproxy(
+/// HAProxy before `servers`, with `front_lines` in its frontend and `lines` in its backend: where it is, and the file of its log.
+pub(crate) fn haproxy(
     program: &std::path::Path,
     folder: &std::path::Path,
     servers: &[Server],
+    front_lines: &str,
     lines: &str,
     named: bool,
 ) -> (crate::daemons::Running, std::net::SocketAddr, std::path::PathBuf) {
@@ -178,7 +179,7 @@ fn haproxy(
     let config = format!(
         "global\n log stdout format raw local0\ndefaults\n log global\n mode http\n option httplog\n option dontlognull\n\
          timeout client 20s\n timeout server 20s\n timeout connect 2s\n\
-         frontend fe\n bind {front}\n default_backend be\nbackend be\n {lines}\n{servers}"
+         frontend fe\n bind {front}\n{front_lines} default_backend be\nbackend be\n {lines}\n{servers}"
     );
     let file = crate::harness::write(folder, "haproxy.cfg", &config);
     let log = folder.join("haproxy.log");
@@ -207,7 +208,7 @@ fn cookies_and_what_the_log_says_of_them_are_as_haproxys() {
         let gateway = with_cookies(&servers, &keys);
         let folder = tempfile::tempdir().expect("a folder");
         let (_running, front, log) =
-            haproxy(&program, folder.path(), &servers, &format!("cookie SRV {theirs}"), true);
+            haproxy(&program, folder.path(), &servers, "", &format!("cookie SRV {theirs}"), true);
         let mut requests = Vec::new();
         for cookie in COOKIES {
             for (method, path) in [("GET", "/"), ("GET", "/sets"), ("POST", "/")] {
@@ -244,7 +245,7 @@ fn a_cookie_of_haproxys_names_the_same_server_here_and_one_of_ours_there() {
     let servers = ["one", "two"].map(that_sees);
     let folder = tempfile::tempdir().expect("a folder");
     let lines = "cookie srv insert indirect dynamic\n dynamic-cookie-key secret";
-    let (_running, front, _) = haproxy(&program, folder.path(), &servers, lines, false);
+    let (_running, front, _) = haproxy(&program, folder.path(), &servers, "", lines, false);
     let server = |(place, server): (usize, &Server)| {
         format!("{{ name = \"s{place}\", address = \"{}\" }}", server.address)
     };
@@ -272,7 +273,7 @@ fn a_date_is_written_as_haproxy_does() {
     let servers = ["one", "two"].map(that_sees);
     let folder = tempfile::tempdir().expect("a folder");
     let lines = "cookie SRV insert indirect maxidle 1h maxlife 8h";
-    let (_running, front, _) = haproxy(&program, folder.path(), &servers, lines, true);
+    let (_running, front, _) = haproxy(&program, folder.path(), &servers, "", lines, true);
     let keys = "cookie = { name = \"SRV\", indirect = true, maxidle = \"1h\", maxlife = \"8h\" }";
     let gateway = with_cookies(&servers, keys);
     let dates = |front| {

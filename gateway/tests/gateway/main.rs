@@ -4,6 +4,7 @@ mod bad_input;
 mod balance;
 mod binds;
 mod breaker;
+mod capture;
 mod certificates;
 mod checks;
 mod checks_as_served;

@@ -293,6 +293,8 @@ pub struct Frontend {
     pub monitor_uri: Option<String>,
     /// The field that holds a request's id (HAProxy: unique-id-header).
     pub unique_id_header: Option<String>,
+    /// What of requests and answers the log has, too.
+    pub capture: crate::capture::Capture,
     /// Who may say in `X-Forwarded-For` whom it speaks for.
     pub trusted_proxies: Vec<IpNet>,
     /// The field in which they say whose.

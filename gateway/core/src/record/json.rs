@@ -35,6 +35,12 @@ impl Record<'_> {
         text(out, "reason", self.reason.map(str::as_bytes));
         text(out, "mark", self.mark.map(str::as_bytes));
         text(out, "unique_id", self.id);
+        if let Some(captured) = self.captured {
+            fields(out, "captured_request", captured.request());
+            fields(out, "captured_response", captured.response());
+            text(out, "cookie_request", captured.request_cookie());
+            text(out, "cookie_response", captured.response_cookie());
+        }
         number(out, "actconn", Some(counts.actconn));
         number(out, "feconn", Some(counts.feconn));
         number(out, "beconn", Some(counts.beconn));
@@ -46,6 +52,20 @@ impl Record<'_> {
         text(out, "version", self.request.map(|(.., version)| version.as_bytes()));
         out.push_str("}\n");
     }
+}
+
+/// An object of its own, in which what is not there is `null`.
+fn fields<'a>(out: &mut String, name: &str, fields: impl Iterator<Item = (&'a str, &'a [u8])>) {
+    let _ = write!(out, ",\"{name}\":{{");
+    for (place, (name, value)) in fields.enumerate() {
+        let start = out.len();
+        text(out, name, Some(value).filter(|value| !value.is_empty()));
+        if place == 0 {
+            // A comma goes before all but the first.
+            out.remove(start);
+        }
+    }
+    out.push('}');
 }
 
 fn timer(out: &mut String, name: &str, timer: Option<Duration>) {

@@ -115,9 +115,17 @@ fn digit(number: u32) -> char {
 
 /// What could break a line or fake another is written `#XX`, as HAProxy does.
 pub(super) fn escape(text: &[u8], out: &mut String) {
-    let breaks = |byte: &u8| matches!(byte, b'"' | b'#' | 0..=0x1f | 0x7f..);
+    encode(text, |byte| matches!(byte, b'"' | b'#' | 0..=0x1f | 0x7f..), out);
+}
+
+/// The same where blocks are told apart by `{`, `|` and `}`.
+pub(super) fn captured(text: &[u8], out: &mut String) {
+    encode(text, |byte| matches!(byte, b'"' | b'#' | b'{' | b'|' | b'}' | 0..=0x1f | 0x7f..), out);
+}
+
+fn encode(text: &[u8], breaks: impl Fn(&u8) -> bool, out: &mut String) {
     let mut rest = text;
-    while let Some(place) = rest.iter().position(breaks) {
+    while let Some(place) = rest.iter().position(&breaks) {
         let (plain, after) = rest.split_at(place);
         out.push_str(std::str::from_utf8(plain).unwrap_or_default());
         let Some((byte, after)) = after.split_first() else { return };

@@ -1,6 +1,6 @@
 //! A `[[frontend]]` as it is written.
 
-use super::{Limit, unwritten};
+use super::{Capture, Limit, unwritten};
 use crate::client::Chain;
 use crate::config::{Alpn, SslMinVer, rule};
 use base_core::units::{Bytes, Span};
@@ -19,6 +19,7 @@ pub(in crate::config) struct Frontend {
     pub(in crate::config) unix_bind: Option<UnixBind>,
     pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) monitor_uri: Option<Spanned<String>>,
+    pub(in crate::config) capture: Option<Spanned<Capture>>,
     pub(in crate::config) unique_id_header: Option<Spanned<String>>,
     pub(in crate::config) default_backend: Option<Spanned<String>>,
     #[serde(default)]

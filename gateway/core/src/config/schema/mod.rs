@@ -1,6 +1,7 @@
 //! What is written in the file, before any name in it means anything.
 
 mod backend;
+mod capture;
 mod checks;
 mod frontend;
 mod identity;
@@ -15,6 +16,7 @@ mod table;
 mod trace;
 
 pub(super) use backend::{Backend, Breaker, Cookie, CookieMode, Eject, HashType, HttpReuse, Observe};
+pub(super) use capture::{Capture, Captured};
 pub(super) use checks::Agent;
 pub(super) use frontend::{
     BlockScanners, ErrorFile, Frontend, Mode, NormalizePath, Route, Tls, UnixBind, Verify,

@@ -1,7 +1,7 @@
 //! Frontends: where clients come in, what is asked of them, and where they are led.
 
 use super::values::{content_type, duration, in_range, name, optional, path, resolve, unique};
-use super::{Result, cookie, sockets, tcp, tls};
+use super::{Result, capture, cookie, sockets, tcp, tls};
 use crate::config::{Alpn, Backend, BackendId, ErrorFile, Frontend, Mode, Table, rule, schema};
 use crate::h2::glitches;
 use crate::identity::Identity;
@@ -110,6 +110,7 @@ pub(super) fn all(
             unix_bind: super::bind::unix_bind(source, frontend.unix_bind.as_ref())?,
             monitor_uri: frontend.monitor_uri.map(Spanned::into_inner),
             unique_id_header,
+            capture: capture::capture(source, frontend.capture.as_ref())?,
             trusted_proxies: frontend.trusted_proxies,
             trusted_header: frontend.trusted_header.map(Spanned::into_inner).unwrap_or_default(),
             accept_proxy: frontend.accept_proxy,

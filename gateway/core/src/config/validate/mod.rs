@@ -2,6 +2,7 @@
 
 mod backend;
 mod bind;
+mod capture;
 mod checks;
 mod cookie;
 mod frontend;

@@ -57,6 +57,7 @@ fn of_http(frontend: &Frontend) -> Vec<(&'static str, Option<Range<usize>>)> {
     let mut keys = vec![
         ("monitor_uri", span(frontend.monitor_uri.as_ref())),
         ("unique_id_header", span(frontend.unique_id_header.as_ref())),
+        ("capture", span(frontend.capture.as_ref())),
         ("trusted_proxies", whole(!frontend.trusted_proxies.is_empty())),
         ("trusted_header", span(frontend.trusted_header.as_ref())),
         ("keep_alive_timeout", written(&frontend.keep_alive_timeout)),
