@@ -114,7 +114,8 @@ impl Incoming {
             Some(Target::Own(place)) => {
                 let own = &*cluster.tables()[*place].table;
                 // Only what remembers servers can be in conflict.
-                let sticks = own.layout().get(DataType::ServerKey).or(own.layout().get(DataType::ServerId));
+                let layout = own.layout();
+                let sticks = layout.get(DataType::ServerKey).or_else(|| layout.get(DataType::ServerId));
                 seen_here = sticks.map(|_| seen.of(*place));
                 (own, false)
             }

@@ -42,8 +42,9 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
 
 /// Only what is summed has sums, which is known once all limits are.
 pub(super) fn agg_has_sums(source: &Source, written: &[schema::Table], tables: &[Table]) -> Result<()> {
-    for (written, table) in written.iter().zip(tables).filter(|(_, table)| table.agg && !table.sums) {
-        let place = written.agg.as_ref().map_or(written.name.span(), Spanned::span);
+    let bad = written.iter().zip(tables).find(|(_, table)| table.agg && !table.sums);
+    if let Some((written, table)) = bad {
+        let place = written.agg.as_ref().map_or_else(|| written.name.span(), Spanned::span);
         let error = source.at(place, format!("table `{}` has no sums", table.name));
         return Err(error.help("a limit with scope = \"cluster\" makes them"));
     }
