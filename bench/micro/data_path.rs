@@ -6,6 +6,7 @@ use gateway_core::balance::{Algorithm, Balancer, Candidate, HashType, Member};
 use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit, Whom};
 use gateway_core::lists::{Kind, List, Matching, Wanted};
+use gateway_core::observe::{self, Observer};
 use gateway_core::route::{HostPattern, Route, Routes};
 use gateway_core::rules::Case;
 use gateway_core::strict;
@@ -74,6 +75,41 @@ fn admit_and_release(bencher: Bencher<'_, '_>, entries: u32) {
         if let Some((verdict, Some(held))) = black_box(tracked) {
             assert!(verdict.denial.is_none());
             table.release(held, now, |entry| Tracker::release(entry, outcome, now));
+        }
+    });
+}
+
+/// What `[observe]` adds to a request of a client whose peaks do not rise.
+#[divan::bench(threads = [1, 2])]
+fn observe_and_release(bencher: Bencher<'_, '_>) {
+    let stored = [Stored::one(DataType::ConnCur), Stored::rate(DataType::HttpReqRate, PERIOD)];
+    let table = StickTable::new(
+        Options {
+            key: KeyType::Binary(observe::KEY as u16),
+            layout: Layout::new(stored).with_cells(observe::CELLS),
+            size: 200_000,
+            expire: Duration::from_secs(3600),
+            nopurge: false,
+            shared: false,
+        },
+        &RandomState::new(),
+    );
+    let observer =
+        Observer::new(TableId(0), &[("fe".to_owned(), "be".to_owned())], observe::Record::default());
+    let next = AtomicU32::new(0);
+    let now = Time::from_millis(1_000);
+    bencher.bench(|| {
+        let number = next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b1) % 100_000;
+        let key = observer.key(0, client(number)).expect("the route is there");
+        let counted = table.track(key, now, |entry| {
+            entry.set_frequency(DataType::HttpReqRate, 0, Default::default());
+            (Observer::count(entry, [0, 0], 1, now), true)
+        });
+        if let Some((rise, Some(held))) = counted {
+            if let Some(rise) = rise {
+                observer.rose(0, client(number), 1, rise);
+            }
+            table.release(held, now, |entry| Tracker::release(entry, Outcome::default(), now));
         }
     });
 }
