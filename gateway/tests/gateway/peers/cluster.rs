@@ -151,9 +151,40 @@ fn alone_a_node_falls_back_to_its_share_where_told_so() {
     assert_eq!((0..6).filter(|_| client.goes_through()).count(), 3);
 }
 
+#[test]
+fn of_requests_in_the_same_millisecond_each_node_lets_at_most_the_limit_through() {
+    #[expect(clippy::disallowed_methods, reason = "a server that is slow")]
+    let server = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(1));
+        Some(ok("slow"))
+    });
+    let binds = addresses();
+    let limit = "limit = [{ table = \"clients\", conn_cur = 30, scope = \"cluster\" }]";
+    let gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, limit));
+    all_hear_each_other(&gateways);
+    let mut streams: Vec<_> = (0..90).map(|number| connect(gateways[number % 3].front)).collect();
+    for stream in &mut streams {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is open");
+    }
+    let through = streams.into_iter().filter(|stream| {
+        let answer = read_answer(&mut BufReader::new(stream));
+        answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    });
+    let through = through.count();
+    eprintln!("{through} of 90 at once got through a limit of 30");
+    assert!((30..=90).contains(&through), "{through}");
+}
+
 /// These keep a pace for 20 s, and want the machine for themselves.
 mod long {
-    use super::a_limit_of_200_in_10_s_lets_200_through;
+    use super::{Client, NAMES, a_limit_of_200_in_10_s_lets_200_through, pause_until};
+    use crate::harness::{Server, pause, wait_until};
+    use crate::peers::{Node, addresses};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn a_client_that_takes_nodes_in_turn_gets_the_limit_once() {
@@ -168,5 +199,108 @@ mod long {
     #[test]
     fn a_client_that_comes_in_bursts_gets_the_limit_once() {
         a_limit_of_200_in_10_s_lets_200_through(20);
+    }
+
+    #[test]
+    fn in_a_cut_each_side_keeps_its_bound_and_after_the_heal_the_cluster_has_one_again() {
+        let server = Server::named("s1");
+        let binds = addresses();
+        // Each node reaches the other through a wire that can be cut.
+        let wires = [Wire::to(binds[0]), Wire::to(binds[1])];
+        let limit =
+            "limit = [{ table = \"clients\", http_req_rate = 200, period = \"10s\", scope = \"cluster\" }]";
+        let gateways = [0, 1].map(|place: usize| {
+            let other = 1 - place;
+            let node = Node {
+                local: NAMES[place],
+                bind: binds[place],
+                peers: &[(NAMES[other], wires[other].address)],
+                admin: "",
+                section: "",
+                frontend: limit,
+                tables: "[[stick_table]]\nname = \"clients\"\npeers = \"lab\"\n",
+                stick: "",
+            };
+            node.start(&[server.address])
+        });
+        let heard = |nodes: f64| {
+            wait_until("the nodes hear each other, or not", || {
+                gateways.iter().all(|gateway| gateway.metric("headgate_cluster_nodes_heard") == nodes)
+            });
+        };
+        heard(2.0);
+        let mut clients = gateways.each_ref().map(Client::new);
+        // What each node lets through in so many seconds of 100 requests a second.
+        let mut ask = |seconds: usize| {
+            let start = SystemTime::now();
+            let mut through = [0; 2];
+            for number in 0..seconds * 100 {
+                pause_until(start, Duration::from_millis(number as u64 * 10));
+                through[number % 2] += usize::from(clients[number % 2].goes_through());
+            }
+            through
+        };
+        let whole = ask(10);
+        assert!((190..=210).contains(&(whole[0] + whole[1])), "{whole:?}");
+        wires.iter().for_each(|wire| wire.cut(true));
+        heard(1.0);
+        // What was let through before is known on both sides and ages out; then each has the limit for itself.
+        ask(10);
+        let apart = ask(10);
+        assert!(apart.iter().all(|through| (190..=210).contains(through)), "{apart:?}");
+        wires.iter().for_each(|wire| wire.cut(false));
+        heard(2.0);
+        // Both sides have had their limits: together there is nothing left until that has aged out.
+        ask(3);
+        let healed = ask(5);
+        assert!(healed[0] + healed[1] <= 105, "{healed:?}");
+        ask(5);
+        let again = ask(10);
+        assert!((190..=210).contains(&(again[0] + again[1])), "{again:?}");
+    }
+
+    /// A wire to a node's port: what comes is passed on both ways, but not while it is cut.
+    struct Wire {
+        address: SocketAddr,
+        cut: Arc<AtomicBool>,
+    }
+
+    impl Wire {
+        fn to(target: SocketAddr) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("it is bound");
+            let cut = Arc::new(AtomicBool::new(false));
+            let is_cut = Arc::clone(&cut);
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let Ok(onward) = TcpStream::connect(target) else { continue };
+                    for (from, to) in [(&stream, &onward), (&onward, &stream)] {
+                        let (from, to) =
+                            (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
+                        let is_cut = Arc::clone(&is_cut);
+                        std::thread::spawn(move || pass(from, to, &is_cut));
+                    }
+                }
+            });
+            Self { address, cut }
+        }
+
+        fn cut(&self, cut: bool) {
+            self.cut.store(cut, Ordering::SeqCst);
+        }
+    }
+
+    fn pass(mut from: TcpStream, mut to: TcpStream, is_cut: &AtomicBool) {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            while is_cut.load(Ordering::SeqCst) {
+                pause(Duration::from_millis(5));
+            }
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Both);
+        let _ = from.shutdown(std::net::Shutdown::Both);
     }
 }
