@@ -151,7 +151,7 @@ mod tests {
         while let Some((frame, length)) = frame::take(rest).expect("whole frames") {
             match frame {
                 Frame::Define(body) => {
-                    assert!(incoming.define(body, to, With::Peer(from.local()), now).expect("a definition"))
+                    assert!(incoming.define(body, to, With::Peer(from.local()), now).expect("a definition"));
                 }
                 Frame::Update(update, body) => incoming
                     .update(update, body, to, With::Peer(from.local()), &Progress::default(), now)

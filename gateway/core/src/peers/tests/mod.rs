@@ -35,7 +35,7 @@ fn take(incoming: &mut Incoming, bytes: &[u8], cluster: &Cluster, peer: &str) ->
             Frame::Define(body) => drop(incoming.define(body, cluster, With::Peer(peer), NOW)?),
             Frame::Switch(body) => incoming.switch(body),
             Frame::Update(update, body) => {
-                incoming.update(update, body, cluster, With::Peer(peer), &Progress::default(), NOW)?
+                incoming.update(update, body, cluster, With::Peer(peer), &Progress::default(), NOW)?;
             }
             Frame::Control(_) | Frame::Ack(_) | Frame::Unknown => {}
         }
