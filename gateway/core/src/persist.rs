@@ -13,13 +13,13 @@
 
 use crate::table::{DataType, FreqCtr, Kind, Row, StickTable};
 use base_core::Time;
-use ring::digest::{Context, SHA256, digest};
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::Duration;
 
 /// Writes a file, piece by piece, into memory that its user empties in between.
 pub struct Writer {
-    hash: Context,
+    hash: Sha256,
     /// What is written and not hashed yet begins here.
     hashed: usize,
     entries: u64,
@@ -32,7 +32,7 @@ impl Writer {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&date.to_le_bytes());
         put(out, description(name, table).as_bytes());
-        Self { hash: Context::new(&SHA256), hashed: 0, entries: 0 }
+        Self { hash: Sha256::new(), hashed: 0, entries: 0 }
     }
 
     /// One entry.
@@ -68,7 +68,7 @@ impl Writer {
         out.extend_from_slice(&END.to_le_bytes());
         out.extend_from_slice(&self.entries.to_le_bytes());
         self.taken(out);
-        out.extend_from_slice(self.hash.finish().as_ref());
+        out.extend_from_slice(&self.hash.finalize());
     }
 }
 
@@ -83,7 +83,7 @@ pub fn load(
 ) -> Result<usize, &'static str> {
     let (body, hash) = bytes.split_last_chunk::<HASH>().ok_or(CUT)?;
     let mut rest = body.strip_prefix(MAGIC).ok_or("it is no table's, or of another version")?;
-    if digest(&SHA256, body).as_ref() != hash {
+    if Sha256::digest(body).as_slice() != hash {
         return Err(CUT);
     }
     let saved = number(&mut rest).ok_or(CUT)?;

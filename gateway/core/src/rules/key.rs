@@ -8,7 +8,7 @@
 use super::condition::{Facts, Moment};
 use super::format::Format;
 use crate::table::{AddressKey, KeyType};
-use ring::digest;
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -130,14 +130,14 @@ impl Key {
         if is_text && whole.len() <= length {
             return whole;
         }
-        let hash = digest::digest(&digest::SHA256, &whole);
+        let hash = Sha256::digest(&whole);
         let mut key = match is_text {
             // No length begins so.
             true => {
-                let hex = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+                let hex = hash.iter().map(|byte| format!("{byte:02x}"));
                 format!("#{}", hex.collect::<String>()).into_bytes()
             }
-            false => hash.as_ref().to_vec(),
+            false => hash.to_vec(),
         };
         if is_text {
             key.truncate(length);
