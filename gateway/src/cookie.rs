@@ -1,13 +1,14 @@
 //! The cookie by which a client keeps its server, in requests and answers.
 
 use crate::request::Request;
+use crate::to_server::Fields;
 use gateway_core::config::Backend;
 use gateway_core::cookie::{Answer, Gave, Policy, Visit};
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderValue, Method};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr, Result};
 use std::time::SystemTime;
 
 /// What the client of a request comes with.
@@ -19,13 +20,19 @@ pub(crate) fn visit(request: &Request, head: &RequestHeader) -> Visit {
 }
 
 /// Takes from a request what its server shall not see.
-pub(crate) fn change_request(request: &Request, head: &mut RequestHeader) -> Result<()> {
+pub(crate) fn change_request<'a>(
+    request: &Request,
+    head: &RequestHeader,
+    fields: &mut impl Fields<'a>,
+) -> Result<()> {
     let Some(policy) = backend(request).and_then(|backend| backend.cookie.as_ref()) else { return Ok(()) };
-    let lines = head.headers.get_all(COOKIE).iter();
-    let lines: Vec<_> = lines.filter_map(|line| policy.to_server(line.as_bytes())).collect();
-    head.remove_header(&COOKIE);
-    for line in lines {
-        head.append_header(COOKIE, line)?;
+    if !fields.has(COOKIE_NAME) {
+        return Ok(());
+    }
+    fields.remove(COOKIE_NAME);
+    for line in head.headers.get_all(COOKIE).iter().filter_map(|line| policy.to_server(line.as_bytes())) {
+        let line = HeaderValue::try_from(line).or_err(ErrorType::InvalidHTTPHeader, "a cookie")?;
+        fields.add(COOKIE_NAME, line)?;
     }
     Ok(())
 }
@@ -85,3 +92,5 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
+
+const COOKIE_NAME: &str = "cookie";

@@ -1,10 +1,10 @@
 //! Whom a trusted proxy speaks for, and what servers are told about who the client is.
 
 use crate::request::{Link, Request};
+use crate::to_server::Fields;
 use gateway_core::client::{self, Chain, Client};
 use gateway_core::config::Frontend;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::net::IpAddr;
@@ -16,12 +16,12 @@ pub(crate) fn identify(session: &Session, peer: IpAddr, frontend: &Frontend) -> 
 }
 
 /// Tells a server. What nobody has vouched for goes.
-pub(crate) fn tell(
+pub(crate) fn tell<'a>(
     session: &Session,
     link: &Link,
     frontend: &Frontend,
     request: &Request,
-    upstream: &mut RequestHeader,
+    fields: &mut impl Fields<'a>,
 ) -> Result<()> {
     let Some(client) = &request.client else { return Ok(()) };
     let trusted = client.chain_is_trusted;
@@ -29,21 +29,21 @@ pub(crate) fn tell(
     match (trusted, frontend.trusted_header) {
         (true, Chain::XForwardedFor) => {
             let own = link.forwarded_for().to_str().unwrap_or_default();
-            upstream.insert_header(X_FORWARDED_FOR.as_str(), extended(session, &X_FORWARDED_FOR, own))?;
-            upstream.remove_header(&FORWARDED);
+            fields.set(X_FORWARDED_FOR.as_str(), value(&extended(session, &X_FORWARDED_FOR, own))?)?;
+            fields.remove("forwarded");
         }
         (true, Chain::Forwarded) => {
             let own = client::element(link.connection().peer.ip(), proto);
-            upstream.insert_header(FORWARDED, extended(session, &FORWARDED, &own))?;
-            upstream.insert_header(X_FORWARDED_FOR.as_str(), value(&client.address.to_string())?)?;
+            fields.set("forwarded", value(&extended(session, &FORWARDED, &own))?)?;
+            fields.set(X_FORWARDED_FOR.as_str(), value(&client.address.to_string())?)?;
         }
         (false, _) => {
-            upstream.insert_header(X_FORWARDED_FOR.as_str(), link.forwarded_for().clone())?;
-            upstream.remove_header(&FORWARDED);
+            fields.set(X_FORWARDED_FOR.as_str(), link.forwarded_for().clone())?;
+            fields.remove("forwarded");
         }
     }
-    if !request.proto_is_set && (!trusted || !upstream.headers.contains_key(&X_FORWARDED_PROTO)) {
-        upstream.insert_header(X_FORWARDED_PROTO.as_str(), HeaderValue::from_static(proto))?;
+    if !request.proto_is_set && (!trusted || !fields.has(X_FORWARDED_PROTO)) {
+        fields.set(X_FORWARDED_PROTO, HeaderValue::from_static(proto))?;
     }
     Ok(())
 }
@@ -75,4 +75,4 @@ fn value(text: &str) -> Result<HeaderValue> {
 }
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";

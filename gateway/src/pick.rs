@@ -23,12 +23,12 @@ pub(crate) fn key(gateway: &Gateway, request: &Request, head: &RequestHeader) ->
     balance.key(client, target, |name| Some(head.headers.get(name)?.as_bytes()))
 }
 
-/// The server for a request that has a backend. `gone` ends when its client has gone away.
-pub(crate) async fn server(
+/// The server for a request that has a backend. What `gone` returns ends when its client has gone away.
+pub(crate) async fn server<F: Future<Output = ()>>(
     gateway: &Arc<Gateway>,
     request: &mut Request,
     key: Option<u64>,
-    gone: impl Future<Output = ()>,
+    gone: impl FnOnce() -> F,
 ) -> Result<Lease> {
     let client = request.client.as_ref().map(|client| client.address);
     let asked = request.backend.zip(client);
@@ -41,7 +41,7 @@ pub(crate) async fn server(
     let place = asked.map(|ask| Lease::take(gateway, ask, &request.tried));
     match place {
         Some(Place::Now(lease)) => Ok(lease),
-        Some(Place::Later(waiter)) => wait(gateway, request, waiter, gone).await,
+        Some(Place::Later(waiter)) => Box::pin(wait(gateway, request, waiter, gone())).await,
         Some(Place::Full(wish)) => {
             request.queued.wish = Some(wish);
             Err(refuse(request, Termination::QueueFull, "queue_full"))

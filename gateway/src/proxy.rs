@@ -6,6 +6,7 @@ use crate::request::{Link, Refusal, Request};
 use crate::rules::Ended;
 use crate::state::Gateway;
 use crate::tls::headers;
+use crate::to_server::TRACEPARENT;
 use crate::upstream::Lease;
 use crate::{
     account, answers, capture, cookie, forwarded, guard, observe, pick, proxy_out, request_id, rules, tries,
@@ -19,7 +20,7 @@ use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
 use gateway_core::track;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -47,20 +48,7 @@ impl ProxyHttp for Edge {
 
     /// identify → guard → rules → route
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
-        let received = match self.receive(session, request) {
-            Ok(place) => self.admit(session, request, place).await,
-            Err(answer) => Err(Some(answer)),
-        };
-        match received {
-            Ok(()) => Ok(false),
-            Err(None) => Ok(true),
-            Err(Some(answer)) => {
-                if self.waits(session, request, &answer).await {
-                    self.answer(session, request, answer).await?;
-                }
-                Ok(true)
-            }
-        }
+        self.arrive(session, request).await
     }
 
     /// pick
@@ -89,34 +77,9 @@ impl ProxyHttp for Edge {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
-        let Some(link) = link(session) else { return Ok(()) };
-        if let Some(lease) = &request.lease {
-            let backend = &self.gateway.config.backends[lease.backend.0];
-            if !backend.reuses && upstream.version != Version::HTTP_2 {
-                upstream.insert_header(CONNECTION, "close")?;
-            }
-            if let Some(name) = &backend.http_send_name_header {
-                upstream.insert_header(name.clone(), backend.servers[lease.server].name.as_str())?;
-            }
-            cookie::change_request(request, upstream)?;
-        }
-        let frontend = &self.gateway.config.frontends[link.connection().frontend];
-        forwarded::tell(session, link, frontend, request, upstream)?;
-        if frontend.marks {
-            rules::delete(upstream, MARK);
-            if let Some(reason) = request.tracked.mark {
-                rules::keep(upstream, MARK)?;
-                upstream.insert_header(MARK, reason)?;
-            }
-        }
-        if let Some(trace) = &request.trace {
-            upstream.insert_header(TRACEPARENT, trace.to_string())?;
-            if trace.parent.is_none() {
-                // It belongs to another trace, if to any.
-                upstream.remove_header(TRACESTATE);
-            }
-        }
-        Ok(())
+        self.mark(upstream, request)?;
+        let is_h2 = upstream.version == Version::HTTP_2;
+        self.for_server(session, request, is_h2, upstream)
     }
 
     async fn upstream_response_filter(
@@ -125,17 +88,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        answers::check(session, response, &mut request.interim)?;
-        capture::response(request, response);
-        if let Some(lease) = &request.lease {
-            lease.answered();
-        }
-        tries::answered(session, request, response.status)?;
-        self.switched(session, request, response);
-        let waited = request.connect.zip(request.picked);
-        request.response =
-            waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));
-        Ok(())
+        self.from_server(session, response, request)
     }
 
     async fn response_filter(
@@ -144,19 +97,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        if self.gateway.is_draining() || link(session).is_some_and(Link::is_spent) {
-            session.set_keepalive(None);
-        }
-        answers::fit(session, response);
-        if !response.status.is_informational() {
-            cookie::change_answer(session, request, response)?;
-        }
-        request.pace =
-            request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
-        if !self.gateway.identities.is_empty() {
-            guard::learn(session, request, response);
-        }
-        rules::change_answer(session, request, response)
+        self.for_client(session, response, request)
     }
 
     fn response_body_filter(
@@ -249,7 +190,7 @@ impl Edge {
         let socket = request.connection.map(|connection| connection.socket);
         let key = pick::key(&self.gateway, request, session.req_header());
         request.visit = cookie::visit(request, session.req_header());
-        let lease = pick::server(&self.gateway, request, key, pick::gone(session, socket)).await?;
+        let lease = pick::server(&self.gateway, request, key, || pick::gone(session, socket)).await?;
         request.picked = Some(self.gateway.clock.now());
         request.lease = Some(lease);
         Ok(())
@@ -297,6 +238,48 @@ impl Edge {
         }
     }
 
+    /// The head of an answer, as the server has sent it.
+    pub(crate) fn from_server(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        answers::check(session, response, &mut request.interim)?;
+        capture::response(request, response);
+        if let Some(lease) = &request.lease {
+            lease.answered();
+        }
+        tries::answered(session, request, response.status)?;
+        self.switched(session, request, response);
+        let waited = request.connect.zip(request.picked);
+        request.response =
+            waited.map(|(connect, picked)| (self.gateway.clock.now() - picked).saturating_sub(connect));
+        Ok(())
+    }
+
+    /// The head of an answer, as the client gets it.
+    pub(crate) fn for_client(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        if self.gateway.is_draining() || link(session).is_some_and(Link::is_spent) {
+            session.set_keepalive(None);
+        }
+        answers::fit(session, response);
+        if !response.status.is_informational() {
+            cookie::change_answer(session, request, response)?;
+        }
+        request.pace =
+            request.effects.bandwidth_limit.map(|limit| Pace::new(limit, self.gateway.clock.now()));
+        if !self.gateway.identities.is_empty() {
+            guard::learn(session, request, response);
+        }
+        rules::change_answer(session, request, response)
+    }
+
     /// How long so many bytes of an answer wait, if at all.
     pub(crate) fn delay(&self, request: &mut Request, bytes: usize) -> Option<Duration> {
         let pace = request.pace.as_mut()?;
@@ -313,6 +296,27 @@ impl Edge {
         if let Some(timeout) = request.tunnel_timeout().filter(|_| informs) {
             session.set_read_timeout(Some(timeout));
         }
+    }
+
+    /// Takes a request in; whether it has been answered, and goes to no server.
+    pub(crate) async fn arrive(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
+        let received = match self.receive(session, request) {
+            Ok(place) => self.admit(session, request, place).await,
+            Err(answer) => Err(Some(answer)),
+        };
+        match received {
+            Ok(()) => Ok(false),
+            Err(None) => Ok(true),
+            Err(Some(answer)) => Box::pin(self.reply(session, request, answer)).await.map(|()| true),
+        }
+    }
+
+    /// The gateway answers itself.
+    async fn reply(&self, session: &mut Session, request: &mut Request, answer: Answer) -> Result<()> {
+        if self.waits(session, request, &answer).await {
+            self.answer(session, request, answer).await?;
+        }
+        Ok(())
     }
 
     /// guard → rules → route: a backend that shall serve it, or an answer, if anybody is left to hear it.
@@ -416,8 +420,3 @@ pub(crate) fn link(session: &Session) -> Option<&Link> {
     let proxy_digest = session.digest()?.proxy_digest.as_ref()?;
     proxy_digest.user_data.as_ref()?.downcast_ref::<Arc<Link>>().map(Arc::as_ref)
 }
-
-/// Says to servers what a client has had too much of.
-const MARK: &str = "x-headgate-limit";
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";

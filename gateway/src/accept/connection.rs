@@ -222,7 +222,7 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
         };
         let kept = match body {
             Body::Nothing if shared.exchange.takes(shared.frontend) => {
-                shared.exchange.serve(stream, prepare).await
+                Box::pin(shared.exchange.serve(stream, prepare)).await
             }
             body => {
                 let stream = match body {

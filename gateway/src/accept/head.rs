@@ -3,19 +3,15 @@
 
 use super::h2;
 use crate::error_pages::Page;
+use crate::scratch;
 use base::Clock;
 use base_core::Time;
 use bytes::BytesMut;
 use gateway_core::failure::NoRequest;
 use gateway_core::strict::{self, chunks::Chunks};
 use pingora::protocols::Stream;
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How long a client may take.
@@ -63,7 +59,7 @@ pub(super) async fn read(
     began: impl FnOnce(Time),
 ) -> Arrival {
     let mut deadline = patience.due.then(|| clock.now() + patience.whole);
-    let mut bytes = match timeout(patience.first, first(stream)).await {
+    let mut bytes = match timeout(patience.first, scratch::read(stream)).await {
         Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
         Ok(Ok(_) | Err(_)) | Err(_) => return Arrival::Nothing,
     };
@@ -89,21 +85,6 @@ pub(super) async fn read(
             Err(_) => return Arrival::NoRequest(NoRequest::TimedOut),
         }
     }
-}
-
-/// Waits for bytes in a buffer that all connections of a worker share: one that rests holds none.
-async fn first(stream: &mut Stream) -> io::Result<BytesMut> {
-    thread_local! {
-        static SHARED: RefCell<[u8; BUFFER]> = const { RefCell::new([0; BUFFER]) };
-    }
-    poll_fn(|cx| {
-        SHARED.with_borrow_mut(|shared| {
-            let mut buffer = ReadBuf::new(shared);
-            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
-            Poll::Ready(read.map(|()| BytesMut::from(buffer.filled())))
-        })
-    })
-    .await
 }
 
 fn with_body(bytes: BytesMut, length: usize, head: &strict::Head) -> Arrival {

@@ -5,29 +5,31 @@
 //! apart by the head alone ([`Exchange::takes`]).
 
 mod pool;
+mod server;
+mod wire;
 
 use crate::proxy::Edge;
 use crate::request::Request;
-use crate::tries;
+use crate::{account, tries};
 use bytes::Bytes;
 use gateway_core::config::{Config, Frontend};
 use gateway_core::retry::Failure;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderName, Version};
+use http::Version;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::authority::validate_request_authority;
-use pingora::protocols::http::v1::client::HttpSession as Upstream;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::Peer;
 use pingora::{Error, ErrorType, Result};
 use pool::Pool;
+use server::Server;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+use wire::Wire;
 
 /// What one worker carries out such requests with.
 pub(crate) struct Exchange {
@@ -69,7 +71,14 @@ impl Exchange {
         if !self.carry_out(&mut session).await {
             return None;
         }
-        session.downstream_session.finish().await.ok()?.map(|reused| reused.into_parts().0)
+        let ServerSession::H1(mut client) = *session.downstream_session else { return None };
+        client.finish_body().await.ok()?;
+        if !client.will_keepalive() {
+            client.shutdown().await;
+            return None;
+        }
+        // There was no body that could be left over.
+        Some(client.into_inner())
     }
 
     /// Answers a request of HTTP/2, on a stream of its own.
@@ -88,20 +97,17 @@ impl Exchange {
     /// All stages of a request; whether its connection can go on.
     async fn carry_out(&self, session: &mut Session) -> bool {
         let mut request = self.edge.new_ctx();
-        let reusable = match self.edge.request_filter(session, &mut request).await {
-            Ok(true) => true,
-            Ok(false) => match self.forward(session, &mut request).await {
-                Ok(()) => true,
-                Err(error) => self.fails(session, &mut request, &error).await,
-            },
-            Err(error) => self.fails(session, &mut request, &error).await,
+        let ended = match self.edge.arrive(session, &mut request).await {
+            Ok(false) => self.forward(session, &mut request).await,
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
         };
-        self.edge.logging(session, None, &mut request).await;
+        let reusable = match ended {
+            Ok(()) => true,
+            Err(error) => self.edge.fail_to_proxy(session, &error, &mut request).await.can_reuse_downstream,
+        };
+        account::request(self.edge.worker, session, &mut request);
         reusable
-    }
-
-    async fn fails(&self, session: &mut Session, request: &mut Request, error: &Error) -> bool {
-        self.edge.fail_to_proxy(session, error, request).await.can_reuse_downstream
     }
 
     /// Tries servers until one has answered.
@@ -123,11 +129,11 @@ impl Exchange {
                 return Err(error.into_up());
             }
         };
-        let mut server = Upstream::new(server);
+        let patience = self.edge.server_timeout(request).unwrap_or(Duration::MAX);
+        let mut server = Server::new(server, patience);
         match self.exchange(session, &mut server, reused, request).await {
             Ok(()) => {
-                server.respect_keepalive();
-                if let Some(server) = server.reuse().await {
+                if let Some(server) = server.rest() {
                     self.keep(key, server, request);
                 }
                 Ok(())
@@ -148,55 +154,39 @@ impl Exchange {
         let key = one_for_all.unwrap_or_else(|| peer.reuse_hash());
         match one_for_all.map_or_else(|| self.pool.take(key, now), |_| None) {
             Some(server) => Ok((server, key, true)),
-            None => Ok((self.connector.new_stream(&*peer).await?, key, false)),
+            None => {
+                // In a box, as all that is rare here: what waits for a server should weigh little.
+                let server = Box::pin(self.connector.new_stream(&*peer)).await?;
+                Ok((server, key, false))
+            }
         }
     }
 
     fn keep(&self, key: u64, server: Stream, request: &Request) {
         let Some(backend) = request.backend else { return };
         let gateway = &self.edge.gateway;
-        let now = gateway.clock.now();
-        self.pool.put(key, server, now, now + gateway.config.backends[backend.0].pool_purge_delay);
+        let backend = &gateway.config.backends[backend.0];
+        if backend.reuses {
+            let now = gateway.clock.now();
+            self.pool.put(key, server, now, now + backend.pool_purge_delay);
+        }
     }
 
     /// One request and its answer.
     async fn exchange(
         &self,
         session: &mut Session,
-        server: &mut Upstream,
+        server: &mut Server,
         reused: bool,
         request: &mut Request,
     ) -> Result<()> {
-        let timeout = self.edge.server_timeout(request);
-        (server.read_timeout, server.write_timeout) = (timeout, timeout);
-        self.edge.connected(session, reused, server.stream().id(), request);
-        let mut head = session.req_header().clone();
-        let may_be_changed = request.connection.is_some_and(|connection| {
-            !self.edge.gateway.config.frontends[connection.frontend].rules.is_empty()
-        });
-        let is_h2 = head.version == Version::HTTP_2;
-        if is_h2 {
-            as_http1(&mut head).map_err(|error| error.into_down())?;
-        }
-        // A head of HTTP/1.1 that it takes has nothing else that ends here, unless a rule has put it there.
-        let names = ENDS_HERE.iter().take(if may_be_changed || is_h2 { ENDS_HERE.len() } else { 1 });
-        for name in names {
-            head.remove_header(name);
-        }
-        self.edge.upstream_request_filter(session, &mut head, request).await?;
-        if may_be_changed {
-            settle_host(&mut head).map_err(|error| error.into_in())?;
-        }
-        server.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
+        self.edge.connected(session, reused, server.id(), request);
+        self.send(session, server, request).await?;
         let answer = self.answer(session, server, request).await?;
+        server.expect(&answer, &session.req_header().method);
         let mut left = length(&answer);
-        self.respond(session, answer, !server.is_body_done(), request).await?;
-        while !server.is_body_done() {
-            let Some(piece) = watched(session, server.read_body_ref()).await? else { break };
-            // Between two chunks nothing may come, which for the client would be the last chunk.
-            if piece.is_empty() {
-                continue;
-            }
+        self.respond(session, answer, !server.is_done(), request).await?;
+        while let Some(piece) = watched(session, pin!(server.piece())).await? {
             if let Some(delay) = self.edge.delay(request, piece.len()) {
                 tokio::time::sleep(delay).await;
             }
@@ -206,16 +196,36 @@ impl Exchange {
         session.as_downstream_mut().finish_body().await.map_err(|error| error.into_down())
     }
 
+    async fn send(&self, session: &mut Session, server: &mut Server, request: &mut Request) -> Result<()> {
+        let frontend = request.connection.map(|connection| connection.frontend);
+        let rules = frontend.map(|frontend| &self.edge.gateway.config.frontends[frontend].rules);
+        let may_be_changed = rules.is_some_and(|rules| !rules.is_empty());
+        let is_h2 = session.req_header().version == Version::HTTP_2;
+        if is_h2 {
+            name_host(session.req_header_mut()).map_err(|error| error.into_down())?;
+        }
+        if may_be_changed {
+            settle_host(session.req_header_mut()).map_err(|error| error.into_in())?;
+        }
+        // A head of HTTP/1.1 that it takes has nothing else that ends here, unless a rule has put it there.
+        let gone = if may_be_changed || is_h2 { &ENDS_HERE[..] } else { &ENDS_HERE[..1] };
+        self.edge.mark(session.req_header_mut(), request)?;
+        let mut wire = Wire::new(session.req_header(), gone);
+        self.edge.for_server(session, request, false, &mut wire)?;
+        let head = wire.finish();
+        server.send(&head).await.map_err(|error| error.into_up())
+    }
+
     /// The head of the answer; what only informs goes to the client at once.
     async fn answer(
         &self,
         session: &mut Session,
-        server: &mut Upstream,
+        server: &mut Server,
         request: &mut Request,
     ) -> Result<Box<ResponseHeader>> {
         loop {
-            let mut head = watched(session, server.read_resp_header_parts()).await?;
-            self.edge.upstream_response_filter(session, &mut head, request).await?;
+            let mut head = watched(session, pin!(server.answer())).await?;
+            self.edge.from_server(session, &mut head, request)?;
             if !head.status.is_informational() {
                 return Ok(head);
             }
@@ -237,7 +247,7 @@ impl Exchange {
             head.set_version(Version::HTTP_11);
             head.insert_header(TRANSFER_ENCODING, "chunked")?;
         }
-        self.edge.response_filter(session, &mut head, request).await?;
+        self.edge.for_client(session, &mut head, request)?;
         let ends = !has_body && !head.status.is_informational();
         match session.as_downstream_mut() {
             ServerSession::H2(stream) => stream.write_response_header(head, ends),
@@ -262,7 +272,7 @@ async fn open(session: &mut Session) -> Option<()> {
         Err(error) => {
             if *error.etype() == ErrorType::InvalidHTTPHeader {
                 // The client may be gone by now.
-                let _ = session.respond_error(400).await;
+                let _ = Box::pin(session.respond_error(400)).await;
             }
             session.shutdown().await;
             None
@@ -271,7 +281,7 @@ async fn open(session: &mut Session) -> Option<()> {
 }
 
 /// What the server sends, unless the client goes away before that.
-async fn watched<T>(session: &mut Session, server: impl Future<Output = Result<T>>) -> Result<T> {
+async fn watched<T>(session: &mut Session, server: Pin<&mut impl Future<Output = Result<T>>>) -> Result<T> {
     tokio::select! {
         biased;
         told = server => told.map_err(|error| error.into_up()),
@@ -303,9 +313,8 @@ fn length(answer: &ResponseHeader) -> Option<usize> {
     answer.headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// A head of HTTP/2 as a server of HTTP/1.1 gets it (RFC 9113 §8.3.1).
-fn as_http1(head: &mut RequestHeader) -> Result<()> {
-    head.set_version(Version::HTTP_11);
+/// Says in a head of HTTP/2 whom it is for, as a server of HTTP/1.1 is told (RFC 9113 §8.3.1).
+fn name_host(head: &mut RequestHeader) -> Result<()> {
     let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
     if let Some(authority) = authority {
         head.insert_header(HOST, authority)?;
@@ -326,15 +335,35 @@ fn settle_host(head: &mut RequestHeader) -> Result<()> {
 /// Bytes: what a frame of HTTP/2 holds, unless its receiver wants larger ones.
 const BIT: usize = 16 * 1024;
 /// Fields that a server never sees (RFC 9110 §7.6.1). Most requests have the first at most.
-static ENDS_HERE: [HeaderName; 10] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
+const ENDS_HERE: [&str; 10] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_runs_takes_less_than_a_page() {
+        fn size<'a, F>(_: impl FnOnce(&'a Exchange, Stream, fn(&mut ServerSession)) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Exchange::serve);
+        assert!(
+            size <= 4096,
+            "{size} bytes {} {} {}",
+            size_of::<Session>(),
+            size_of::<Request>(),
+            size_of::<Server>()
+        );
+    }
+}

@@ -149,8 +149,7 @@ impl Session {
         let aborts = request.backend.is_some_and(|backend| gateway.config.backends[backend.0].abortonclose);
         loop {
             request.lease = None;
-            let left = pick::left(socket, aborts);
-            let lease = pick::server(gateway, request, key, left).await;
+            let lease = pick::server(gateway, request, key, || pick::left(socket, aborts)).await;
             let lease = lease.map_err(|_| request.termination)?;
             let config = &gateway.config.backends[lease.backend.0];
             let picked = gateway.clock.now();

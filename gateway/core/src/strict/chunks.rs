@@ -1,5 +1,7 @@
-//! The chunks of a request's body, byte by byte beside whoever decodes them (RFC 9112 §7.1): what one
+//! The chunks of a body, byte by byte, decoded here or beside whoever decodes them (RFC 9112 §7.1): what one
 //! decoder overlooks another trips over, and takes the rest for a request of its own.
+
+use std::ops::Range;
 
 /// Where in a body of chunks it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,23 +36,33 @@ impl Chunks {
     /// comes behind the end is not looked at.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
         let mut rest = bytes;
-        while let Some((&byte, behind)) = rest.split_first() {
+        loop {
+            let data = self.data(rest)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            rest = rest.get(data.end..).unwrap_or_default();
+        }
+    }
+
+    /// Goes on with `bytes` up to the end of the next data in them, and says where that is. An empty place: there
+    /// is no more, and what comes behind it is no part of the body.
+    pub fn data(&mut self, bytes: &[u8]) -> Result<Range<usize>, &'static str> {
+        for (place, byte) in bytes.iter().enumerate() {
             match self.state {
                 State::Data => {
-                    let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+                    let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - place);
                     self.left -= taken as u64;
-                    rest = rest.get(taken..).unwrap_or_default();
                     if self.left == 0 {
                         self.state = State::DataCr;
                     }
-                    continue;
+                    return Ok(place..place + taken);
                 }
-                State::Done => return Ok(()),
-                _ => self.state = self.next(byte)?,
+                State::Done => return Ok(place..place),
+                _ => self.state = self.next(*byte)?,
             }
-            rest = behind;
         }
-        Ok(())
+        Ok(bytes.len()..bytes.len())
     }
 
     /// Whether the body is whole.
@@ -189,6 +201,15 @@ mod tests {
             }
             prop_assert!(state.is_done());
             prop_assert_eq!(whole(&body), Ok(true));
+
+            let (mut state, mut rest, mut data) = (Chunks::default(), body.as_slice(), Vec::new());
+            while !state.is_done() {
+                let place = state.data(rest).expect("it is good");
+                data.extend_from_slice(&rest[place.clone()]);
+                rest = &rest[place.end..];
+            }
+            prop_assert_eq!(data, chunks.concat());
+            prop_assert_eq!(rest, garbage);
         }
 
         #[test]
