@@ -88,7 +88,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
-        self.from_server(session, response, request)
+        self.answered(session, response, request)
     }
 
     async fn response_filter(
@@ -239,7 +239,7 @@ impl Edge {
     }
 
     /// The head of an answer, as the server has sent it.
-    pub(crate) fn from_server(
+    pub(crate) fn answered(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,

@@ -225,7 +225,7 @@ impl Exchange {
     ) -> Result<Box<ResponseHeader>> {
         loop {
             let mut head = watched(session, pin!(server.answer())).await?;
-            self.edge.from_server(session, &mut head, request)?;
+            self.edge.answered(session, &mut head, request)?;
             if !head.status.is_informational() {
                 return Ok(head);
             }

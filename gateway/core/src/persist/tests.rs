@@ -153,7 +153,7 @@ proptest! {
         let mut out = Vec::new();
         let _ = Writer::begin("t", &table, 0, &mut out);
         out.extend_from_slice(&bytes);
-        out.extend_from_slice(digest(&SHA256, &out.clone()).as_ref());
+        out.extend_from_slice(&Sha256::digest(out.clone()));
         let _ = load("t", &table, &out, 0, Time::ZERO);
     }
 }

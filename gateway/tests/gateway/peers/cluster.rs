@@ -162,7 +162,7 @@ fn of_requests_in_the_same_millisecond_each_node_lets_at_most_the_limit_through(
     let limit = "limit = [{ table = \"clients\", conn_cur = 30, scope = \"cluster\" }]";
     let gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, limit));
     all_hear_each_other(&gateways);
-    let mut streams: Vec<_> = (0..90).map(|number| connect(gateways[number % 3].front)).collect();
+    let mut streams: Vec<_> = (0..180).map(|number| connect(gateways[number % 3].front)).collect();
     for stream in &mut streams {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is open");
     }
@@ -171,7 +171,7 @@ fn of_requests_in_the_same_millisecond_each_node_lets_at_most_the_limit_through(
         answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     });
     let through = through.count();
-    eprintln!("{through} of 90 at once got through a limit of 30");
+    eprintln!("{through} of 180 at once got through a limit of 30");
     assert!((30..=90).contains(&through), "{through}");
 }
 
@@ -204,7 +204,7 @@ mod long {
     #[test]
     fn in_a_cut_each_side_keeps_its_bound_and_after_the_heal_the_cluster_has_one_again() {
         let server = Server::named("s1");
-        let binds = addresses();
+        let binds: [SocketAddr; 2] = addresses();
         // Each node reaches the other through a wire that can be cut.
         let wires = [Wire::to(binds[0]), Wire::to(binds[1])];
         let limit =
