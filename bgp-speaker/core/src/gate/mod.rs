@@ -361,7 +361,10 @@ impl Machine for Gate {
             let alive = match self.feed.reason() {
                 Reason::Starting => self.resumed,
                 Reason::Ready | Reason::Draining => true,
-                Reason::NotReady => self.settings.worsened.contains(address) || vip.order().is_some(),
+                Reason::NotReady => {
+                    let ordered = vip.order().is_some_and(|order| order.kind != Kind::Drain);
+                    self.settings.worsened.contains(address) || ordered
+                }
                 _ => false,
             };
             assert!(alive, "{address} is announced by a gateway that cannot serve");

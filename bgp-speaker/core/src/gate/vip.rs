@@ -139,7 +139,9 @@ impl Vip {
             self.leaves = None;
         }
         let decision = self.soften(verdict, now);
-        let decision = self.keep_up(decision, last, now);
+        // Somebody's decision makes no gateway serve that does not.
+        let serves = known.1 != Reason::NotReady;
+        let decision = self.keep_up(decision, serves, last, now);
         (self.decided.replace(decision) != Some(decision)).then_some(decision)
     }
 
@@ -160,7 +162,7 @@ impl Vip {
     }
 
     /// What nobody else has stays as the last choice, for a while.
-    fn keep_up(&mut self, verdict: Verdict, last: Option<Duration>, now: Time) -> Verdict {
+    fn keep_up(&mut self, verdict: Verdict, serves: bool, last: Option<Duration>, now: Time) -> Verdict {
         let forced = self.order.as_ref().is_some_and(|order| order.forced);
         match (verdict, last) {
             ((Standing::Announced | Standing::Backup, _), _) => {
@@ -168,7 +170,7 @@ impl Vip {
                 verdict
             }
             ((Standing::Withdrawn, reason), Some(time))
-                if self.keep.had && reason.may_be_kept() && !forced =>
+                if self.keep.had && serves && reason.may_be_kept() && !forced =>
             {
                 let until = *self.keep.until.get_or_insert(now + time);
                 if now < until { (Standing::Worsened, Reason::Last) } else { verdict }

@@ -108,6 +108,11 @@ impl Cluster {
     }
 }
 
+/// The other node cannot be heard.
+fn alone() -> Fleet {
+    Fleet { node: "gw1".into(), peers: vec![Node { name: "gw2".into(), heard: false, vips: vec![] }] }
+}
+
 #[test]
 fn the_last_node_that_has_a_vip_keeps_it_as_the_last_choice_until_another_has_it_again() {
     let mut cluster = Cluster::new(20);
@@ -157,14 +162,25 @@ fn what_is_kept_ends_with_its_gateway_and_after_its_time() {
 #[test]
 fn what_never_was_well_is_not_kept_and_without_others_nothing_is() {
     let mut rig = Rig::ready(&[PROBED]);
-    let alone =
-        Fleet { node: "gw1".into(), peers: vec![Node { name: "gw2".into(), heard: false, vips: vec![] }] };
-    rig.feed(Event::Fleet(Some(alone)));
+    rig.feed(Event::Fleet(Some(alone())));
     assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
     let mut rig = Rig::ready(&[VIP]);
     rig.feed(Event::Fleet(None));
     rig.feed(Event::Disabled(true));
     rig.beat(Reading::Ready, 2000);
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::Disabled));
+}
+
+#[test]
+fn a_gateway_that_cannot_serve_is_not_kept_whoever_sends_its_node_away() {
+    let mut rig = Rig::ready(&[VIP]);
+    rig.feed(Event::Fleet(Some(alone())));
+    rig.say(Reading::NotReady);
+    rig.feed(Event::Disabled(true));
+    assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::Disabled));
+    rig.say(Reading::Ready);
+    assert_eq!(rig.stands(VIP), (Standing::Worsened, Reason::Last));
+    rig.say(Reading::NotReady);
     assert_eq!(rig.stands(VIP), (Standing::Withdrawn, Reason::Disabled));
 }
 
