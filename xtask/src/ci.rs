@@ -1,5 +1,7 @@
-//! What CI runs: the lint, the first tier, then as much of the second as there is time for.
+//! What CI runs: the lint, units and programs, each fuzz target for a moment, the lab's cases, then as much of the
+//! second tier as there is time for.
 
+use crate::fuzz;
 use crate::lint;
 use crate::run::say;
 use crate::testing::{self, LabAccess, Outcome};
@@ -10,6 +12,9 @@ use std::time::{Duration, Instant};
 /// No case of the second tier is begun after this long since the start.
 const TIME_FOR_ALL: Duration = Duration::from_secs(75 * 60);
 
+/// Seconds for each fuzz target: enough for what was broken on the way to show, and no search.
+const FUZZ_SECONDS: u64 = 3;
+
 /// Runs it all. The last line on stdout is `N passed, N failed`.
 #[expect(clippy::disallowed_methods, reason = "how long CI takes is no decision of a core")]
 pub(crate) fn run() -> Result<bool> {
@@ -17,6 +22,10 @@ pub(crate) fn run() -> Result<bool> {
     let lab = testing::prepare()?;
     let linted = lint::run()?;
     let mut outcome = testing::units(&["--skip", testing::LONG])?;
+    let fuzzed = fuzz::run(None, FUZZ_SECONDS);
+    if let Err(error) = &fuzzed {
+        say(&format!("fuzz targets: {error:#}"));
+    }
     match &lab {
         LabAccess::As(privilege) => {
             outcome.add(testing::cases(privilege, &["--skip", testing::LONG])?);
@@ -25,13 +34,15 @@ pub(crate) fn run() -> Result<bool> {
         }
         LabAccess::No(why) => say(&format!("The lab's cases (tests/cases) were not run: {why}.")),
     }
+    let word = |passed| if passed { "passed" } else { "FAILED" };
     say(&format!(
-        "lint {}, {} s in all",
-        if linted { "passed" } else { "FAILED" },
+        "lint {}, fuzz targets {}, {} s in all",
+        word(linted),
+        word(fuzzed.is_ok()),
         started.elapsed().as_secs()
     ));
     let _ = writeln!(std::io::stdout().lock(), "{outcome}");
-    Ok(linted && outcome.is_success())
+    Ok(linted && fuzzed.is_ok() && outcome.is_success())
 }
 
 fn second_tier(

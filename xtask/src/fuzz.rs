@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds all targets, then runs one, or each in turn, for so many seconds.
+/// Builds all targets, then runs one, or each in turn, for so many seconds; one that fails keeps no other from running.
 pub(crate) fn run(target: Option<&str>, seconds: u64) -> Result<()> {
     let folder = run::root().join("fuzz");
     let targets = names(&folder)?;
@@ -17,19 +17,29 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> Result<()> {
         bail!("there is no fuzz target {name}; there are: {}", targets.join(", "));
     }
     let build = run::target_dir().join("fuzz");
+    let programs = programs(&folder, &build)?;
+    let mut failed = Vec::new();
+    for name in targets.iter().filter(|name| target.is_none_or(|target| target == *name)) {
+        say(&format!("{name}: {seconds} s"));
+        if let Err(error) = one(name, seconds, &programs.join(name), &folder, &build) {
+            say(&format!("{error:#}"));
+            failed.push(name.as_str());
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Builds all targets; the folder that they are in.
+fn programs(folder: &Path, build: &Path) -> Result<PathBuf> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = cargo();
     // With a target named, build scripts and macros are built without the instrumentation, which they could not link.
-    command
-        .current_dir(&folder)
-        .args(["build", "--release", "--target", &triple, "--target-dir"])
-        .arg(&build);
+    command.current_dir(folder).args(["build", "--release", "--target", &triple, "--target-dir"]).arg(build);
     run::checked(command.env("RUSTFLAGS", INSTRUMENTATION))?;
-    for name in targets.iter().filter(|name| target.is_none_or(|target| target == *name)) {
-        say(&format!("{name}: {seconds} s"));
-        one(name, seconds, &build.join(&triple).join("release").join(name), &folder, &build)?;
-    }
-    Ok(())
+    Ok(build.join(triple).join("release"))
 }
 
 fn one(name: &str, seconds: u64, program: &Path, folder: &Path, build: &Path) -> Result<()> {
@@ -51,11 +61,11 @@ fn one(name: &str, seconds: u64, program: &Path, folder: &Path, build: &Path) ->
 }
 
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let targets = folder.join("targets");
+    let targets = folder.join("src/bin");
     let entries = fs::read_dir(&targets).with_context(|| targets.display().to_string())?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let stem = |file: PathBuf| Some(file.file_stem()?.to_str()?.to_owned());
-    let mut names: Vec<_> = files.filter_map(stem).filter(|name| name != "lib").collect();
+    let mut names: Vec<_> = files.filter_map(stem).collect();
     names.sort();
     Ok(names)
 }

@@ -98,7 +98,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         take(&mut other, &out, &there, With::Peer("a")).expect("it speaks the protocol");
         let mut acks = Vec::new();
         other.acknowledge(&mut acks);
-        if let Ok(Some((gateway_core::peers::Frame::Ack(body), _))) = gateway_core::peers::frame::take(&acks) {
+        if let Ok(Some((gateway_core::peers::Frame::Ack(body), _))) = gateway_core::peers::frame::take(&acks)
+        {
             session.outgoing.acknowledged(body, &mut progress);
         }
     }
