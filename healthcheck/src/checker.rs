@@ -8,7 +8,9 @@
 use crate::probe::{Prober, by};
 use base::{Clock, driver};
 use base_core::Time;
-use healthcheck_core::{Action, Check, CheckSpec, CheckStatus, Event, Outcome, Reason, State, Status};
+use healthcheck_core::{
+    Action, Check, CheckSpec, CheckStatus, Event, OnError, Outcome, Reason, State, Status,
+};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -129,6 +131,12 @@ impl Checker {
             // Full or closed: there is nothing that this one would add.
             let _ = self.events.try_send(Event::Observed);
         }
+    }
+
+    /// So many requests in a row have failed on it that this is what becomes of it. With a full inbox it is not heard:
+    /// the next row will be.
+    pub fn failing(&self, on_error: OnError) {
+        let _ = self.events.try_send(Event::Failing(on_error));
     }
 
     /// Takes the server out: it is not probed any more.

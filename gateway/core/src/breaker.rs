@@ -10,6 +10,7 @@
 //! Promises: one success closes it; while it is open nothing is sent, also if no other server is left, so that
 //! clients fail at once instead of waiting for what will fail. Refuses: to judge by what was sent before it opened.
 
+use crate::on_error::Layer;
 use base_core::Time;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub struct Policy {
     pub error_limit: u32,
     /// From opening to the request that may show that the server is back; doubles each time.
     pub open: Duration,
-    /// Whether answers count too, not only connections.
-    pub answers: bool,
+    /// What counts as a failure.
+    pub layer: Layer,
 }
 
 /// The breakers of a backend.
@@ -36,13 +37,6 @@ enum State {
     Closed { failures: u32 },
     Open { until: Time, times: u32 },
     HalfOpen { until: Time, times: u32 },
-}
-
-impl Policy {
-    /// Whether an answer with this status is a failure: as HAProxy's `observe layer7` has it.
-    pub fn is_failure(&self, status: u16) -> bool {
-        self.answers && status >= 500 && status != 501 && status != 505
-    }
 }
 
 impl Breaker {
@@ -111,7 +105,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const POLICY: Policy = Policy { error_limit: 3, open: Duration::from_secs(1), answers: true };
+    const POLICY: Policy = Policy { error_limit: 3, open: Duration::from_secs(1), layer: Layer::Seven };
 
     fn at(ms: u64) -> Time {
         Time::from_millis(ms)
@@ -138,13 +132,6 @@ mod tests {
         breaker.sent(0, at(3001));
         breaker.succeeded(0);
         assert!(breaker.lets(0, at(3001)) && !breaker.is_open(0));
-    }
-
-    #[test]
-    fn a_status_is_a_failure_as_haproxy_has_it() {
-        let failures: Vec<u16> = (100..600).filter(|status| POLICY.is_failure(*status)).collect();
-        assert!(failures.contains(&500) && failures.contains(&503) && failures.len() == 98);
-        assert!(!Policy { answers: false, ..POLICY }.is_failure(500));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //!
 //! [`proxy_protocol`] (for whom is this connection?) → [`client_hello`] (for which server, unopened?) → [`h2`] (does it send more than it may?) → [`strict`] (is this one request?) → [`client`] (who asks?) → [`limits`] on a [`table`] (may it?) →
 //! [`normalize`] (which path is that?) → [`scanners`] (who asks for that?) → [`rules`] (what shall become
-//! of it?) with what they [`track`] → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`eject`] and [`queue`], which
+//! of it?) with what they [`track`] → [`route`] (which backend?) → [`sticky`], [`cookie`], [`balance`], [`breaker`], [`on_error`], [`eject`] and [`queue`], which
 //! [`dispatch`] puts together (which server, and when?) → [`retry`] (again?) → [`failure`] and [`record`]
 //! (what is told about it).
 
@@ -26,6 +26,7 @@ pub mod lists;
 pub mod names;
 pub mod normalize;
 pub mod observe;
+pub mod on_error;
 pub mod peers;
 pub mod persist;
 pub mod proxy_protocol;

@@ -128,17 +128,14 @@ impl Lease {
         self.gateway.backends[self.backend.0].answered(self.server);
     }
 
-    /// Its breaker hears what became of a request: the status of its answer, or `None` if there was none. `connected`:
+    /// Its check and its breaker hear what became of a request: the status of its answer, or `None` if there was none. `connected`:
     /// it was sent.
     pub(crate) fn observed(&self, status: Option<u16>, connected: bool) {
         let backend = &self.gateway.backends[self.backend.0];
+        self.server().observed(status, connected);
         let Some(policy) = backend.breaker else { return };
-        let failed = match status {
-            Some(status) => policy.is_failure(status),
-            None => policy.answers || !connected,
-        };
-        if status.is_some() || failed {
-            backend.observed(self.server, !failed, self.gateway.clock.now());
+        if let Some(succeeded) = policy.layer.succeeded(status, connected) {
+            backend.observed(self.server, succeeded, self.gateway.clock.now());
         }
     }
 

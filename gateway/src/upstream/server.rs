@@ -8,6 +8,7 @@ use super::tls::Identity;
 use base_core::Time;
 use gateway_core::balance::{self, Candidate};
 use gateway_core::config::{self, Address, Sni};
+use gateway_core::on_error;
 use gateway_core::proxy_protocol::Version;
 use gateway_core::resolve::Endpoint;
 use healthcheck::Checker;
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     pub(super) answers: AtomicU64,
     /// Whether its last request failed, where that is watched.
     pub(super) failing: AtomicBool,
+    /// What its check learns from requests, and those that failed in a row.
+    on_error: Option<(on_error::Policy, on_error::Row)>,
     reach: Reach,
     /// The name that it is asked for.
     sni: Sni,
@@ -88,6 +91,7 @@ impl Server {
             send_proxy: server.send_proxy,
             sessions: server.shutdown_sessions.then(Arc::default),
             failing: AtomicBool::new(false),
+            on_error: server.on_error.map(|policy| (policy, on_error::Row::default())),
             checker: OnceLock::new(),
         }
     }
@@ -229,6 +233,14 @@ impl Server {
     /// Where it stands, for the verdict on its backend.
     pub(crate) fn state(&self) -> State {
         if self.is_up() { State::Up } else { State::Down }
+    }
+
+    /// A request was answered with `status`, or not at all; `connected`: it was sent.
+    pub(super) fn observed(&self, status: Option<u16>, connected: bool) {
+        let Some((policy, row)) = &self.on_error else { return };
+        if let (Some(on_error), Some(checker)) = (row.heard(policy, status, connected), self.checker.get()) {
+            checker.failing(on_error);
+        }
     }
 
     /// Real traffic failed on it.

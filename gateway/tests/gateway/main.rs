@@ -29,6 +29,7 @@ mod lists;
 mod log;
 mod metrics;
 mod observed;
+mod on_error;
 mod peers;
 mod persist;
 mod programs;

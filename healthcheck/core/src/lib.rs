@@ -18,7 +18,7 @@ pub mod talk;
 pub mod tally;
 pub mod verdict;
 
-pub use machine::{Action, Check, Event, Reason, State, Status};
+pub use machine::{Action, Check, Event, OnError, Reason, State, Status};
 pub use outcome::{CheckStatus, Outcome};
 pub use spec::{CheckSpec, Expect, HttpCheck, Kind, Timing, TlsCheck};
 pub use talk::Finding;

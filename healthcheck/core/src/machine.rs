@@ -15,9 +15,9 @@
 //!
 //! Promises: one probe at a time; each one ends, at the latest when its deadline has passed, and counts once; a
 //! result that comes after its probe was given up is ignored. Refuses: to take a server down for what traffic
-//! saw (an observation only asks for a probe sooner, and not more often than every [`OBSERVED_GAP`]), or for
-//! a probe that this side could not even send, or whose report it was itself too late to read.
-//! HAProxy manual 5.2 `rise`, `fall`, `inter`, `fastinter`, `downinter`, `observe`.
+//! saw (an observation only asks for a probe sooner, and not more often than every [`OBSERVED_GAP`]) unless
+//! [`OnError`] says so, or for a probe that this side could not even send, or whose report it was itself too late
+//! to read. HAProxy manual 5.2 `rise`, `fall`, `inter`, `fastinter`, `downinter`, `observe`, `on-error`.
 
 use crate::outcome::{CheckStatus, Outcome};
 use crate::schedule::Schedule;
@@ -108,6 +108,21 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What a row of failing requests does to a server that is UP (HAProxy manual, `on-error`). All of them ask for
+/// a probe soon.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnError {
+    /// Nothing else.
+    #[default]
+    Fastinter,
+    /// It counts as one failed probe.
+    FailCheck,
+    /// It counts as many, so that one failed probe more is enough for DOWN.
+    SuddenDeath,
+    /// It is DOWN.
+    MarkDown,
+}
+
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -122,6 +137,8 @@ pub enum Event {
     },
     /// Real traffic failed on this server, for example its connection was refused.
     Observed,
+    /// So many requests in a row have failed on it that this is what becomes of it.
+    Failing(OnError),
     /// An operator takes the server out.
     Maint,
     /// An operator puts the server back.
@@ -263,6 +280,15 @@ impl Check {
     fn count_probe(&mut self, outcome: Outcome, now: Time, actions: &mut Vec<Action>) {
         self.running = None;
         let before = self.state;
+        self.tally(&outcome);
+        self.schedule.plan(now, self.interval());
+        if self.observed {
+            self.hurry(now);
+        }
+        self.say(outcome, before, actions);
+    }
+
+    fn tally(&mut self, outcome: &Outcome) {
         match (self.state, outcome.passed()) {
             _ if outcome.status.inconclusive() => {}
             (State::Up, true) => self.count = self.timing.fall,
@@ -273,10 +299,9 @@ impl Check {
             (State::Down, false) => self.count = 0,
             (State::Maint, _) => {}
         }
-        self.schedule.plan(now, self.interval());
-        if self.observed {
-            self.hurry(now);
-        }
+    }
+
+    fn say(&self, outcome: Outcome, before: State, actions: &mut Vec<Action>) {
         actions.push(Action::Counted { outcome, status: self.status() });
         if self.state != before {
             actions.push(Action::Changed { status: self.status(), reason: Reason::Probe(outcome) });
@@ -290,6 +315,30 @@ impl Check {
                 self.hurry(now);
             }
         }
+    }
+
+    /// What was sent before a server went down says nothing about how it comes back: only one that is UP is judged.
+    fn failing(&mut self, on_error: OnError, now: Time, actions: &mut Vec<Action>) {
+        self.observe(now);
+        let left = match on_error {
+            _ if self.state != State::Up => return,
+            OnError::Fastinter => return,
+            OnError::FailCheck => self.count,
+            OnError::SuddenDeath => self.count.min(2),
+            OnError::MarkDown => 1,
+        };
+        self.count = left;
+        let outcome =
+            Outcome { status: CheckStatus::Analysis, code: None, note: "", duration: Duration::ZERO };
+        self.tally(&outcome);
+        if self.state == State::Down {
+            // Who passes its probes rests for that long at least: it was they that did not show what is wrong.
+            self.observed = false;
+            if self.running.is_none() {
+                self.schedule.put_off(now + self.timing.fastinter);
+            }
+        }
+        self.say(outcome, State::Up, actions);
     }
 
     fn hurry(&mut self, now: Time) {
@@ -336,6 +385,7 @@ impl Machine for Check {
                 }
             }
             Event::Observed => self.observe(now),
+            Event::Failing(on_error) => self.failing(on_error, now, actions),
             Event::Maint => {
                 self.is_out = true;
                 self.stop(Reason::Operator, actions);

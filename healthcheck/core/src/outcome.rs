@@ -33,6 +33,8 @@ pub enum CheckStatus {
     ProcError,
     /// The command did not exit in time, and was killed.
     ProcTimeout,
+    /// No probe: a row of requests failed ([`crate::OnError`]).
+    Analysis,
     /// This side could not even try: no socket, no port left.
     SocketError,
 }
@@ -54,6 +56,7 @@ impl CheckStatus {
             Self::ProcOk => "PROCOK",
             Self::ProcError => "PROCERR",
             Self::ProcTimeout => "PROCTOUT",
+            Self::Analysis => "HANA",
             Self::SocketError => "SOCKERR",
         }
     }

@@ -61,6 +61,11 @@ impl Schedule {
         }
     }
 
+    /// The next probe starts at `at`, whatever was planned.
+    pub const fn put_off(&mut self, at: Time) {
+        (self.next, self.due) = (at, at);
+    }
+
     fn below(&mut self, limit: Duration) -> Duration {
         let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.random.below(limit))

@@ -1,6 +1,7 @@
 //! One server of a backend, and how it is spoken with.
 
 use super::{Agent, Watch};
+use crate::on_error;
 use crate::proxy_protocol::Version;
 use base_core::diagnose::Diagnostic;
 use healthcheck_core::{CheckSpec, TlsCheck};
@@ -39,6 +40,8 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// Who says whether it is up.
     pub watch: Watch,
+    /// What its check learns from requests that fail in a row; `None`: that it be probed sooner.
+    pub on_error: Option<on_error::Policy>,
     /// Who says what it is to get.
     pub agent: Option<Agent>,
 }

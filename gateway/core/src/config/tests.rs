@@ -209,6 +209,8 @@ fn each_mistake_is_shown_at_its_place() {
             "add on = \"connection\" or mode = \"tcp\", or take it out",
         ),
         ("weight = 7 }]", "weight = 7 }]\nbreaker = { error_limit = 0 }", "0", "expected 1 to 10000"),
+        ("weight = 7", "on_error = \"mark-down\"", "\"mark-down\"", "add observe = \"layer7\""),
+        ("weight = 7", "observe = \"layer4\"", "\"layer4\"", "give its backend a check"),
         ("weight = 7", "slowstart = \"0s\"", "\"0s\"", "slowstart"),
         ("timeout = \"500ms\"", "timeout = \"5s\"", "{ type", "timeout"),
     ];

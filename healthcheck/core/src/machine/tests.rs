@@ -235,6 +235,46 @@ fn what_traffic_saw_asks_for_one_probe_soon() {
 }
 
 #[test]
+fn requests_that_fail_in_a_row_do_to_a_server_what_haproxy_has_them_do() {
+    let timing = Timing { fall: 4, ..TIMING };
+    let cases: [(OnError, &[&str]); 4] = [
+        (OnError::Fastinter, &[]),
+        (OnError::FailCheck, &["HANA: UP 3/4"]),
+        (OnError::SuddenDeath, &["HANA: UP 1/4"]),
+        (OnError::MarkDown, &["HANA: DOWN", "DOWN by HANA"]),
+    ];
+    for (on_error, said) in cases {
+        let mut sim = Sim::new(timing);
+        sim.pass();
+        sim.now += Duration::from_millis(300);
+        sim.on(Event::Failing(on_error));
+        assert_eq!(sim.said[1..], *said, "{on_error:?}");
+        let wait = if on_error == OnError::MarkDown { TIMING.fastinter } else { Duration::ZERO };
+        assert_eq!(sim.check.next_deadline(), Some(sim.now + wait), "{on_error:?}: probed soon");
+    }
+}
+
+#[test]
+fn a_server_that_requests_took_down_comes_back_by_its_probes() {
+    let mut sim = Sim::new(TIMING);
+    sim.tick();
+    sim.on(Event::Failing(OnError::SuddenDeath));
+    sim.on(Event::Failing(OnError::SuddenDeath));
+    sim.end(CheckStatus::L7Ok, Some(200));
+    sim.on(Event::Failing(OnError::MarkDown));
+    sim.pass();
+    let expected = [
+        "HANA: UP 1/3",
+        "HANA: DOWN",
+        "DOWN by HANA",
+        "L7OK 200: DOWN 1/2",
+        "L7OK 200: UP",
+        "UP by L7OK 200",
+    ];
+    assert_eq!(sim.said, expected, "what failed before it was down counts once, and probes go on");
+}
+
+#[test]
 fn maint_stops_probing_and_ready_starts_with_one_chance() {
     let mut sim = Sim::new(TIMING);
     sim.tick();
@@ -324,6 +364,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => status.prop_map(Step::End),
         1 => (0_u64..50).prop_map(Step::Stale),
         3 => prop::sample::select(vec![Event::Tick, Event::Observed, Event::Observed]).prop_map(Step::Send),
+        1 => prop::sample::select(vec![OnError::Fastinter, OnError::FailCheck])
+            .prop_map(|on_error| Step::Send(Event::Failing(on_error))),
         1 => prop::sample::select(vec![Event::Maint, Event::Ready]).prop_map(Step::Send),
         1 => prop::sample::select(vec![Event::Lost, Event::Found]).prop_map(Step::Send),
     ];

@@ -31,7 +31,7 @@ pub(super) use resolvers::{Hold, Resolvers};
 pub(super) use table::Table;
 pub(super) use trace::Trace;
 
-pub(super) use server::{OnMarkedDown, Proto, SendProxy, Server, VerifyServer};
+pub(super) use server::{OnError, OnMarkedDown, Proto, SendProxy, Server, VerifyServer};
 
 use base_core::units::Span;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! A `[[backend.server]]` as it is written.
 
-use super::Agent;
+use super::{Agent, Observe};
 use crate::resolve::Family;
 use base_core::units::Span;
 use ipnet::IpNet;
@@ -32,6 +32,9 @@ pub(in crate::config) struct Server {
     pub(in crate::config) check_send_proxy: Option<Spanned<bool>>,
     pub(in crate::config) proto: Option<Spanned<Proto>>,
     pub(in crate::config) on_marked_down: Option<OnMarkedDown>,
+    pub(in crate::config) observe: Option<Spanned<Observe>>,
+    pub(in crate::config) error_limit: Option<Spanned<u32>>,
+    pub(in crate::config) on_error: Option<Spanned<OnError>>,
     pub(in crate::config) ssl: Option<bool>,
     pub(in crate::config) verify: Option<Spanned<VerifyServer>>,
     pub(in crate::config) ca_file: Option<Spanned<PathBuf>>,
@@ -77,6 +80,15 @@ pub(in crate::config) enum OnMarkedDown {
     ShutdownSessions,
 }
 
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::config) enum OnError {
+    Fastinter,
+    FailCheck,
+    SuddenDeath,
+    MarkDown,
+}
+
 impl Server {
     /// With what `default` says where it says nothing itself.
     pub(in crate::config) fn or(self, default: &Self) -> Self {
@@ -99,6 +111,9 @@ impl Server {
             check_send_proxy: self.check_send_proxy.or_else(|| default.check_send_proxy.clone()),
             proto: self.proto.or_else(|| default.proto.clone()),
             on_marked_down: self.on_marked_down.or(default.on_marked_down),
+            observe: self.observe.or_else(|| default.observe.clone()),
+            error_limit: self.error_limit.or_else(|| default.error_limit.clone()),
+            on_error: self.on_error.or_else(|| default.on_error.clone()),
             ssl: self.ssl.or(default.ssl),
             verify: self.verify.or_else(|| default.verify.clone()),
             ca_file: self.ca_file.or_else(|| default.ca_file.clone()),

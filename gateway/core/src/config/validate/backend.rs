@@ -7,6 +7,7 @@ use super::{cookie, server};
 use crate::balance::{Algorithm, HashType};
 use crate::config::{Backend, Check, Resolvers, Server, Table, TableId, schema};
 use crate::dispatch::Backups;
+use crate::on_error::Layer;
 use crate::retry::Policy;
 use crate::table::{DataType, Stored};
 use crate::{breaker, eject};
@@ -163,8 +164,15 @@ fn breaker(source: &Source, written: &schema::Breaker) -> Result<breaker::Policy
     Ok(breaker::Policy {
         error_limit: written.error_limit.as_ref().map_or(DEFAULT_ERROR_LIMIT, |limit| *limit.get_ref()),
         open: optional(source, written.open.as_ref(), "open")?.unwrap_or(DEFAULT_OPEN),
-        answers: written.observe == schema::Observe::Layer7,
+        layer: layer(written.observe),
     })
+}
+
+pub(super) fn layer(written: schema::Observe) -> Layer {
+    match written {
+        schema::Observe::Layer4 => Layer::Four,
+        schema::Observe::Layer7 => Layer::Seven,
+    }
 }
 
 fn eject(source: &Source, written: &schema::Eject) -> Result<Option<eject::Silence>> {
@@ -188,13 +196,13 @@ const DEFAULT_POOL_PURGE_DELAY: Duration = Duration::from_secs(30);
 /// Each retry is a client that waits.
 const MAX_RETRIES: u32 = 16;
 /// HAProxy's default.
-const DEFAULT_ERROR_LIMIT: u32 = 10;
+pub(super) const DEFAULT_ERROR_LIMIT: u32 = 10;
 /// Long enough for a process to start again, short enough that nobody waits for it.
 const DEFAULT_OPEN: Duration = Duration::from_secs(5);
 /// Of a hundred requests: what a backend that is slow for being busy can bear.
 const DEFAULT_RETRY_BUDGET: u32 = 20;
 /// Requests without an answer.
-const MAX_UNANSWERED: u32 = 10_000;
+pub(super) const MAX_UNANSWERED: u32 = 10_000;
 /// Requests at once: more than a process has descriptors for.
 const MAX_MAXCONN: u32 = 1_000_000;
 /// Requests that wait: about 1 GiB of them.

@@ -1,9 +1,12 @@
 //! Who says whether a server is up; who tracks whom.
 
 use super::Result;
+use super::backend::{DEFAULT_ERROR_LIMIT, MAX_UNANSWERED, layer};
 use super::values::{duration, in_range};
 use crate::config::{Agent, Backend, BackendId, Watch, schema};
+use crate::on_error;
 use base_core::diagnose::Source;
+use healthcheck_core::OnError;
 use healthcheck_core::spec::DEFAULT_INTER;
 use toml::Spanned;
 
@@ -31,6 +34,45 @@ pub(super) fn watch(source: &Source, server: &schema::Server, has_check: bool) -
     }
     let is_checked = has_check && wants != Some(false) && server.track.is_none();
     Ok(if is_checked { Watch::Check { addr, port: port.map(|port| *port.get_ref()) } } else { Watch::Nobody })
+}
+
+/// What errors in a row do to a server's check, as far as it has one; `own` is what the server says, not its default.
+pub(super) fn on_error(
+    source: &Source,
+    own: &schema::Server,
+    server: &schema::Server,
+    watch: Watch,
+) -> Result<Option<on_error::Policy>> {
+    let Some(observe) = &server.observe else {
+        let own = [
+            ("error_limit", own.error_limit.as_ref().map(Spanned::span)),
+            ("on_error", own.on_error.as_ref().map(Spanned::span)),
+        ];
+        let own = own.into_iter().find_map(|(key, span)| Some((key, span?)));
+        return own.map_or(Ok(None), |(key, span)| {
+            let error = source.at(span, format!("{key}, but nothing is observed"));
+            Err(error.help("add observe = \"layer7\", or \"layer4\""))
+        });
+    };
+    if !matches!(watch, Watch::Check { .. }) {
+        return own.observe.as_ref().map_or(Ok(None), |own| {
+            let error = source.at(own.span(), "no check of its own that could learn from its requests");
+            Err(error.help("give its backend a check, or use the backend's breaker, which needs none"))
+        });
+    }
+    if let Some(limit) = &server.error_limit {
+        in_range(source, limit, 1..=MAX_UNANSWERED, "error_limit")?;
+    }
+    Ok(Some(on_error::Policy {
+        layer: layer(*observe.get_ref()),
+        error_limit: server.error_limit.as_ref().map_or(DEFAULT_ERROR_LIMIT, |limit| *limit.get_ref()),
+        on_error: match server.on_error.as_ref().map(|on_error| *on_error.get_ref()) {
+            None | Some(schema::OnError::Fastinter) => OnError::Fastinter,
+            Some(schema::OnError::FailCheck) => OnError::FailCheck,
+            Some(schema::OnError::SuddenDeath) => OnError::SuddenDeath,
+            Some(schema::OnError::MarkDown) => OnError::MarkDown,
+        },
+    }))
 }
 
 pub(super) fn agent(source: &Source, written: Option<&Spanned<schema::Agent>>) -> Result<Option<Agent>> {

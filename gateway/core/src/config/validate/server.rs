@@ -119,6 +119,7 @@ fn one(
     if let Some(weight) = &server.weight {
         in_range(source, weight, 0..=MAX_WEIGHT, "weight")?;
     }
+    let watch = checks::watch(source, server, has_check)?;
     let slowstart = optional(source, server.slowstart.as_ref(), "slowstart")?;
     Ok(Server {
         name: String::new(),
@@ -137,7 +138,8 @@ fn one(
         shutdown_sessions: server.on_marked_down == Some(schema::OnMarkedDown::ShutdownSessions),
         http: http(source, server)?,
         tls: tls(source, written, server)?,
-        watch: checks::watch(source, server, has_check)?,
+        on_error: checks::on_error(source, written.get_ref(), server, watch)?,
+        watch,
         agent: checks::agent(source, server.agent.as_ref())?,
     })
 }
