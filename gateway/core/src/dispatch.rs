@@ -75,7 +75,8 @@ impl<W> Dispatcher<W> {
         self.queue.as_ref().map_or(0, |queue| queue.waiting_for(place))
     }
 
-    /// Decides on one request. `servers` says how each server is; `waiter` is called if it has to wait.
+    /// Decides on one request. `servers` says how each server is; `waiter` is called if it has to wait. Then
+    /// [`has_come`](Self::has_come) is due.
     pub fn ask(
         &mut self,
         call: Call<'_>,
@@ -104,10 +105,10 @@ impl<W> Dispatcher<W> {
             stuck => stuck,
         };
         let (free, wish) = match aim {
-            Some(place) => (queue.is_free(place).then_some(place), Wish::Server(place)),
-            None => (pick(&|place| queue.is_free(place)), Wish::Any),
+            Some(place) => (queue.is_free_for_one_more(place).then_some(place), Wish::Server(place)),
+            None => (pick(&|place| queue.is_free_for_one_more(place)), Wish::Any),
         };
-        if let Some(place) = free {
+        if let Some(place) = free.filter(|_| !queue.goes_by_line()) {
             queue.take(place);
             return Decision::Go(place);
         }
@@ -115,6 +116,18 @@ impl<W> Dispatcher<W> {
             return Decision::Nobody;
         }
         queue.wait(wish, waiter()).map_or(Decision::Full(wish), Decision::Wait)
+    }
+
+    /// Who may go since there is more to do: each that comes raises limits that go by the load.
+    pub fn has_come(
+        &mut self,
+        servers: impl Fn(usize) -> Candidate,
+        avoid: impl Fn(usize) -> bool,
+        wake: impl FnMut(W, usize),
+    ) {
+        if self.queue.as_ref().is_some_and(Queue::is_dynamic) {
+            self.serve_line(servers, avoid, wake);
+        }
     }
 
     /// From now on so many may run at once on the server at `place`; [`changed`](Self::changed) says who may go now.
@@ -173,7 +186,8 @@ impl<W> Dispatcher<W> {
             let Some((waiter, wish)) = queue.next(|place| field.candidate(place).gets_new_work()) else {
                 return;
             };
-            let free = |place| only_if(field.candidate(place), queue.is_free(place));
+            // It has left the line, and runs nowhere yet.
+            let free = |place| only_if(field.candidate(place), queue.is_free_for_one_more(place));
             let place = match wish {
                 Wish::Server(place) => Some(place),
                 // Only a hash would ask whose request it is, and who follows a hash waits for a certain

@@ -1,4 +1,5 @@
-//! Who may run on a server now, and who waits for a place (HAProxy manual, `maxconn`, `timeout queue`).
+//! Who may run on a server now, and who waits for a place (HAProxy manual, `maxconn`, `minconn`, `fullconn`,
+//! `timeout queue`).
 //!
 //! Promises: never more on a server, or on all of a backend, than their `maxconn`; who waits for the same
 //! thing is served in the order in which they came; nobody waits for a place that is free; at most so many
@@ -38,8 +39,19 @@ pub struct Limits {
     pub backend: Option<u32>,
     /// Requests that wait.
     pub waiting: usize,
+    /// Where less may run while the backend has little to do.
+    pub dynamic: Option<Dynamic>,
     /// Whether [`Queue::limit`] may be called: then ends are told, though nothing is limited yet.
     pub may_change: bool,
+}
+
+/// Limits that grow with the load, which is all that runs and waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dynamic {
+    /// The least that may run on each server; `None`: its limit is always the same.
+    pub minconn: Vec<Option<u32>>,
+    /// The load from which on the whole limits hold.
+    pub fullconn: u32,
 }
 
 /// The places of a backend and the line for them. `W` is what it takes to wake a waiter.
@@ -60,6 +72,15 @@ impl Limits {
     pub fn any(&self) -> bool {
         self.may_change || self.backend.is_some() || self.servers.iter().any(Option::is_some)
     }
+
+    /// What may run on the server at `place` under this load, as HAProxy counts it.
+    pub fn most(&self, place: usize, load: u64) -> Option<u32> {
+        let most = self.servers[place]?;
+        let Some(Dynamic { minconn, fullconn }) = &self.dynamic else { return Some(most) };
+        let Some(least) = minconn[place] else { return Some(most) };
+        let part = load.min(u64::from(*fullconn)) * u64::from(most) / u64::from(*fullconn).max(1);
+        Some(u32::try_from(part).unwrap_or(most).max(least).min(most))
+    }
 }
 
 impl<W> Queue<W> {
@@ -78,8 +99,22 @@ impl<W> Queue<W> {
 
     /// Whether one more may run on the server at `place`.
     pub fn is_free(&self, place: usize) -> bool {
-        let below = |count: u32, most: Option<u32>| most.is_none_or(|most| count < most);
-        below(self.total, self.limits.backend) && below(self.running[place], self.limits.servers[place])
+        self.has_room(place, self.load())
+    }
+
+    /// The same for one that comes now: it is part of the load.
+    pub fn is_free_for_one_more(&self, place: usize) -> bool {
+        self.has_room(place, self.load() + 1)
+    }
+
+    /// Whether one that comes now has to stand in line behind those who could go because it came.
+    pub fn goes_by_line(&self) -> bool {
+        self.is_dynamic() && (1..self.limits.waiting).contains(&self.waiting)
+    }
+
+    /// Whether more may run where more has come.
+    pub const fn is_dynamic(&self) -> bool {
+        self.limits.dynamic.is_some()
     }
 
     /// From now on so many may run at once on the server at `place`; who runs there already goes on.
@@ -161,5 +196,14 @@ impl<W> Queue<W> {
     /// The server at `place` is down: who waited for it takes any, at the position that its age gives it.
     pub fn redistribute(&mut self, place: usize) {
         self.any.append(&mut self.own[place]);
+    }
+
+    fn has_room(&self, place: usize, load: u64) -> bool {
+        let below = |count: u32, most: Option<u32>| most.is_none_or(|most| count < most);
+        below(self.total, self.limits.backend) && below(self.running[place], self.limits.most(place, load))
+    }
+
+    fn load(&self) -> u64 {
+        u64::from(self.total) + self.waiting as u64
     }
 }

@@ -94,6 +94,11 @@ impl Lease {
         if let Decision::Go(server) = decision {
             backend.enter(watch, server, now);
         }
+        dispatcher.has_come(
+            |place| backend.candidate(watch, place, now),
+            avoid,
+            |turn, place| backend.call(watch, turn, place, now),
+        );
         drop(guard);
         match (decision, turn) {
             (Decision::Go(server), _) => {

@@ -27,7 +27,7 @@ use gateway_core::breaker::{self, Breaker};
 use gateway_core::config;
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
-use gateway_core::queue::Limits;
+use gateway_core::queue::{Dynamic, Limits};
 use gateway_core::resolve::Endpoint;
 use gateway_core::retry::Budget;
 use healthcheck_core::agent::Standing;
@@ -81,6 +81,10 @@ impl Backend {
             servers: backend.servers.iter().map(|server| server.maxconn).collect(),
             backend: backend.maxconn,
             waiting: backend.max_queue as usize,
+            dynamic: backend.fullconn.map(|fullconn| Dynamic {
+                minconn: backend.servers.iter().map(|server| server.minconn).collect(),
+                fullconn,
+            }),
             may_change: backend.servers.iter().any(|server| server.agent.is_some()),
         };
         let members: Vec<Member<'_>> = backend

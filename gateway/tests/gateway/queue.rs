@@ -138,6 +138,26 @@ fn a_client_waits_for_the_server_that_it_sticks_to() {
 }
 
 #[test]
+fn a_server_gets_more_at_once_when_more_is_asked_for() {
+    let (server, release) = held();
+    let gateway = Gateway::of_backend(&format!(
+        "fullconn = 8\nqueue_timeout = \"20s\"\n\
+         server = [{{ name = \"s1\", address = \"{}\", minconn = 1, maxconn = 4 }}]",
+        server.address
+    ));
+    let mut clients = Vec::new();
+    // Of eight that are full, the fourth that comes lets half of `maxconn` run, the sixth three, the eighth all.
+    for (come, runs) in (1u32..).zip([1, 1, 1, 2, 2, 3, 3, 4, 4, 4]) {
+        clients.push(send(&gateway, "/"));
+        let is_so =
+            || gateway.metric(QUEUE) == f64::from(come - runs) && server.heads().len() == runs as usize;
+        wait_until("they run or wait", is_so);
+    }
+    clients.iter().for_each(|_| release.send(()).expect("the server waits"));
+    assert!(clients.into_iter().all(|client| answer(client).ends_with("done")));
+}
+
+#[test]
 fn nothing_is_lost_when_many_come_and_some_go() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (inside, seen) = (Arc::clone(&now), Arc::clone(&most));

@@ -403,6 +403,8 @@ pub struct Backend {
     pub eject: Option<eject::Silence>,
     /// Requests at once on all its servers; `None`: any number.
     pub maxconn: Option<u32>,
+    /// Running and waiting requests from which on the whole `maxconn` of servers holds that have a `minconn`.
+    pub fullconn: Option<u32>,
     /// Requests that may wait for a place on a server.
     pub max_queue: u32,
     /// Longest wait for a place on a server.

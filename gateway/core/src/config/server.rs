@@ -20,6 +20,8 @@ pub struct Server {
     pub weight: u32,
     /// Requests at once on it; `None`: any number.
     pub maxconn: Option<u32>,
+    /// Requests at once on it while its backend has little to do; `None`: `maxconn`.
+    pub minconn: Option<u32>,
     /// What stands for it in the backend's cookie.
     pub cookie: Option<String>,
     /// Whether it only serves when no other can.

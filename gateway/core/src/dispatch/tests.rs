@@ -1,5 +1,6 @@
 use super::*;
 use crate::balance::{Algorithm, HashType, Member};
+use crate::queue::Dynamic;
 use proptest::prelude::*;
 
 fn up() -> Candidate {
@@ -18,7 +19,7 @@ fn call(stuck: Option<usize>) -> Call<'static> {
 
 #[test]
 fn without_limits_nobody_waits() {
-    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, may_change: false };
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     for turn in 0..10 {
         assert_eq!(dispatcher.ask(call(None), |_| up(), || 0), Decision::Go(turn % 2));
@@ -28,7 +29,7 @@ fn without_limits_nobody_waits() {
 
 #[test]
 fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 3, may_change: false };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 3, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let mut ask = |stuck, name| dispatcher.ask(call(stuck), |_| up(), || name);
     assert_eq!([ask(None, 0), ask(None, 0)], [Decision::Go(0), Decision::Go(1)]);
@@ -44,8 +45,37 @@ fn a_place_that_is_given_back_goes_to_the_first_who_can_use_it() {
 }
 
 #[test]
+fn limits_grow_with_the_load_as_in_haproxy() {
+    let dynamic = Some(Dynamic { minconn: vec![Some(10), None], fullconn: 1000 });
+    let limits = Limits { servers: vec![Some(100), Some(50)], dynamic, ..Limits::default() };
+    let most = |load| (limits.most(0, load), limits.most(1, load));
+    for (load, first) in [(0, 10), (100, 10), (119, 11), (500, 50), (999, 99), (1000, 100), (9000, 100)] {
+        assert_eq!(most(load), (Some(first), Some(50)), "{load}");
+    }
+}
+
+#[test]
+fn who_comes_lets_go_who_waited_for_the_load_to_rise() {
+    let dynamic = Some(Dynamic { minconn: vec![Some(1)], fullconn: 8 });
+    let limits = Limits { servers: vec![Some(4)], dynamic, waiting: 9, ..Limits::default() };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    let mut went = Vec::new();
+    for name in 1..=10 {
+        if let Decision::Go(_) = dispatcher.ask(call(None), |_| up(), || name) {
+            went.push((name, name));
+        }
+        dispatcher.has_come(|_| up(), |_| false, |waiter, _| went.push((name, waiter)));
+    }
+    assert_eq!(
+        went,
+        [(1, 1), (4, 2), (6, 3), (8, 4)],
+        "with the 4th of 8 half may run, and the first in line goes"
+    );
+}
+
+#[test]
 fn who_waits_for_a_server_that_goes_down_takes_another() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, may_change: false };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     assert_eq!(dispatcher.ask(call(Some(0)), |_| up(), || 0), Decision::Go(0));
     assert!(matches!(dispatcher.ask(call(Some(0)), |_| up(), || 7), Decision::Wait(_)));
@@ -57,7 +87,7 @@ fn who_waits_for_a_server_that_goes_down_takes_another() {
 
 #[test]
 fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
-    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, may_change: false };
+    let limits = Limits { servers: vec![None; 2], backend: None, waiting: 0, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let first = Call { avoid: &|place| place == 0, ..call(Some(0)) };
     assert_eq!(dispatcher.ask(first, |_| up(), || 0), Decision::Go(1));
@@ -67,7 +97,7 @@ fn a_server_to_avoid_is_only_used_when_there_is_no_other() {
 
 #[test]
 fn a_freed_place_is_not_given_on_a_server_to_avoid_while_there_is_another() {
-    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, may_change: false };
+    let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
     let first = |place| place == 0;
     let mut ask = |name| dispatcher.ask(Call { avoid: &first, ..call(None) }, |_| up(), || name);
@@ -82,7 +112,7 @@ fn a_freed_place_is_not_given_on_a_server_to_avoid_while_there_is_another() {
 
 #[test]
 fn backups_serve_when_nobody_else_can() {
-    let limits = || Limits { servers: vec![None; 4], backend: None, waiting: 0, may_change: false };
+    let limits = || Limits { servers: vec![None; 4], backend: None, waiting: 0, ..Limits::default() };
     let servers = |up: [bool; 4]| {
         move |place: usize| Candidate { weight: 1, usable: up[place], active: 0, backup: place > 1 }
     };
@@ -104,7 +134,7 @@ fn backups_serve_when_nobody_else_can() {
 
 #[test]
 fn with_every_server_down_nobody_waits() {
-    let limits = Limits { servers: vec![Some(1)], backend: Some(1), waiting: 9, may_change: false };
+    let limits = Limits { servers: vec![Some(1)], backend: Some(1), waiting: 9, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::LeastConn, limits);
     let down = |_| Candidate { usable: false, ..up() };
     assert_eq!(dispatcher.ask(call(None), down, || 0), Decision::Nobody);
@@ -129,12 +159,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..200)
 }
 
+fn dynamic() -> impl Strategy<Value = Option<Dynamic>> {
+    let minconn = prop::collection::vec(prop::option::of(1..4u32), SERVERS);
+    prop::option::of((minconn, 1..12u32).prop_map(|(minconn, fullconn)| Dynamic { minconn, fullconn }))
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
     let most = || prop::option::weighted(0.8, 1..4u32);
-    (prop::collection::vec(most(), SERVERS), most(), 0..20usize).prop_map(|(servers, backend, waiting)| {
+    let all = (prop::collection::vec(most(), SERVERS), most(), 0..20usize, dynamic());
+    all.prop_map(|(servers, backend, waiting, dynamic)| {
         // Without any limit there is no line to look at.
         let backend = backend.or_else(|| servers.iter().all(Option::is_none).then_some(2));
-        Limits { servers, backend, waiting, may_change: false }
+        Limits { servers, backend, waiting, dynamic, may_change: false }
     })
 }
 
@@ -155,8 +191,12 @@ struct Model {
 
 impl Model {
     fn is_free(&self, place: usize) -> bool {
+        self.is_free_under(place, self.running.len() + self.waiting.len())
+    }
+
+    fn is_free_under(&self, place: usize, load: usize) -> bool {
         let on_it = self.running.iter().filter(|server| **server == place).count();
-        self.limits.servers[place].is_none_or(|most| on_it < most as usize)
+        self.limits.most(place, load as u64).is_none_or(|most| on_it < most as usize)
             && self.limits.backend.is_none_or(|most| self.running.len() < most as usize)
     }
 
@@ -170,9 +210,10 @@ impl Model {
     /// The one who was woken must have been the oldest who could go.
     fn woken(&mut self, name: u32, place: usize) {
         let first = self.waiting.iter().position(|waiting| self.can_go(waiting)).expect("somebody could go");
+        let is_free = self.is_free(place);
         let waiting = self.waiting.remove(first);
         assert_eq!(waiting.name, name, "who came first goes first");
-        assert!(self.is_free(place) && waiting.wish.is_none_or(|wish| wish == place));
+        assert!(is_free && waiting.wish.is_none_or(|wish| wish == place));
         self.running.push(place);
     }
 
@@ -203,13 +244,15 @@ proptest! {
                     let stuck = stuck.filter(|place| up[*place]);
                     match dispatcher.ask(call(stuck), servers, || name) {
                         Decision::Go(place) => {
-                            prop_assert!(model.is_free(place));
+                            let load = model.running.len() + model.waiting.len() + 1;
+                            prop_assert!(model.is_free_under(place, load));
                             model.running.push(place);
                         }
                         Decision::Wait(ticket) => model.waiting.push(Waiting { name, ticket, wish: stuck }),
                         Decision::Full(_) => prop_assert_eq!(model.waiting.len(), model.limits.waiting),
                         Decision::Nobody => prop_assert!(!up.contains(&true)),
                     }
+                    dispatcher.has_come(servers, |_| false, |name, place| woken.push((name, place)));
                 }
                 Step::End { nth } if !model.running.is_empty() => {
                     let place = model.running.swap_remove(nth % model.running.len());

@@ -36,6 +36,7 @@ pub(in crate::config) struct Backend {
     #[serde(default)]
     pub(in crate::config) eject: Eject,
     pub(in crate::config) maxconn: Option<Spanned<u32>>,
+    pub(in crate::config) fullconn: Option<Spanned<u32>>,
     #[serde(default = "default_max_queue")]
     pub(in crate::config) max_queue: Spanned<u32>,
     pub(in crate::config) queue_timeout: Option<Spanned<Span>>,

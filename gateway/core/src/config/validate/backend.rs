@@ -43,6 +43,7 @@ pub(super) fn all(
         let retry_budget = backend.retry_budget.unwrap_or_else(|| Spanned::new(0..0, DEFAULT_RETRY_BUDGET));
         in_range(source, &retry_budget, 0..=100, "retry_budget")?;
         let maxconn = self::maxconn(source, backend.maxconn.as_ref())?;
+        let fullconn = fullconn(source, backend.fullconn.as_ref(), &servers)?;
         in_range(source, &backend.max_queue, 0..=MAX_QUEUE, "max_queue")?;
         let connect_timeout = duration(source, &backend.connect_timeout, "connect_timeout")?;
         let queue_timeout = optional(source, backend.queue_timeout.as_ref(), "queue_timeout")?;
@@ -67,6 +68,7 @@ pub(super) fn all(
             breaker: backend.breaker.as_ref().map(|written| breaker(source, written)).transpose()?,
             eject: eject(source, &backend.eject)?,
             maxconn,
+            fullconn,
             max_queue: backend.max_queue.into_inner(),
             // HAProxy's default.
             queue_timeout: queue_timeout.unwrap_or(connect_timeout),
@@ -183,6 +185,16 @@ fn eject(source: &Source, written: &schema::Eject) -> Result<Option<eject::Silen
         retry: duration(source, &written.retry, "retry")?,
     };
     Ok((silence.unanswered > 0).then_some(silence))
+}
+
+fn fullconn(source: &Source, written: Option<&Spanned<u32>>, servers: &[Server]) -> Result<Option<u32>> {
+    let Some(written) = written else { return Ok(None) };
+    in_range(source, written, 1..=MAX_MAXCONN, "fullconn")?;
+    if servers.iter().all(|server| server.minconn.is_none()) {
+        let error = source.at(written.span(), "fullconn, but no server has a minconn");
+        return Err(error.help("leave it out: maxconn holds under any load"));
+    }
+    Ok(Some(*written.get_ref()))
 }
 
 pub(super) fn maxconn(source: &Source, written: Option<&Spanned<u32>>) -> Result<Option<u32>> {

@@ -45,8 +45,9 @@ pub(super) fn all(
                 }
                 None => resolvers::nothing_to_ask(source, written.get_ref())?,
             }
+            let minconn = minconn(source, backend, &server)?;
             let made = one(source, written, &server, has_check)?;
-            servers.push(Server { name: name.into_inner(), address: address.clone(), ..made });
+            servers.push(Server { name: name.into_inner(), address: address.clone(), minconn, ..made });
         }
     }
     if servers.is_empty() || servers.len() > MAX_SERVERS {
@@ -126,6 +127,7 @@ fn one(
         address: Address::Named,
         weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
         maxconn: maxconn(source, server.maxconn.as_ref())?,
+        minconn: None,
         cookie: cookie::value(source, server.cookie.as_ref())?,
         backup: server.backup.unwrap_or(false),
         slowstart: slowstart.unwrap_or_default(),
@@ -142,6 +144,23 @@ fn one(
         watch,
         agent: checks::agent(source, server.agent.as_ref())?,
     })
+}
+
+/// What may run on a server at least, which needs to know the most, and when that is.
+fn minconn(source: &Source, backend: &schema::Backend, server: &schema::Server) -> Result<Option<u32>> {
+    let Some(written) = &server.minconn else { return Ok(None) };
+    let most = server.maxconn.as_ref().ok_or_else(|| {
+        let error = source.at(written.span(), "minconn without maxconn");
+        error.help("say what may run on it once the backend has `fullconn` requests: maxconn = 100, say")
+    })?;
+    in_range(source, written, 1..=*most.get_ref(), "minconn")?;
+    if backend.fullconn.is_none() {
+        let error = source.at(written.span(), "minconn without fullconn");
+        return Err(
+            error.help("say in the backend from how many requests on `maxconn` holds: fullconn = 1000, say")
+        );
+    }
+    Ok(Some(*written.get_ref()))
 }
 
 fn check_send_proxy(source: &Source, server: &schema::Server) -> Result<Option<bool>> {
