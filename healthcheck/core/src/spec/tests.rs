@@ -16,11 +16,13 @@ fn read(check: &str) -> Result<CheckSpec, Diagnostic> {
 #[test]
 fn what_is_not_said_is_as_in_haproxy() {
     let check = read(r#"type = "http""#).expect("all keys have defaults");
-    assert_eq!(check, CheckSpec::new(Kind::Http(HttpCheck::default())));
+    // A server's check speaks TLS as the server does, without a word.
+    let written = |kind| CheckSpec { inherits_tls: true, ..CheckSpec::new(kind) };
+    assert_eq!(check, written(Kind::Http(HttpCheck::default())));
     let Timing { inter, fastinter, downinter, timeout, rise, fall } = check.timing;
     assert_eq!([inter, fastinter, downinter, timeout], [Duration::from_secs(2); 4]);
     assert_eq!((rise, fall), (2, 3));
-    assert_eq!(read(r#"type = "tcp""#).expect("valid"), CheckSpec::new(Kind::Tcp));
+    assert_eq!(read(r#"type = "tcp""#).expect("valid"), written(Kind::Tcp));
     let check = read(r#"type = "tcp", inter = "1s""#).expect("valid");
     assert_eq!(
         [check.timing.fastinter, check.timing.downinter, check.timing.timeout],
