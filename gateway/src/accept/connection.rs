@@ -72,8 +72,8 @@ async fn begin(
         return None;
     }
     if let Err(reason) = open.admit(frontend, peer) {
-        reset(descriptor);
         shared.gateway.metrics.refused(shared.frontend, reason);
+        reset(descriptor);
         return None;
     }
     let _ = socket_digest.peer_addr.set(Some(peer.into()));

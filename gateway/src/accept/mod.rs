@@ -82,8 +82,9 @@ impl Shared {
             Ok((socket, peer)) => {
                 metrics.accepted.inc();
                 if early::rejects(&self.gateway, self.frontend, peer) {
-                    socket.reset();
-                    return early::rejected(&self.gateway, self.frontend, peer, "rejected");
+                    // What a client sees has been counted by then.
+                    early::rejected(&self.gateway, self.frontend, peer, "rejected");
+                    return socket.reset();
                 }
                 tokio::spawn(connection::serve(self.clone(), socket, peer));
             }
