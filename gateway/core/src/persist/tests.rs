@@ -86,6 +86,17 @@ fn what_was_saved_has_aged_and_what_ran_runs_no_more() {
 }
 
 #[test]
+fn who_has_stayed_for_longer_than_an_entry_lives_is_saved() {
+    let (before, after) = (table(KeyType::String(8)), table(KeyType::String(8)));
+    let tracked = before.track("one", Time::ZERO, |entry| (entry.set_element(DataType::Gpt, 1, 7), true));
+    let now = Time::from_millis(600_000);
+    assert_eq!(load("t", &after, &saved("t", &before, now, 0), 15_000, Time::ZERO), Ok(1));
+    let rows = shown(&after, Time::ZERO);
+    assert!(rows[0].starts_with("one use=0 exp=45000 ") && rows[0].ends_with(" gpt1=7 gpt2=0"), "{rows:?}");
+    drop(tracked);
+}
+
+#[test]
 fn a_rate_has_faded() {
     let (before, now) = (table(KeyType::String(8)), Time::from_millis(77_000));
     fill(&before, &["one".to_owned()], now);

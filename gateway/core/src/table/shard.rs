@@ -175,9 +175,13 @@ impl Shard {
         self.slot(shape, slot)[HOLDS]
     }
 
-    /// Milliseconds until an entry expires.
+    /// Milliseconds until an entry expires. The time of one that is held begins when it is let go.
     pub(super) fn expires_in(&self, shape: &Shape, slot: u32, now: Time) -> u32 {
-        let left = self.slot(shape, slot)[EXPIRES].wrapping_sub(millis(now));
+        let words = self.slot(shape, slot);
+        if words[HOLDS] > 0 {
+            return shape.expire;
+        }
+        let left = words[EXPIRES].wrapping_sub(millis(now));
         if left > i32::MAX as u32 { 0 } else { left }
     }
 

@@ -84,6 +84,21 @@ fn who_holds_an_entry_keeps_it() {
 }
 
 #[test]
+fn the_time_of_an_entry_that_is_held_has_not_begun() {
+    let table = table(10);
+    let (_, held) = table.track(key(1), Time::ZERO, |_| ((), true)).expect("there is room");
+    let left = |now| {
+        let mut left = Vec::new();
+        table.for_each(now, |row| left.push(row.expires_in.as_millis()));
+        left
+    };
+    let late = Time::from_millis(3_600_000);
+    assert_eq!([left(Time::from_millis(4_000)), left(late)], [[10_000], [10_000]]);
+    table.release(held.expect("it is held"), late, |_| {});
+    assert_eq!(left(late + Duration::from_secs(4)), [6_000]);
+}
+
+#[test]
 fn ipv4_and_its_mapped_form_are_one_client() {
     let mapped: IpAddr = "::ffff:1.2.3.4".parse().expect("an address");
     let plain: IpAddr = "1.2.3.4".parse().expect("an address");
