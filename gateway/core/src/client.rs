@@ -59,7 +59,7 @@ where
     let lines = lines.rev();
     let address = match chain {
         Chain::XForwardedFor => first(&mut lines.flat_map(|line| line.rsplit(',')).map(parse_hop)),
-        Chain::Forwarded => first(&mut lines.flat_map(|line| forwarded::hops(line).into_iter().rev())),
+        Chain::Forwarded => first(&mut lines.flat_map(forwarded::hops)),
     };
     Client { address, chain_is_trusted: true }
 }

@@ -57,11 +57,37 @@ fn what_names_nobody_ends_the_chain_at_the_last_good_hop() {
     }
     assert_eq!(
         forwarded(&["for=6.6.6.6, for=\"1.2.3.4, for=10.0.0.2"]),
-        "10.0.0.1",
+        "10.0.0.2",
         "a quote without an end"
     );
     assert_eq!(forwarded(&[]), "10.0.0.1");
     assert_eq!(found(Chain::Forwarded, "192.0.2.7", &["for=1.2.3.4"], &["10.0.0.0/8"]), "192.0.2.7");
+}
+
+#[test]
+fn an_open_quote_of_a_client_hides_nothing_that_a_proxy_adds() {
+    let opened = [
+        "for=\"",
+        "for=6.6.6.6;x=\"",
+        "for=6.6.6.6;x=\"\\",
+        "for=\"6.6.6.6\\\"",
+        "x=\"a\", for=\"b",
+        "\"",
+        "\\",
+    ];
+    for opened in opened {
+        for added in
+            ["for=198.51.100.7;proto=https", "for=\"198.51.100.7:80\";host=\"a, for=9.9.9.9; \\\"b\""]
+        {
+            assert_eq!(forwarded(&[&format!("{opened}, {added}")]), "198.51.100.7", "{opened} {added}");
+            assert_eq!(
+                forwarded(&[&format!("{opened}, {added}, for=10.0.0.2")]),
+                "198.51.100.7",
+                "{opened} {added}"
+            );
+            assert_eq!(forwarded(&[opened, added]), "198.51.100.7", "{opened} {added}");
+        }
+    }
 }
 
 #[test]
