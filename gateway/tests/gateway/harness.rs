@@ -1,15 +1,19 @@
 //! A gateway process with its own folder and ports, and servers for it that do as a test says.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What is free to be listened on in tests.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// A running gateway; killed when it goes out of scope.
 pub(crate) struct Gateway {
@@ -208,9 +212,18 @@ fn read_head(read: &mut impl BufRead) -> Option<String> {
     Some(head)
 }
 
-/// An address that was free a moment ago.
+/// An address that was free a moment ago, and that no other test of this process gets. Its port is below those that
+/// the kernel takes for connections.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes of tests may run beside this one.
+    let first = std::process::id().wrapping_mul(97) as u16;
+    let mut candidates = PORTS.map(|_| {
+        let place =
+            first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.end.abs_diff(PORTS.start);
+        SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + place))
+    });
+    candidates.find(|address| TcpListener::bind(address).is_ok()).expect("a free port")
 }
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
