@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod checker;
 pub mod probe;
+pub mod tls;
 
 pub use checker::{Checker, Slots, Snapshot};
 pub use probe::Prober;

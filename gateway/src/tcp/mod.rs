@@ -215,6 +215,7 @@ async fn open(server: &upstream::Server, header: &[u8], asked: Option<&str>) -> 
     let stream = upstream::announce(address, server.source, header).await?;
     let socket = stream.as_raw_fd();
     let server = match &server.secure {
+        None if server.is_secure() => return Err(io::Error::other("no TLS for this server in mode tcp")),
         None => Server::Plain(stream),
         Some(secure) => Server::Secure(Box::new(secure.handshake(stream, address.ip(), asked).await?)),
     };

@@ -4,12 +4,9 @@
 //! Promises: nothing goes to a server whose certificate was to be verified and was not.
 
 use gateway_core::config::{ServerTls, Sni};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use healthcheck::tls::{self, Names, SYSTEM_AUTHORITIES, TlsError, Verifier};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -30,32 +27,33 @@ pub(crate) struct Secure {
 pub(super) type Authorities = HashMap<PathBuf, Arc<RootCertStore>>;
 
 impl Secure {
-    /// The error says what is wrong with a file.
-    pub(super) fn load(tls: &ServerTls, known: &mut Authorities) -> Result<Self, String> {
+    /// # Errors
+    /// What is wrong with a file.
+    pub(super) fn load(config: &ServerTls, known: &mut Authorities) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let delegate = match tls.verify {
-            false => None,
-            true => Some(verifier(
-                tls.ca_file.as_deref().unwrap_or_else(|| Path::new(SYSTEM_CA)),
-                known,
-                &provider,
-            )?),
+        let names = match config.sni {
+            Sni::None => Names::Any,
+            Sni::Client => Names::Hosts,
+            Sni::Name(_) | Sni::Host => Names::Asked,
         };
-        let told = |error: rustls::Error| error.to_string();
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions().map_err(told)?.dangerous();
-        let builder = builder.with_custom_certificate_verifier(Arc::new(Verifier { delegate, provider }));
-        let mut config = match &tls.crt {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-                let key = PrivateKeyDer::from_pem_file(path).map_err(|error| told(&error))?;
-                let shown = builder.with_client_auth_cert(super::tls::chain(path)?, key);
-                shown.map_err(|error| told(&error))?
+        let verifier = match config.verify {
+            false => Verifier::of_anybody(Arc::clone(&provider)),
+            true => {
+                let path = config.ca_file.as_deref().unwrap_or_else(|| Path::new(SYSTEM_AUTHORITIES));
+                Verifier::of(authorities(path, known)?, names, Arc::clone(&provider))?
             }
         };
-        config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { connector: Arc::new(config).into(), sni: tls.sni.clone() })
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut client = match &config.crt {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let (chain, key) = tls::shown(path)?;
+                builder.with_client_auth_cert(chain, key)?
+            }
+        };
+        client.alpn_protocols = config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Ok(Self { connector: Arc::new(client).into(), sni: config.sni.clone() })
     }
 
     /// A handshake with the server at `address`. `asked` is what the client has asked for in its own.
@@ -70,7 +68,7 @@ impl Secure {
             Sni::Client => asked,
             Sni::Host | Sni::None => None,
         };
-        // An address is not sent, and not looked for in the certificate.
+        // An address is not sent (RFC 6066 §3).
         let name = match name {
             Some(name) => ServerName::try_from(name.to_owned()).map_err(io::Error::other)?,
             None => ServerName::IpAddress(address.into()),
@@ -85,78 +83,11 @@ impl std::fmt::Debug for Secure {
     }
 }
 
-/// Verifies who has signed, and the name where there is one.
-#[derive(Debug)]
-struct Verifier {
-    /// `None`: any certificate will do, but its key must be the server's.
-    delegate: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
+fn authorities(path: &Path, known: &mut Authorities) -> Result<Arc<RootCertStore>, TlsError> {
+    if let Some(roots) = known.get(path) {
+        return Ok(Arc::clone(roots));
+    }
+    let roots = Arc::new(tls::authorities(path)?);
+    known.insert(path.to_owned(), Arc::clone(&roots));
+    Ok(roots)
 }
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        use CertificateError::{NotValidForName, NotValidForNameContext};
-        let Some(delegate) = &self.delegate else { return Ok(ServerCertVerified::assertion()) };
-        let verified = delegate.verify_server_cert(certificate, chain, name, ocsp, now);
-        match (verified, name) {
-            (
-                Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })),
-                ServerName::IpAddress(_),
-            ) => Ok(ServerCertVerified::assertion()),
-            (verified, _) => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn verifier(
-    path: &Path,
-    known: &mut Authorities,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, String> {
-    let roots = match known.get(path) {
-        Some(roots) => Arc::clone(roots),
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(super::tls::chain(path)?);
-            let roots = Arc::new(roots);
-            known.insert(path.to_owned(), Arc::clone(&roots));
-            roots
-        }
-    };
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
-    verifier.map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Whom this system believes.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";

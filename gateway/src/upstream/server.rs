@@ -50,8 +50,8 @@ pub(crate) struct Server {
     /// What its check learns from requests, and those that failed in a row.
     on_error: Option<(on_error::Policy, on_error::Row)>,
     reach: Reach,
-    /// The name that it is asked for.
-    sni: Sni,
+    /// The name that it is asked for, if it speaks TLS.
+    sni: Option<Sni>,
     pub(crate) source: Option<IpAddr>,
     /// TLS in mode tcp, if it speaks it and is reached in it.
     pub(crate) secure: Option<Secure>,
@@ -85,7 +85,7 @@ impl Server {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             answers: AtomicU64::new(0),
-            sni: server.tls.as_ref().map_or(Sni::None, |tls| tls.sni.clone()),
+            sni: server.tls.as_ref().map(|tls| tls.sni.clone()),
             source: server.source,
             secure,
             send_proxy: server.send_proxy,
@@ -100,19 +100,24 @@ impl Server {
     pub(super) fn peer(&self, host: &str, asked: Option<&str>) -> HttpPeer {
         let mut peer = self.reach.peer();
         match self.sni {
-            Sni::Host => host_name(host).clone_into(&mut peer.sni),
-            Sni::Client => match asked {
+            Some(Sni::Host) => host_name(host).clone_into(&mut peer.sni),
+            Some(Sni::Client) => match asked {
                 Some(name) => name.clone_into(&mut peer.sni),
                 None => peer.options.verify_hostname = false,
             },
-            Sni::None | Sni::Name(_) => {}
+            Some(Sni::None | Sni::Name(_)) | None => {}
         }
         peer
     }
 
+    /// Whether it is spoken with only in TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.sni.is_some()
+    }
+
     /// What connections to it are kept by, where one is like the other for all requests.
     pub(crate) fn key(&self) -> Option<u64> {
-        let names_one = matches!(self.sni, Sni::None | Sni::Name(_));
+        let names_one = matches!(self.sni, None | Some(Sni::None | Sni::Name(_)));
         (names_one && self.send_proxy.is_none()).then(|| self.reach.key())
     }
 

@@ -44,7 +44,8 @@ pub(crate) fn load(config: &Config) -> Result<Identities, Diagnostic> {
         let mut identity = |tls: &ServerTls| {
             let mut identity = identity(tls, ca_file.is_some())?;
             if is_tcp {
-                identity.secure = Some(Secure::load(tls, &mut known).map_err(|error| told(tls, error))?);
+                identity.secure =
+                    Some(Secure::load(tls, &mut known).map_err(|error| told(tls, error.to_string()))?);
             }
             Ok(identity)
         };
@@ -74,7 +75,7 @@ fn told(tls: &ServerTls, error: String) -> Diagnostic {
 }
 
 /// The certificates of a file, each of which can be read.
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let certs = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certs = certs.map_err(|error| told(&error))?;

@@ -34,6 +34,7 @@ fn a_server_is_verified_by_its_ca_and_name() {
         format!("ca_file = \"{ca}\", sni = \"other.example\""),
         format!("ca_file = \"{other}\""),
         "sni = \"api.example\"".to_owned(),
+        format!("ca_file = \"{ca}\", verifyhost = \"127.0.0.1\""),
     ];
     for keys in bad {
         let gateway = gateway(nginx.tls, "", &keys);

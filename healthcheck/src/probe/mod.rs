@@ -7,14 +7,13 @@ mod command;
 mod file;
 mod group;
 mod grpc;
-
 mod talk;
 mod tcp;
 mod tls;
 
 pub use command::Names;
-pub use tls::TlsError;
 
+use crate::tls::TlsError;
 use base::Clock;
 use base_core::Time;
 use healthcheck_core::{CheckStatus, Finding, Kind, Outcome, TlsCheck};
