@@ -4,6 +4,7 @@
 //! A gateway without peers, or something else than a gateway, means that there are no others. One that cannot be asked
 //! means nothing: the gate knows how old its knowledge is.
 
+use crate::stream::while_it_lasts;
 use bgp_core::config::Url;
 use bgp_core::gate::Event;
 use bytes::Bytes;
@@ -71,16 +72,7 @@ async fn talk(
             let _ = timeout(pause, news).await;
         }
     };
-    // The exchange ends by itself when the connection does; what has arrived is read to its end.
-    let carry = async {
-        let _ = connection.await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        biased;
-        () = carry => Ok(()),
-        outcome = exchanges => outcome,
-    }
+    while_it_lasts(connection, exchanges).await
 }
 
 /// `None`: there are no others.

@@ -101,12 +101,19 @@ async fn watch(url: &Url, stream: u64, events: &mpsc::Sender<Event>) -> Result<(
         let _ = events.send(Event::Opened { stream }).await;
         listen(response.into_body(), stream, events).await
     };
-    // The conversation ends by itself when the connection does; what has arrived is read to its end.
+    while_it_lasts(connection, talk).await
+}
+
+/// Talks until that has come to its end, or the connection to its. The connection comes first: what it fetches from the
+/// socket is read in the same turn, and what has arrived when it ends is read to its end.
+pub(crate) async fn while_it_lasts(
+    connection: impl Future,
+    talk: impl Future<Output = Result<(), String>>,
+) -> Result<(), String> {
     let carry = async {
         let _ = connection.await;
         std::future::pending::<()>().await;
     };
-    // The connection first: what it fetches from the socket is read in the same turn.
     tokio::select! {
         biased;
         () = carry => Ok(()),
