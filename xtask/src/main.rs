@@ -77,6 +77,8 @@ enum Part {
     Compare,
     /// The speaker: a full table, withdraws at many neighbors, memory
     Speaker,
+    /// Peers: updates to other nodes, memory, and what a cluster costs by its number of nodes
+    Peers,
 }
 
 fn main() -> ExitCode {
@@ -105,8 +107,10 @@ fn try_main() -> Result<ExitCode> {
             Ok(exit_code(lint::run()?))
         }
         Task::Bench { part, rest } => {
-            if part == Some(Part::Speaker) {
-                return speaker(&rest);
+            match part {
+                Some(Part::Speaker) => return speaker(&rest),
+                Some(Part::Peers) => return peers(&rest),
+                Some(Part::Stages | Part::Compare) | None => {}
             }
             if part != Some(Part::Compare) {
                 setup::build_tools()?;
@@ -183,6 +187,15 @@ fn speaker(rest: &[String]) -> Result<ExitCode> {
     let folder = run::target_dir().join("release");
     let mut bench = Command::new(folder.join("bench-speaker"));
     bench.arg("--headgate-bgp").arg(folder.join("headgate-bgp")).args(rest);
+    run::pass_on(bench)
+}
+
+/// One process: what it measures is the core's.
+fn peers(rest: &[String]) -> Result<ExitCode> {
+    setup::build_tools()?;
+    run::checked(cargo().args(["build", "--release", "--package", "bench", "--bin", "bench-peers"]))?;
+    let mut bench = Command::new(run::target_dir().join("release/bench-peers"));
+    bench.args(rest);
     run::pass_on(bench)
 }
 

@@ -1,5 +1,4 @@
-//! What limits for the cluster cost a node, by the number of nodes: `cargo run --release -p gateway-core --example scale`
-//! prints the table of `docs/scale.md`.
+//! What limits for the cluster cost a node, by the number of nodes: the figures of `docs/scale.md`.
 //!
 //! One node and all its sessions are simulated in virtual time: what it sends to each peer, and what each of them sends
 //! to it, with the real line of changes, encoder and decoder. The other nodes' sessions among themselves are the same.
@@ -13,7 +12,8 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn main() {
+/// Prints a row for each number of nodes.
+pub(crate) fn table() {
     println!(
         "| nodes | requests a second | updates a second, out | in | frames out | bytes a second, out | in |"
     );

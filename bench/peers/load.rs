@@ -1,5 +1,5 @@
-//! One node's updates to two others over TCP on loopback, each on a thread: `cargo run --release -p gateway-core
-//! --example peers_load`. It prints how late they are applied, whether they fall behind, and what a million entries take.
+//! One node's updates to two others over TCP on loopback, each on a thread: how late they are applied, whether they
+//! fall behind, and what a million entries take.
 //!
 //! The machines and bytes are those of the gateway; its tasks and TLS are not here.
 
@@ -12,8 +12,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-fn main() {
-    memory();
+/// Prints how updates of ten seconds go.
+pub(crate) fn updates() {
     let start = SystemTime::now();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -63,8 +63,8 @@ fn main() {
     }
 }
 
-/// A million addresses with three rates.
-fn memory() {
+/// Prints what a million addresses with three rates take.
+pub(crate) fn memory() {
     let layout = Layout::new(
         [DataType::HttpReqRate, DataType::ConnRate, DataType::BytesOutRate]
             .map(|data| Stored::rate(data, Duration::from_secs(10))),
