@@ -147,7 +147,7 @@ pub(crate) struct Request {
     pub(crate) tracks: Option<Box<Tracks>>,
     pub(crate) backend: Option<BackendId>,
     pub(crate) lease: Option<Lease>,
-    /// The server that its cookie names.
+    /// What its cookie says of the server that it wants.
     pub(crate) visit: Visit,
     /// What became of that cookie in the answer.
     pub(crate) gave: Gave,
