@@ -1,6 +1,7 @@
 //! Limits that differ by who asks, as far as that is proven, and by where a request goes.
 
 use crate::harness::{Gateway, Server, wait_until, write};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use ring::{hmac, signature};
@@ -18,16 +19,7 @@ fn asks<const N: usize>(gateway: &Gateway, path: &str, field: &str) -> [u16; N] 
 }
 
 fn encode(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let mut group = [0; 4];
-        group[1..=chunk.len()].copy_from_slice(chunk);
-        let bits = u32::from_be_bytes(group);
-        let digits = [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize]);
-        text.extend(digits[..=chunk.len()].iter().map(|digit| char::from(*digit)));
-    }
-    text
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A field with a token for `project` that is good for `seconds`, signed by `sign`.

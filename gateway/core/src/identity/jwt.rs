@@ -4,8 +4,8 @@
 //! is nobody's. Nothing of what it says is believed before its signature is checked.
 
 use super::Who;
-use super::base64url::decode;
 use super::keys::{Key, KeySet};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -60,7 +60,7 @@ pub fn check(
         return Err("an extension that is not known");
     }
     let key = keys.find(&header.alg, header.kid.as_deref()).ok_or("no key")?;
-    let signature = decode(signature).ok_or("not base64url")?;
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| "not base64url")?;
     if !verify.verify(key, message, &signature) {
         return Err("another signature");
     }
@@ -105,7 +105,8 @@ struct Header {
 }
 
 fn read<T: serde::de::DeserializeOwned>(part: &[u8]) -> Result<T, &'static str> {
-    serde_json::from_slice(&decode(part).ok_or("not base64url")?).map_err(|_| "not JSON")
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "not base64url")?)
+        .map_err(|_| "not JSON")
 }
 
 /// One audience or several.

@@ -3,7 +3,7 @@
 //! A key says what it is for: its algorithm follows from what it is made of, never from a token. A file with a key that
 //! is not understood is refused as a whole.
 
-use super::base64url::decode;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::Deserialize;
 
 /// The keys of a file.
@@ -116,7 +116,7 @@ struct Written {
 
 fn key(written: Written) -> Result<Key, String> {
     let part = |name: &str, text: &Option<String>, sizes: std::ops::RangeInclusive<usize>| {
-        let bytes = text.as_ref().and_then(|text| decode(text.as_bytes()));
+        let bytes = text.as_ref().and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
         let bytes = bytes.ok_or_else(|| format!("{name} is missing, or not base64url"))?;
         let fits = sizes.contains(&bytes.len());
         let wrong =

@@ -4,7 +4,6 @@
 //! What is not proven is nobody: no limit is widened by it. Signatures are checked by the shell, through
 //! [`jwt::Verify`].
 
-mod base64url;
 pub mod jwt;
 pub mod keys;
 mod proofs;
