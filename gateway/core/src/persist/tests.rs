@@ -88,12 +88,12 @@ fn what_was_saved_has_aged_and_what_ran_runs_no_more() {
 #[test]
 fn who_has_stayed_for_longer_than_an_entry_lives_is_saved() {
     let (before, after) = (table(KeyType::String(8)), table(KeyType::String(8)));
-    let tracked = before.track("one", Time::ZERO, |entry| (entry.set_element(DataType::Gpt, 1, 7), true));
+    let held = before.track("one", Time::ZERO, |entry| (entry.set_element(DataType::Gpt, 1, 7), true));
     let now = Time::from_millis(600_000);
+    assert!(held.is_some());
     assert_eq!(load("t", &after, &saved("t", &before, now, 0), 15_000, Time::ZERO), Ok(1));
     let rows = shown(&after, Time::ZERO);
     assert!(rows[0].starts_with("one use=0 exp=45000 ") && rows[0].ends_with(" gpt1=7 gpt2=0"), "{rows:?}");
-    drop(tracked);
 }
 
 #[test]
