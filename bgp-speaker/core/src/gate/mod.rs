@@ -213,7 +213,7 @@ impl Gate {
         match command {
             Command::Order { kind, vips, lasts, reason, forced, number } => {
                 let order = Order { kind, until: now + lasts, reason, forced, stood: Standing::Withdrawn };
-                let asks = kind == Kind::Drain && !forced && self.others.are_known();
+                let asks = kind == Kind::Drain && !forced && !self.others.are_none();
                 if !asks {
                     self.obey(vips, Some(&order), actions);
                     actions.push(Action::Drain { number, outcome: Outcome::Granted(Vec::new()) });
@@ -238,7 +238,11 @@ impl Gate {
         actions.push(Action::Drain { number: wanted.number, outcome });
     }
 
+    /// The last word counts: a drain of one of these VIPs that still waits for the others waits no more.
     fn obey(&mut self, vips: Vec<IpAddr>, order: Option<&Order>, actions: &mut Vec<Action>) {
+        if let Some(number) = self.others.give_up(&vips) {
+            actions.push(Action::Drain { number, outcome: Outcome::Refused(Refusal::Replaced) });
+        }
         for address in vips {
             let Some(vip) = self.vips.get_mut(&address) else { continue };
             vip.obey(order.cloned());
@@ -300,7 +304,8 @@ impl Gate {
             {
                 known.0 = Standing::Worsened;
             }
-            let last = self.settings.keep_last.filter(|_| self.others.none_announces(*address));
+            // Asked for what goes away alone: it looks at every other node.
+            let last = || self.settings.keep_last.filter(|_| self.others.none_announces(*address));
             if let Some((standing, reason)) = vip.judge(known, leaving, last, pace, now) {
                 actions.push(Action::Decide { vip: *address, standing, reason });
             }

@@ -38,12 +38,16 @@ pub enum Refusal {
     NoAnswer(String),
     /// This node wants to drain something else at the moment.
     Busy,
+    /// The operator has said something else since, about some of its VIPs.
+    Replaced,
+    /// This node's gateway has not said who else there is.
+    Unasked,
 }
 
 /// What is known of the others, and what this node claims.
 #[derive(Debug)]
 pub(super) struct Others {
-    /// `None`: there are no others.
+    /// `None`: the gateway has not said yet whether there are any; without peers in it, there are none.
     fleet: Option<Fleet>,
     told: Time,
     agrees: BTreeMap<IpAddr, Agreed>,
@@ -84,17 +88,17 @@ impl Others {
         (self.fleet, self.told) = (fleet, now);
     }
 
-    /// Are there others that have been asked about?
-    pub(super) fn are_known(&self) -> bool {
-        self.fleet.as_ref().is_some_and(|fleet| !fleet.peers.is_empty())
+    /// There are no others, as the gateway has said.
+    pub(super) fn are_none(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.peers.is_empty())
     }
 
-    /// No other node that can be heard announces the VIP. Never so without others.
+    /// No other node that can be heard announces the VIP. Never so without others, or before they are known.
     pub(super) fn none_announces(&self, vip: IpAddr) -> bool {
         use healthcheck_core::fleet::Has;
         let announces =
             |node: &Node| node.heard && row(node, vip).is_some_and(|row| row.has == Has::Announced);
-        self.are_known() && !self.peers().any(announces)
+        self.peers().next().is_some() && !self.peers().any(announces)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
@@ -119,7 +123,7 @@ impl Others {
         for node in fleet.iter_mut().flat_map(|fleet| &mut fleet.peers) {
             node.vips.sort_unstable_by_key(|row| row.vip);
         }
-        (self.fleet, self.told) = (fleet, now);
+        (self.fleet, self.told) = (Some(fleet.unwrap_or_default()), now);
     }
 
     /// Who has not been heard of for too long is not heard.
@@ -140,6 +144,9 @@ impl Others {
         if self.wants.is_some() {
             return Err(Refusal::Busy);
         }
+        if self.fleet.is_none() {
+            return Err(Refusal::Unasked);
+        }
         self.attempt = if self.attempt >= MAX_ATTEMPT { 1 } else { self.attempt + 1 };
         let wanted = Wanted { number, vips, order, until: now + CLAIM_WITHIN };
         self.all_agree(&wanted)?;
@@ -150,6 +157,12 @@ impl Others {
         }
         self.wants = Some(wanted);
         Ok(())
+    }
+
+    /// Wants no longer what has one of these VIPs in it; the number of who is to hear that.
+    pub(super) fn give_up(&mut self, vips: &[IpAddr]) -> Option<u64> {
+        let wanted = self.wants.take_if(|wanted| wanted.vips.iter().any(|vip| vips.contains(vip)))?;
+        Some(wanted.number)
     }
 
     /// What became of what this node wants, once it is known.
@@ -241,6 +254,10 @@ impl fmt::Display for Refusal {
             }
             Self::NoAnswer(node) => write!(f, "{node} has not agreed in time; --force does it anyway"),
             Self::Busy => f.write_str("another drain waits for the other nodes"),
+            Self::Replaced => f.write_str("another order for some of the same VIPs came before the others agreed"),
+            Self::Unasked => {
+                f.write_str("this node's gateway has not said who else there is; --force does it anyway")
+            }
         }
     }
 }

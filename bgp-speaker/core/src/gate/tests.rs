@@ -38,6 +38,11 @@ impl Rig {
         Self::soaking(vips, soak::Settings { soak: Duration::ZERO, hold_down: None })
     }
 
+    /// Its gateway has not said who else there is.
+    fn unasked(vips: &[IpAddr]) -> Self {
+        Self::build(vips, soak::Settings { soak: Duration::ZERO, hold_down: None }, 0)
+    }
+
     fn soaking(vips: &[IpAddr], soak: soak::Settings) -> Self {
         Self::with(vips, soak, 0)
     }
@@ -50,7 +55,14 @@ impl Rig {
         rig
     }
 
+    /// There are no others.
     fn with(vips: &[IpAddr], soak: soak::Settings, gates: usize) -> Self {
+        let mut rig = Self::build(vips, soak, gates);
+        rig.feed(Event::Fleet(None));
+        rig
+    }
+
+    fn build(vips: &[IpAddr], soak: soak::Settings, gates: usize) -> Self {
         let only = |vip| vips.iter().copied().filter(|one| *one == vip).collect();
         let settings = Settings {
             dead_after: Duration::from_millis(300),

@@ -91,9 +91,9 @@ impl Vip {
         self.decided.map_or(Standing::Withdrawn, |(standing, _)| standing)
     }
 
-    /// It goes away, or has gone, by somebody's decision.
-    pub(super) const fn leaves(&self) -> bool {
-        self.leaves.is_some()
+    /// It goes away, or has gone, by somebody's decision; or will as soon as there is something that could.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves.is_some() || self.order.as_ref().is_some_and(|order| order.kind == Kind::Drain)
     }
 
     fn is_kept(&self) -> bool {
@@ -116,12 +116,12 @@ impl Vip {
     }
 
     /// What follows from what is `known`, if that changes how it stands. `leaving`: the node is to go away, for
-    /// this reason. `last`: no other node has it, so that it may be kept for so long. The way down is never delayed.
+    /// this reason. `last`: is there no other node that has it, so that it may be kept for so long? The way down is never delayed.
     pub(super) fn judge(
         &mut self,
         known: Verdict,
         leaving: Option<Reason>,
-        last: Option<Duration>,
+        last: impl FnOnce() -> Option<Duration>,
         pace: Pace,
         now: Time,
     ) -> Option<Verdict> {
@@ -130,7 +130,12 @@ impl Vip {
         let drained = ordered.filter(|(kind, _)| *kind == Kind::Drain).map(|_| Reason::Drained);
         let verdict = match (leaving.or(drained), ordered) {
             _ if known.1.is_death() => known,
-            (Some(reason), _) => self.leave(known, reason, pace, now),
+            (Some(reason), _) => {
+                // Only a gateway that drains lets its clients go meanwhile, unless somebody wants it to be quick.
+                let settles = reason == Reason::Draining && drained.is_none();
+                let settle = if settles { pace.settle } else { Duration::ZERO };
+                self.leave(known, reason, Pace { settle, ..pace }, now)
+            }
             (None, Some((Kind::Force, _))) => (Standing::Announced, Reason::Forced),
             (None, Some((Kind::Pin, stood))) => (stood, Reason::Pinned),
             (None, _) => known,
@@ -148,11 +153,13 @@ impl Vip {
     fn leave(&mut self, known: Verdict, reason: Reason, pace: Pace, now: Time) -> Verdict {
         // What nobody uses yet has nothing to be moved gently.
         let used = self.standing() != Standing::Withdrawn;
-        // Only a gateway that drains lets its clients go meanwhile.
-        let settle = if reason == Reason::Draining { pace.settle } else { Duration::ZERO };
-        let worsens = if used { now + settle } else { now };
+        let worsens = if used { now + pace.settle } else { now };
         let withdrawn = if used { worsens + pace.worsen_for } else { now };
-        let leaves = *self.leaves.get_or_insert(Leaves { worsens, withdrawn });
+        let leaves = self.leaves.get_or_insert(Leaves { worsens, withdrawn });
+        // Who comes later with less patience hurries what has begun; nobody delays it.
+        leaves.worsens = leaves.worsens.min(worsens);
+        leaves.withdrawn = leaves.withdrawn.min(withdrawn);
+        let leaves = *leaves;
         match known.0 {
             _ if leaves.withdrawn <= now => (Standing::Withdrawn, reason),
             Standing::Announced if leaves.worsens <= now => (Standing::Worsened, reason),
@@ -162,25 +169,30 @@ impl Vip {
     }
 
     /// What nobody else has stays as the last choice, for a while.
-    fn keep_up(&mut self, verdict: Verdict, serves: bool, last: Option<Duration>, now: Time) -> Verdict {
+    fn keep_up(
+        &mut self,
+        verdict: Verdict,
+        serves: bool,
+        last: impl FnOnce() -> Option<Duration>,
+        now: Time,
+    ) -> Verdict {
         let forced = self.order.as_ref().is_some_and(|order| order.forced);
-        match (verdict, last) {
-            ((Standing::Announced | Standing::Backup, _), _) => {
-                self.keep = Keep { had: true, until: None };
-                verdict
-            }
-            ((Standing::Withdrawn, reason), Some(time))
-                if self.keep.had && serves && reason.may_be_kept() && !forced =>
-            {
-                let until = *self.keep.until.get_or_insert(now + time);
-                if now < until { (Standing::Worsened, Reason::Last) } else { verdict }
-            }
-            ((Standing::Withdrawn, _), None) => {
-                self.keep.until = None;
-                verdict
-            }
-            _ => verdict,
+        let (standing, reason) = verdict;
+        match standing {
+            Standing::Announced | Standing::Backup => self.keep = Keep { had: true, until: None },
+            Standing::Worsened => {}
+            Standing::Withdrawn => match last() {
+                Some(time) if self.keep.had && serves && reason.may_be_kept() && !forced => {
+                    let until = *self.keep.until.get_or_insert(now + time);
+                    if now < until {
+                        return (Standing::Worsened, Reason::Last);
+                    }
+                }
+                Some(_) => {}
+                None => self.keep.until = None,
+            },
         }
+        verdict
     }
 
     /// The way back is by the last choice.

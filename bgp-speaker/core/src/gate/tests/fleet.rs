@@ -15,6 +15,8 @@ struct Cluster {
     said: Vec<VecDeque<(u64, Vec<Row>)>>,
     /// Links that are cut, by the two ends, since when.
     cut: BTreeMap<(usize, usize), u64>,
+    /// Nodes whose gateways say nothing on the health stream, and go on exchanging.
+    mute: BTreeSet<usize>,
     /// How old what is heard is.
     delay: u64,
     now: u64,
@@ -26,6 +28,7 @@ impl Cluster {
             nodes: NAMES.iter().map(|_| Rig::ready(&[VIP, PROBED])).collect(),
             said: NAMES.iter().map(|_| VecDeque::new()).collect(),
             cut: BTreeMap::new(),
+            mute: BTreeSet::new(),
             delay,
             now: 0,
         };
@@ -47,7 +50,7 @@ impl Cluster {
             for node in 0..3 {
                 self.nodes[node].wait(10);
                 let turn = self.now + 70 * node as u64;
-                if turn.is_multiple_of(100) {
+                if turn.is_multiple_of(100) && !self.mute.contains(&node) && !self.nodes[node].open.is_empty() {
                     self.nodes[node].say(Reading::Ready);
                 }
                 if turn.is_multiple_of(EXCHANGE) {
@@ -87,6 +90,15 @@ impl Cluster {
             forced,
             number,
         }));
+    }
+
+    /// The gateway dies at once and not for long, or a new one is there.
+    fn gateway(&mut self, node: usize, lives: bool) {
+        if lives {
+            self.mute.remove(&node);
+        } else if self.mute.insert(node) && let Some(stream) = self.nodes[node].open.first().copied() {
+            self.nodes[node].close(stream);
+        }
     }
 
     fn release(&mut self, node: usize) {
@@ -221,6 +233,71 @@ fn a_drain_begins_when_all_others_agree_and_hinders_theirs_until_it_is_over() {
 }
 
 #[test]
+fn a_drain_of_what_is_not_announced_hinders_the_others_as_well() {
+    let mut cluster = Cluster::new(20);
+    // It may come back at any moment, and is drained then.
+    cluster.gateway(1, false);
+    cluster.drain(1, 1, false);
+    cluster.run(3 * EXCHANGE);
+    assert!(matches!(cluster.nodes[1].drains[&1], Outcome::Granted(_)));
+    cluster.run(2 * EXCHANGE);
+    cluster.drain(0, 2, false);
+    assert_eq!(cluster.nodes[0].drains[&2], Outcome::Refused(Refusal::Holds(VIP, "gw2".into())));
+    cluster.gateway(1, true);
+    cluster.run(2000);
+    assert_eq!(cluster.nodes[1].stands(VIP), (Standing::Withdrawn, Reason::Drained));
+    assert_eq!(cluster.announced(VIP), 2);
+}
+
+#[test]
+fn another_word_of_the_operator_takes_back_a_drain_that_still_waits() {
+    for what in 0..4 {
+        let mut cluster = Cluster::new(20);
+        cluster.drain(0, 1, false);
+        assert!(cluster.nodes[0].drains.is_empty(), "it waits");
+        match what {
+            0 => cluster.release(0),
+            1 => cluster.nodes[0].order(Kind::Pin, VIP, 60),
+            2 => cluster.nodes[0].order(Kind::Force, VIP, 60),
+            _ => cluster.drain(0, 2, true),
+        }
+        assert_eq!(cluster.nodes[0].drains[&1], Outcome::Refused(Refusal::Replaced));
+        let order = cluster.nodes[0].orders.get(&VIP).cloned().flatten();
+        cluster.run(5000);
+        assert_eq!(cluster.nodes[0].orders.get(&VIP).cloned().flatten(), order, "the last word counts");
+    }
+    // What is said of another VIP does not concern it.
+    let mut cluster = Cluster::new(20);
+    cluster.drain(0, 1, false);
+    cluster.nodes[0].order(Kind::Pin, PROBED, 60);
+    cluster.run(3 * EXCHANGE);
+    assert!(matches!(cluster.nodes[0].drains[&1], Outcome::Granted(_)));
+}
+
+#[test]
+fn a_drain_is_refused_before_the_gateway_has_said_who_else_there_is() {
+    let mut rig = Rig::unasked(&[VIP]);
+    rig.say(Reading::Ready);
+    rig.order(Kind::Drain, VIP, 60);
+    assert_eq!(rig.drains[&0], Outcome::Refused(Refusal::Unasked));
+    assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Ready));
+    // So does another process until it has heard, unless the one before knew.
+    for told in [false, true] {
+        if told {
+            rig.feed(Event::Fleet(None));
+        }
+        let (saved, settings) = (rig.gate.save(), rig.gate.settings.clone());
+        rig.gate = Gate::resume(settings, saved, rig.now);
+        rig.open.clear();
+        rig.feed(Event::Start);
+        rig.say(Reading::Ready);
+        rig.order(Kind::Drain, VIP, 60);
+        let expected = if told { Outcome::Granted(vec![]) } else { Outcome::Refused(Refusal::Unasked) };
+        assert_eq!(rig.drains[&0], expected);
+    }
+}
+
+#[test]
 fn of_two_nodes_that_want_to_drain_at_once_the_lower_name_goes_first() {
     let mut cluster = Cluster::new(20);
     cluster.drain(2, 1, false);
@@ -321,7 +398,7 @@ proptest! {
     #[test]
     fn whatever_is_cut_and_ordered_no_two_drain_together_and_something_is_left(
         delay in 0..600_u64,
-        steps in vec((0..9_usize, 0..3_usize, 0..900_u64), 1..40),
+        steps in vec((0..11_usize, 0..3_usize, 0..900_u64), 1..40),
     ) {
         let mut cluster = Cluster::new(delay);
         for (number, (what, node, pause)) in (1..).zip(steps) {
@@ -332,10 +409,12 @@ proptest! {
                 5 => drop(cluster.cut.insert(link, cluster.now)),
                 6 => drop(cluster.cut.remove(&link)),
                 7 => cluster.nodes[node].feed(Event::Disabled(true)),
-                _ => cluster.nodes[node].feed(Event::Disabled(false)),
+                8 => cluster.nodes[node].feed(Event::Disabled(false)),
+                _ => cluster.gateway(node, what == 9),
             }
             cluster.run(pause);
         }
+        (0..3).for_each(|node| cluster.gateway(node, true));
         cluster.run(delay * 2 + 4000);
         prop_assert!(cluster.announced(VIP) > 0, "every gateway serves, and the VIP is nowhere");
     }

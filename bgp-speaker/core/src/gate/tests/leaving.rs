@@ -24,6 +24,29 @@ fn a_gateway_that_drains_may_let_its_clients_go_before_anything_is_moved() {
 }
 
 #[test]
+fn who_must_go_now_does_not_wait_for_clients_that_a_draining_gateway_lets_go() {
+    let order = |rig: &mut Rig| rig.order(Kind::Drain, VIP, 60);
+    let ways: [&dyn Fn(&mut Rig); 3] =
+        [&|rig| rig.feed(Event::Stopping), &|rig| rig.feed(Event::Disabled(true)), &order];
+    for way in ways {
+        let mut rig = Rig::ready(&[VIP]);
+        rig.gate.settings.settle = Duration::from_secs(20);
+        drain(&mut rig, 500);
+        assert_eq!(rig.stands(VIP), (Standing::Announced, Reason::Draining));
+        way(&mut rig);
+        assert_eq!((rig.stands(VIP).0, rig.now), (Standing::Worsened, Time::from_millis(500)));
+        drain(&mut rig, 1100);
+        assert_eq!((rig.stands(VIP).0, rig.changed[&VIP]), (Standing::Withdrawn, Time::from_millis(1500)));
+    }
+    // One that is worse already has its time, and no more.
+    let mut rig = Rig::ready(&[VIP]);
+    drain(&mut rig, 500);
+    rig.feed(Event::Stopping);
+    drain(&mut rig, 600);
+    assert_eq!((rig.stands(VIP).0, rig.changed[&VIP]), (Standing::Withdrawn, Time::from_millis(1000)));
+}
+
+#[test]
 fn another_process_leaves_everything_as_it_is_until_the_gateway_has_spoken_or_has_not_in_time() {
     for speaks in [true, false] {
         let mut rig = Rig::ready(&[VIP]);
