@@ -18,7 +18,7 @@ use base::Clock;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
 use bgp_core::config::Neighbor as Config;
-use bgp_core::fsm::{self, Received, Way};
+use bgp_core::fsm::{self, Received, State, Way};
 use bgp_core::mirror;
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
 use bgp_core::wire::notification;
@@ -165,7 +165,7 @@ impl Task {
                     let decided = decisions.borrow_and_update().clone();
                     if let Some(standings) = decided {
                         self.feed(Event::Decided(Arc::clone(&standings)));
-                        self.look_at(&standings);
+                        self.look_later(standings);
                     }
                 }
                 Wake::Injected => {
@@ -178,7 +178,10 @@ impl Task {
                 Wake::Connected(outcome) => self.connected(outcome),
                 Wake::Arrived(stream) => self.arrived(stream),
                 Wake::Link(way, outcome) => self.link_ready(way, outcome),
-                Wake::Tell => self.tell(),
+                Wake::Tell => {
+                    self.tell();
+                    self.look_at([]);
+                }
                 Wake::Nothing => {}
                 Wake::Freeze(freeze) => match self.freeze(freeze).await {
                     None => {}
@@ -214,6 +217,7 @@ impl Task {
     ) -> Wake {
         let shown = self.look.as_ref().and_then(|look| look.mirror.next_deadline());
         let deadline = [self.machine.next_deadline(), shown].into_iter().flatten().min();
+        let waits = self.written.is_some() || self.look.as_ref().is_some_and(|look| look.decided.is_some());
         let (clock, connecting) = (self.clock, self.connecting.as_mut());
         let [out, inward] = self.links.each_ref().map(Option::as_ref);
         let arrivals = self.arrivals.as_mut();
@@ -230,7 +234,7 @@ impl Task {
             outcome = or_never(inward.map(Link::ready)) => Wake::Link(Way::In, outcome),
             Some(stream) = or_never(arrivals.map(mpsc::Receiver::recv)) => Wake::Arrived(stream),
             () = or_never(deadline.map(|deadline| clock.sleep_until(deadline))) => Wake::Deadline,
-            () = or_never(self.written.map(|_| tokio::task::yield_now())) => Wake::Tell,
+            () = or_never(waits.then(tokio::task::yield_now)) => Wake::Tell,
             Some(freeze) = self.freezes.recv() => Wake::Freeze(freeze),
             Some(answer) = self.asked.recv() => Wake::Asked(answer),
             Some(_) = self.closing.join_next() => Wake::Nothing,
@@ -305,13 +309,13 @@ impl Task {
 
     /// Handles every whole message that was read.
     fn messages(&mut self, way: Way) {
+        let mut shown = Vec::new();
         while let Some(bytes) = self.links[way.index()].as_mut().and_then(Link::message) {
-            let mut shown = Vec::new();
             let message = match bytes {
                 Ok(bytes) => {
                     let message = self.machine.read(bytes);
                     if let (Some(look), Received::Update(_)) = (&self.look, &message) {
-                        shown = look.read(bytes, self.machine.session().sender(), self.machine.local());
+                        look.read(bytes, self.machine.session().sender(), &mut shown);
                     }
                     if let Received::Update(Summary { fault: Some(fault), .. }) = message
                         && self.complaints.allow(self.clock.now())
@@ -327,7 +331,11 @@ impl Task {
             };
             self.metrics.received(&message);
             self.feed(Event::Session(fsm::Event::Received(way, message)));
-            shown.into_iter().for_each(|event| self.look(event));
+        }
+        // What a session showed that has ended, or that never stood, is shown by nobody.
+        let session = self.machine.session();
+        if !shown.is_empty() && session.state() == State::Established && session.way() == way {
+            self.look_at(shown);
         }
     }
 

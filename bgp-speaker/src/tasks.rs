@@ -79,6 +79,8 @@ impl Tasks {
             let look = neighbor.looking_glass.then(|| neighbor::Look {
                 mirror: Mirror::new(config.vips.iter().map(|vip| vip.address), config.verify.stuck_after),
                 own: Own::of(config),
+                decided: None,
+                changed: false,
             });
             let wires =
                 neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected, freezes, look };

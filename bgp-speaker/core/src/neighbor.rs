@@ -13,7 +13,8 @@ use crate::rib_out::{self, Agreed, RibOut, Routes};
 use crate::soak::{self, Soak};
 use crate::text_api::Injected;
 use crate::wire::attribute::PathAttributes;
-use crate::wire::notification;
+use crate::wire::prefix::Family;
+use crate::wire::{RouteRefresh, notification};
 use base_core::{Machine, Time};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub enum Event {
     Injected(Arc<Injected>),
     /// BFD's state changed.
     Bfd(bfd::Change),
+    /// What the neighbor has sent so far is not known here: it is asked for all of it again (RFC 2918), if it knows how.
+    AskAgain,
 }
 
 /// What another process goes on with.
@@ -257,6 +260,15 @@ impl Neighbor {
         }
     }
 
+    fn ask_again(&self, actions: &mut Vec<Action>) {
+        let stands = self.session.state() == State::Established;
+        let Some(agreed) = self.session.negotiated().filter(|agreed| stands && agreed.route_refresh) else {
+            return;
+        };
+        let families = Family::ALL.into_iter().filter(|family| agreed.families[family.index()]);
+        actions.extend(families.map(|family| Action::Send(self.session.way(), RouteRefresh::encode(family))));
+    }
+
     /// Brings the neighbor up to date, if anything has changed, and unless it has not taken yet what was sent before.
     fn update(&mut self, actions: &mut Vec<Action>) {
         if !self.due || self.blocked == Some(self.session.way()) || self.session.state() != State::Established
@@ -353,6 +365,7 @@ impl Machine for Neighbor {
                 self.due = true;
             }
             Event::Bfd(change) => self.path_changed(change, now, actions),
+            Event::AskAgain => self.ask_again(actions),
         }
         if self.soak.pass(now) {
             self.soaked = now;

@@ -33,6 +33,11 @@ impl Task {
         if blocked {
             self.feed(Event::Session(fsm::Event::Blocked(way)));
         }
+        self.stands();
+        // What it showed to another process is not known here.
+        if self.look.is_some() {
+            self.feed(Event::AskAgain);
+        }
         self.messages(way);
         self.publish();
     }

@@ -1,12 +1,13 @@
 //! What is told of a neighbor: log, events, metrics, status. All of it after the bytes, and when many VIPs change at once
 //! in one line, so that telling holds up nobody.
 
-use super::Task;
+use super::{Look, Task};
 use crate::board::NeighborView;
 use crate::journal::Entry;
 use base_core::Time;
 use bgp_core::fsm::{self, CONNECT_TIMED_OUT, State, Why};
 use bgp_core::gate::{Reason, Standing};
+use bgp_core::mirror;
 use bgp_core::neighbor::Decision;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -62,7 +63,10 @@ impl Task {
         if change.from == State::Established {
             self.tell();
             self.told.clear();
-            self.look(bgp_core::mirror::Event::Lost);
+            self.look(mirror::Event::Lost);
+        }
+        if change.to == State::Established {
+            self.stands();
         }
         self.metrics.state(change.to);
         match &change.why {
@@ -96,19 +100,31 @@ impl Task {
         self.failing = if change.to == State::Established { false } else { self.failing || ended };
     }
 
+    /// A session stands, in which our address is known.
+    pub(super) fn stands(&mut self) {
+        if let Some(look) = &mut self.look {
+            look.own.local = self.machine.local();
+        }
+        self.look(mirror::Event::Up);
+    }
+
     pub(super) fn publish(&mut self) {
         let session = self.machine.session();
         let (state, since, held) = (session.state(), session.since(), self.machine.held());
         let (last_error, bfd) = (&self.last_error, self.path_state);
-        let shown: Vec<_> = self.look.iter().flat_map(|look| look.mirror.shown()).collect();
+        let news = |look: &mut Look| {
+            std::mem::take(&mut look.changed).then(|| look.mirror.shown().collect::<Vec<_>>())
+        };
+        let shown = self.look.as_mut().and_then(news);
         self.metrics.held(held);
         self.view.send_if_modified(|view| {
             let same = view.state == state
                 && view.since == since
                 && view.held == held
                 && view.bfd == bfd
-                && view.shown == shown;
+                && shown.as_ref().is_none_or(|shown| view.shown == *shown);
             if !same {
+                let shown = shown.unwrap_or_else(|| std::mem::take(&mut view.shown));
                 *view = NeighborView { state, since, held, last_error: last_error.clone(), bfd, shown };
             }
             !same

@@ -11,7 +11,11 @@ use std::time::Duration;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
     let vip = IpAddr::from([203, 0, 113, 1]);
-    let own = Own { next_hops: [[10, 0, 0, 2].into()].into(), identifier: Some([10, 0, 0, 2].into()) };
+    let own = Own {
+        next_hops: [[10, 0, 0, 2].into()].into(),
+        local: Some([10, 0, 0, 3].into()),
+        identifier: Some([10, 0, 0, 2].into()),
+    };
     let mut mirror = Mirror::new([vip].into_iter(), Duration::from_secs(5));
     let (mut now, mut actions, mut stuck_now) = (Time::from_millis(1), Vec::new(), false);
     while !input.is_empty() {
@@ -21,6 +25,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             0 => events.push(Event::Tick),
             1 => events.push(Event::Stands { vip, announced: input.byte() % 2 == 0, since: now }),
             2 => events.push(Event::Lost),
+            3 => events.push(Event::Up),
             _ => {
                 let message = fuzz::message(2, input.bytes(200));
                 let sender = Sender { four_octet: input.byte() % 2 == 0, inside: true };

@@ -37,7 +37,9 @@ pub enum Event {
         /// When that was decided.
         since: Time,
     },
-    /// The session with the looking glass is gone, and with it what was shown.
+    /// The session with the looking glass stands: what it shows comes now.
+    Up,
+    /// It is gone, and with it what was shown.
     Lost,
 }
 
@@ -66,6 +68,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Mirror {
     stuck_after: Duration,
+    /// The session stands: what is not shown is not there, or on its way.
+    up: bool,
     vips: BTreeMap<IpAddr, Vip>,
 }
 
@@ -81,7 +85,7 @@ struct Vip {
 impl Mirror {
     /// For these VIPs; a withdrawn route that is there for `stuck_after` is stuck.
     pub fn new(vips: impl Iterator<Item = IpAddr>, stuck_after: Duration) -> Self {
-        Self { stuck_after, vips: vips.map(|vip| (vip, Vip::default())).collect() }
+        Self { stuck_after, up: false, vips: vips.map(|vip| (vip, Vip::default())).collect() }
     }
 
     /// What is shown of each VIP that is shown, and whether it is stuck.
@@ -100,11 +104,11 @@ impl Vip {
         self.shown.is_some_and(|path| path.own)
     }
 
-    fn stands(&mut self, announced: bool, since: Time) {
+    fn stands(&mut self, announced: bool, since: Time, up: bool) {
         let before = std::mem::replace(&mut self.announced, announced);
         match (before, announced) {
-            // What is not shown as ours may still be on its way, or is somebody's second choice.
-            (true, false) if self.shown.is_none_or(|path| path.own) => self.waits = Some(since),
+            // What is not shown as ours may still be on its way; another path means that it is a second choice.
+            (true, false) if self.shown.map_or(up, |path| path.own) => self.waits = Some(since),
             (_, true) => self.waits = None,
             _ => {}
         }
@@ -121,6 +125,15 @@ impl Vip {
         let since = self.waits.take()?;
         Some((now.since(since), path.map(|path| path.next_hop)))
     }
+
+    /// What has been waited for long enough is stuck, if it is shown; what is not is not waited for any longer. `Some`: it is stuck
+    /// now, or is not any more.
+    fn judge(&mut self, stuck_after: Duration, now: Time) -> Option<bool> {
+        let late = self.waits.is_some_and(|since| since + stuck_after <= now);
+        self.waits.take_if(|_| late && !self.shown.is_some_and(|path| path.own));
+        let stuck = late && self.shows_own();
+        (std::mem::replace(&mut self.stuck, stuck) != stuck).then_some(stuck)
+    }
 }
 
 impl Machine for Mirror {
@@ -132,33 +145,39 @@ impl Machine for Mirror {
     }
 
     fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        let (stuck_after, up) = (self.stuck_after, self.up);
+        let judge = |address: IpAddr, vip: &mut Vip, actions: &mut Vec<Action>| {
+            actions.extend(vip.judge(stuck_after, now).map(|stuck| Action::Stuck { vip: address, stuck }));
+        };
         match event {
-            Event::Tick => {}
+            Event::Tick => self.vips.iter_mut().for_each(|(address, vip)| judge(*address, vip, actions)),
+            // Of a session that is gone already.
+            Event::Shown { .. } if !up => {}
             Event::Shown { vip: address, path } => {
                 let Some(vip) = self.vips.get_mut(&address) else { return };
                 if let Some((after, by)) = vip.is_shown(path, now) {
                     actions.push(Action::Gone { vip: address, after, by });
                 }
+                judge(address, vip, actions);
             }
-            Event::Stands { vip, announced, since } => {
-                if let Some(vip) = self.vips.get_mut(&vip) {
-                    vip.stands(announced, since);
+            Event::Stands { vip: address, announced, since } => {
+                let Some(vip) = self.vips.get_mut(&address) else { return };
+                vip.stands(announced, since, up);
+                judge(address, vip, actions);
+            }
+            Event::Up => self.up = true,
+            Event::Lost => {
+                self.up = false;
+                for (address, vip) in &mut self.vips {
+                    (vip.shown, vip.waits) = (None, None);
+                    judge(*address, vip, actions);
                 }
-            }
-            Event::Lost => self.vips.values_mut().for_each(|vip| (vip.shown, vip.waits) = (None, None)),
-        }
-        let stuck_after = self.stuck_after;
-        for (address, vip) in &mut self.vips {
-            let stuck = vip.shows_own() && vip.waits.is_some_and(|since| since + stuck_after <= now);
-            if std::mem::replace(&mut vip.stuck, stuck) != stuck {
-                actions.push(Action::Stuck { vip: *address, stuck });
             }
         }
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let waits =
-            self.vips.values().filter(|vip| !vip.stuck && vip.shows_own()).filter_map(|vip| vip.waits);
+        let waits = self.vips.values().filter(|vip| !vip.stuck).filter_map(|vip| vip.waits);
         waits.min().map(|since| since + self.stuck_after)
     }
 
@@ -169,6 +188,7 @@ impl Machine for Mirror {
                 "{address} is announced, and its end is waited for"
             );
             assert!(!vip.stuck || vip.shows_own(), "{address} is stuck, and not there");
+            assert!(self.up || vip.shown.is_none() && vip.waits.is_none(), "{address} is shown by nobody");
         }
     }
 }

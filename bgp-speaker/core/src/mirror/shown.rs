@@ -22,6 +22,8 @@ pub struct Path {
 pub struct Own {
     /// Next hops that only this node announces with.
     pub next_hops: BTreeSet<IpAddr>,
+    /// Its address in the session, as long as one stands.
+    pub local: Option<IpAddr>,
     /// Its BGP identifier, which route reflectors note (RFC 4456 section 8).
     pub identifier: Option<Ipv4Addr>,
 }
@@ -34,7 +36,7 @@ impl Own {
             hops.into_iter().chain([neighbor.source]).flatten().collect::<Vec<_>>()
         };
         let next_hops = config.neighbors.iter().flat_map(of_neighbor).collect();
-        Self { next_hops, identifier: Some(config.bgp.router_id) }
+        Self { next_hops, local: None, identifier: Some(config.bgp.router_id) }
     }
 }
 
@@ -58,7 +60,8 @@ pub fn read(
         originator.and_then(|attribute| <[u8; 4]>::try_from(attribute.value).ok()).map(Ipv4Addr::from);
     let path = |next_hop: IpAddr| {
         let reflected = originator.is_some() && originator == own.identifier;
-        Path { next_hop, own: reflected || own.next_hops.contains(&next_hop) }
+        let by_hop = own.local == Some(next_hop) || own.next_hops.contains(&next_hop);
+        Path { next_hop, own: reflected || by_hop }
     };
     tell(update.withdrawn(), None);
     let mut next_hop = None;

@@ -17,6 +17,7 @@ struct Rig(Mirror, Time);
 impl Rig {
     fn new() -> Self {
         let mut rig = Self(Mirror::new([VIP].into_iter(), STUCK_AFTER), Time::from_millis(1000));
+        rig.on(Event::Up);
         rig.stands(true);
         rig
     }
@@ -96,10 +97,33 @@ fn a_route_that_stays_is_stuck_until_it_is_gone_or_announced_again() {
 }
 
 #[test]
+fn what_nobody_shows_is_waited_for_while_the_session_stands_and_not_for_ever() {
+    // Nothing is shown, and nothing comes.
+    let mut rig = Rig::new();
+    rig.stands(false);
+    rig.wait(5000);
+    assert_eq!(rig.0.next_deadline(), None);
+    rig.wait(60_000);
+    assert_eq!(rig.shows(Some(OTHER)), [], "another path, a minute later, says nothing about the withdraw");
+    // Withdrawn while nobody shows anything: the next session says nothing about when it was true.
+    let mut rig = Rig::new();
+    rig.on(Event::Lost);
+    rig.stands(false);
+    rig.wait(100);
+    rig.on(Event::Up);
+    assert_eq!(rig.shows(Some(OTHER)), []);
+    // Read before the session was lost, and told after.
+    rig.on(Event::Lost);
+    assert_eq!(rig.shows(Some(OWN)), []);
+    assert_eq!((rig.0.shown().count(), rig.wait(60_000)), (0, vec![]));
+}
+
+#[test]
 fn an_update_is_read_for_the_own_vips_alone_whatever_its_as_path_says() {
     let vips: Vec<IpAddr> = ["203.0.113.1", "2001:db8::1"].map(|vip| vip.parse().unwrap()).into();
-    let own =
-        Own { next_hops: [OWN, "fd00::2".parse().unwrap()].into(), identifier: Some([10, 9, 9, 9].into()) };
+    let next_hops = [OWN].into();
+    let local = Some("fd00::2".parse().unwrap());
+    let own = Own { next_hops, local, identifier: Some([10, 9, 9, 9].into()) };
     let read = |message: &[u8]| {
         let mut seen = Vec::new();
         let sender = Sender { four_octet: true, inside: true };
@@ -141,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_events_keep_the_promises(steps in vec((0..6_u8, 0..4000_u64), 1..80)) {
+    fn any_events_keep_the_promises(steps in vec((0..7_u8, 0..4000_u64), 1..80)) {
         let mut rig = Rig::new();
         let (mut announced, mut told) = (true, 0);
         for (what, pause) in steps {
@@ -151,6 +175,7 @@ proptest! {
                 1 => rig.shows(Some(OTHER)),
                 2 => rig.shows(None),
                 3 => rig.on(Event::Lost),
+                6 => rig.on(Event::Up),
                 _ => { announced = what == 4; rig.stands(announced) }
             });
             for action in actions {
