@@ -23,6 +23,9 @@ pub(crate) type Orders = Arc<BTreeMap<IpAddr, Order>>;
 /// What became of the latest drains, by the number that they were asked under.
 pub(crate) type Drains = VecDeque<(u64, Outcome)>;
 
+/// For each neighbor: which families the session takes that stands with it, by `Family::index`.
+pub(crate) type Reached = Vec<[bool; 2]>;
+
 /// The routes that a neighbor holds.
 pub(crate) type Routes = Vec<(IpNet, PathAttributes)>;
 

@@ -6,7 +6,7 @@
 
 use crate::stream::while_it_lasts;
 use bgp_core::config::Url;
-use bgp_core::gate::Event;
+use bgp_core::gate::{EXCHANGE, Event, LONGEST, PATIENCE};
 use bytes::Bytes;
 use healthcheck_core::fleet::{Fleet, Own, Row};
 use http_body_util::{BodyExt, Full, Limited};
@@ -109,12 +109,6 @@ const fn pause(vips: usize) -> Duration {
 
 /// Where a gateway takes it.
 const PATH: &str = "/vips";
-/// From one exchange to the next, if nothing changes here; a drain waits for two.
-const EXCHANGE: Duration = Duration::from_millis(200);
-/// The longest pause, with many VIPs: what is said is good for three seconds.
-const LONGEST: Duration = Duration::from_millis(800);
-/// How long an exchange may take.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Pause before the next connection; twice as long with each that leads to nothing.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Pause at most, and where there is nobody to hear of.

@@ -1,6 +1,6 @@
 //! The gate's task: health streams and probes in, decisions out to all neighbors at once.
 
-use crate::board::{Decisions, Drains, Orders};
+use crate::board::{Decisions, Drains, Orders, Reached};
 use crate::fleet::{self, Rows};
 use crate::handover::{Freeze, SavedGate};
 use crate::journal::{Entry, Journal};
@@ -36,6 +36,7 @@ pub(crate) struct Task {
     journal: Journal,
     metrics: GateMetrics,
     freezes: mpsc::Receiver<Freeze<SavedGate>>,
+    reached: watch::Receiver<Reached>,
 }
 
 /// What it says to everybody, and who wants another process to go on.
@@ -44,6 +45,8 @@ pub(crate) struct Wires {
     pub(crate) orders: watch::Sender<Orders>,
     pub(crate) drains: watch::Sender<Drains>,
     pub(crate) freezes: mpsc::Receiver<Freeze<SavedGate>>,
+    /// Who hears of what is decided.
+    pub(crate) reached: watch::Receiver<Reached>,
 }
 
 /// What woke the task.
@@ -65,7 +68,7 @@ impl Task {
         // One probe of each subject is under way at most; who finds no room waits.
         let (sender, inbox) = mpsc::channel(probes.len().max(16));
         let (streams, standings) = (Streams::new(watch.clone()), Standings::new());
-        let Wires { decisions, orders, drains, freezes } = wires;
+        let Wires { decisions, orders, drains, freezes, reached } = wires;
         Self {
             clock,
             machine,
@@ -82,6 +85,7 @@ impl Task {
             journal,
             metrics,
             freezes,
+            reached,
         }
     }
 
@@ -107,6 +111,8 @@ impl Task {
         for vip in present {
             self.feed(Event::Address { vip, present: true }).await;
         }
+        let reached = self.reached();
+        self.feed(reached).await;
         self.feed(Event::Start).await;
         let _exchange = AbortOnDrop(tokio::spawn(fleet::run(
             self.watch.clone(),
@@ -143,9 +149,15 @@ impl Task {
             biased;
             event = self.streams.next() => Wake::Event(event),
             Some(event) = self.inbox.recv() => Wake::Event(event),
+            Ok(()) = self.reached.changed() => Wake::Event(self.reached()),
             Some(freeze) = self.freezes.recv() => Wake::Freeze(freeze),
             () = passed => Wake::Event(Event::Tick),
         }
+    }
+
+    fn reached(&mut self) -> Event {
+        let all = self.reached.borrow_and_update();
+        Event::Reached([0, 1].map(|family: usize| all.iter().any(|one| one[family])))
     }
 
     async fn feed(&mut self, event: Event) {

@@ -5,6 +5,7 @@
 
 mod keep;
 mod look;
+mod reach;
 mod tell;
 
 use crate::board::{Decisions, NeighborView, Routes};
@@ -35,6 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub(crate) use look::Look;
+pub(crate) use reach::Reach;
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -74,6 +76,7 @@ pub(crate) struct Task {
     path_state: Option<bfd::State>,
     /// What it shows of the own VIPs, if it is a looking glass.
     look: Option<Look>,
+    reach: Reach,
 }
 
 /// How others reach the task.
@@ -92,6 +95,8 @@ pub(crate) struct Wires {
     pub(crate) freezes: mpsc::Receiver<Freeze<FrozenNeighbor>>,
     /// If it is a looking glass.
     pub(crate) look: Option<Look>,
+    /// Where the gate hears whether there is a session.
+    pub(crate) reach: Reach,
 }
 
 /// What woke the task.
@@ -120,7 +125,7 @@ impl Task {
         metrics: NeighborMetrics,
         wires: Wires,
     ) -> Self {
-        let Wires { path, journal, asked, arrivals, injected, freezes, look } = wires;
+        let Wires { path, journal, asked, arrivals, injected, freezes, look, reach } = wires;
         let path_state = path.as_ref().map(|_| bfd::State::Down);
         Self {
             name: config.name.as_str().into(),
@@ -147,6 +152,7 @@ impl Task {
             path,
             path_state,
             look,
+            reach,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::journal::Journal;
 use crate::link::Link;
 use crate::listener::Door;
 use crate::metrics::Metrics;
+use crate::neighbor::Reach;
 use crate::{gate, neighbor, probe, text_api};
 use base::Clock;
 use bgp_core::config::change::Key;
@@ -66,6 +67,7 @@ impl Tasks {
         let vips: Arc<[config::Vip]> = config.vips.clone().into();
         let (mut views, mut ribs, mut doors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut tasks, mut freezers) = (Vec::new(), Vec::new());
+        let (reach, reached) = watch::channel(vec![[false; 2]; config.neighbors.len()]);
         for (((number, neighbor), path), injected) in (1_u64..).zip(&config.neighbors).zip(paths).zip(feeds) {
             let (show, view) = watch::channel(NeighborView::new());
             views.push(view);
@@ -82,8 +84,9 @@ impl Tasks {
                 decided: None,
                 changed: false,
             });
-            let wires =
-                neighbor::Wires { path, journal: journal.clone(), asked, arrivals, injected, freezes, look };
+            let reach = Reach::new(views.len() - 1, reach.clone());
+            let journal = journal.clone();
+            let wires = neighbor::Wires { path, journal, asked, arrivals, injected, freezes, look, reach };
             let settings = settings(config, neighbor, seed.wrapping_add(number));
             let soak = config.back.session();
             let mut machine = Neighbor::new(neighbor.clone(), Arc::clone(&vips), settings.clone(), soak);
@@ -117,7 +120,7 @@ impl Tasks {
             machine,
             config.health.watch.clone(),
             probe::all(config).map_err(io::Error::other)?,
-            gate::Wires { decisions: decide, orders: obey, drains: drained, freezes },
+            gate::Wires { decisions: decide, orders: obey, drains: drained, freezes, reached },
             journal.clone(),
             metrics.gate(config.vips.iter().map(|vip| vip.address)),
         );

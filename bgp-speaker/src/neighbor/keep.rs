@@ -16,6 +16,7 @@ impl Task {
         if self.path.is_some() {
             self.path_state = Some(path.unwrap_or_default());
         }
+        self.reach.tell(self.machine.session());
     }
 
     pub(super) fn begin(&mut self) {

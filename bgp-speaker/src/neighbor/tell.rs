@@ -109,6 +109,7 @@ impl Task {
     }
 
     pub(super) fn publish(&mut self) {
+        self.reach.tell(self.machine.session());
         let session = self.machine.session();
         let (state, since, held) = (session.state(), session.since(), self.machine.held());
         let (last_error, bfd) = (&self.last_error, self.path_state);

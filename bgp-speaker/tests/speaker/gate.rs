@@ -1,9 +1,10 @@
 //! Gates of the node, and probes of VIPs that are no URL.
 
-use super::rig::{Rig, network};
+use super::rig::{DEADLINE, Rig, network, pause};
 use super::router::{Heard, Session};
-use super::{VIP, withdrawn};
+use super::{VIP, announced, withdrawn};
 use std::net::{IpAddr, TcpListener};
+use std::time::Duration;
 
 fn up(session: &mut Session, vip: IpAddr) {
     session.skip_to(&Heard::Announced { vip, med: 100, graceful_shutdown: false });
@@ -58,4 +59,29 @@ fn a_vip_is_probed_by_a_connection_or_a_command_and_withdrawn_alone() {
     assert_eq!(states, ["ready", "probe_failed", "probe_failed"]);
     std::fs::write(&file, "").expect("a file");
     up(&mut session, by_command);
+}
+
+#[test]
+fn other_nodes_hear_that_a_vip_is_announced_only_while_a_router_has_it() {
+    let rig = Rig::start();
+    rig.gateway.exchange();
+    rig.gateway.say("ready");
+    let hears = |has: &str| {
+        let until = rig.now() + DEADLINE;
+        while !rig.gateway.told().contains(&format!("\"has\":\"{has}\"")) {
+            assert!(rig.now() < until, "not {has}: {}", rig.gateway.told());
+            pause(Duration::from_millis(10));
+        }
+    };
+    rig.follow("the decision", |event| event["event"] == "vip" && event["state"] == "announced");
+    hears("withdrawn");
+    let mut session = rig.router.session();
+    session.expect(announced(100));
+    hears("announced");
+    drop(session);
+    hears("withdrawn");
+    rig.router.session();
+    hears("announced");
+    rig.renew(&["upgrade"]);
+    hears("announced");
 }

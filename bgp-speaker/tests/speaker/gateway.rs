@@ -1,14 +1,17 @@
 //! Stands in for a gateway: serves the health stream and does to it what the test says.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) struct Gateway {
     address: SocketAddr,
     commands: SyncSender<Command>,
     beats: Receiver<()>,
+    /// What the speaker last said of its VIPs; `None`: it is answered that there are no others, and nothing is kept.
+    told: Arc<Mutex<Option<String>>>,
 }
 
 enum Command {
@@ -25,13 +28,25 @@ impl Gateway {
         let (commands, inbox) = sync_channel(16);
         let (beat, beats) = sync_channel(1);
         let (pass, streams) = sync_channel(16);
-        std::thread::spawn(move || sort(&listener, &pass));
+        let told = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&told);
+        std::thread::spawn(move || sort(&listener, &pass, &keep));
         std::thread::spawn(move || serve(&streams, &inbox, &beat));
-        Self { address, commands, beats }
+        Self { address, commands, beats, told }
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on it keeps what the speaker says of its VIPs.
+    pub(crate) fn exchange(&self) {
+        self.told.lock().expect("no panic").get_or_insert_default();
+    }
+
+    /// What the speaker last said of its VIPs.
+    pub(crate) fn told(&self) -> String {
+        self.told.lock().expect("no panic").clone().unwrap_or_default()
     }
 
     /// From now on this is its state.
@@ -57,16 +72,41 @@ impl Gateway {
 }
 
 /// Passes on who wants the stream; who asks for other nodes hears that there are none.
-fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>) {
+fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>, told: &Mutex<Option<String>>) {
     for mut stream in listener.incoming().map_while(Result::ok) {
         let mut verb = [0];
-        if matches!(stream.peek(&mut verb), Ok(1)) && &verb == b"P" {
-            let _ =
-                stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        } else if pass.send(stream).is_err() {
-            return;
+        if !matches!(stream.peek(&mut verb), Ok(1)) || &verb != b"P" {
+            if pass.send(stream).is_err() {
+                return;
+            }
+            continue;
         }
+        let mut told = told.lock().expect("no panic");
+        let (status, body) = match &mut *told {
+            Some(told) => {
+                *told = body(&stream).unwrap_or_default();
+                ("200 OK", r#"{"node":"gw1","peers":[]}"#)
+            }
+            None => ("404 Not Found", ""),
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
     }
+}
+
+fn body(stream: &TcpStream) -> Option<String> {
+    let (mut reader, mut length, mut line) = (BufReader::new(stream), 0, String::new());
+    while reader.read_line(&mut line).ok()? > 2 {
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    String::from_utf8(body).ok()
 }
 
 /// Every speaker that comes is served until the test says that the gateway dies.

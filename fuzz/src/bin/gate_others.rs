@@ -49,7 +49,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 fn event(input: &mut Input<'_>, gate: &Gate, number: &mut u64) -> Event {
     let vips = || vec![[203, 0, 113, 1].into(), [203, 0, 113, 2].into()];
     let readings = [Reading::Ready, Reading::Ready, Reading::NotReady, Reading::Draining, Reading::Moved];
-    match input.byte() % 8 {
+    match input.byte() % 9 {
         0 => Event::Tick,
         1 => {
             let reading = readings[usize::from(input.byte()) % readings.len()];
@@ -66,6 +66,7 @@ fn event(input: &mut Input<'_>, gate: &Gate, number: &mut u64) -> Event {
         }
         5 => Event::Operator(Command::Release { vips: vips() }),
         6 => Event::Fleet(None),
+        7 => Event::Reached([input.byte() % 2 == 0, false]),
         _ => Event::Fleet(Some(fleet(input, gate))),
     }
 }

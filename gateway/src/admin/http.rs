@@ -94,7 +94,10 @@ fn answer(
 /// An exchange of the speaker of this node.
 async fn vips(speaker: &Speaker, request: Request<Incoming>) -> Answer {
     match tokio::time::timeout(HEADER_TIMEOUT, speaker.exchange(request)).await {
-        Ok(Ok(fleet)) => json(StatusCode::OK, &serde_json::json!(fleet)),
+        Ok(Ok(fleet)) => {
+            let body = serde_json::to_vec(&fleet).unwrap_or_default();
+            respond(StatusCode::OK, "application/json", body)
+        }
         Ok(Err((status, why))) => text(status, why),
         Err(_) => text(StatusCode::REQUEST_TIMEOUT, "not sent in time\n"),
     }

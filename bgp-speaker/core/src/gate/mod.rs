@@ -16,13 +16,14 @@ mod saved;
 mod vip;
 
 pub use feed::Reading;
-pub use others::{Outcome, Refusal};
+pub use others::{EXCHANGE, LONGEST, Outcome, PATIENCE, Refusal};
 pub use probes::{Fall, Pace, Subject};
 pub use reason::{Reason, Standing};
 pub use saved::Saved;
 
 use crate::config::{Config, OnDown};
 use crate::soak;
+use crate::wire::prefix::Family;
 use base_core::{Machine, Time};
 use feed::Feed;
 use healthcheck_core::fleet::{Fleet, Has, Row};
@@ -71,6 +72,8 @@ pub enum Event {
     Disabled(bool),
     /// What the other nodes say; `None`: there are none.
     Fleet(Option<Fleet>),
+    /// By [`Family::index`]: a session stands with at least one neighbor that takes such VIPs.
+    Reached([bool; 2]),
     /// The speaker is to end.
     Stopping,
     /// A VIP is on the loopback interface, or is not.
@@ -165,6 +168,8 @@ pub struct Gate {
     disabled: bool,
     stopping: bool,
     others: Others,
+    /// Families that at least one neighbor takes.
+    reached: [bool; 2],
     /// What stands was decided by another process, from which this one took over.
     resumed: bool,
     vips: BTreeMap<IpAddr, Vip>,
@@ -203,6 +208,7 @@ impl Gate {
             disabled: false,
             stopping: false,
             others: Others::new(settings.seed),
+            reached: [false; 2],
             resumed: false,
             vips: settings.vips.iter().map(|vip| (*vip, Vip::new(settings.soak))).collect(),
             settings,
@@ -250,10 +256,12 @@ impl Gate {
         }
     }
 
-    /// What the other nodes shall know; it changes only with an action, or with a word of theirs or of an operator.
+    /// What the other nodes shall know; it changes only with an action, or with a word of theirs, of an operator or of a neighbor. What
+    /// no neighbor hears of is not announced, whatever was decided.
     pub fn rows(&self) -> Vec<Row> {
         let row = |(address, vip): (&IpAddr, &Vip)| {
             let has = match vip.standing() {
+                _ if !self.reached[Family::of(*address).index()] => Has::Withdrawn,
                 Standing::Announced | Standing::Backup => Has::Announced,
                 Standing::Worsened => Has::Last,
                 Standing::Withdrawn => Has::Withdrawn,
@@ -334,6 +342,7 @@ impl Machine for Gate {
             Event::Operator(command) => self.operate(command, now, actions),
             Event::Disabled(disabled) => self.disabled = disabled,
             Event::Fleet(fleet) => self.others.told(fleet, now),
+            Event::Reached(families) => self.reached = families,
             Event::Stopping => self.stopping = true,
             Event::Address { vip, present: true } => drop(self.missing.remove(&vip)),
             Event::Address { vip, present: false } if self.settings.loopback.contains(&vip) => {

@@ -254,7 +254,9 @@ impl fmt::Display for Refusal {
             }
             Self::NoAnswer(node) => write!(f, "{node} has not agreed in time; --force does it anyway"),
             Self::Busy => f.write_str("another drain waits for the other nodes"),
-            Self::Replaced => f.write_str("another order for some of the same VIPs came before the others agreed"),
+            Self::Replaced => {
+                f.write_str("another order for some of the same VIPs came before the others agreed")
+            }
             Self::Unasked => {
                 f.write_str("this node's gateway has not said who else there is; --force does it anyway")
             }
@@ -262,7 +264,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A word of the gateway about the others that is older counts no more; it speaks several times a second.
-const STALE: Duration = Duration::from_secs(1);
+/// From one exchange with the gateway to the next, if nothing changes here; a drain waits for two.
+pub const EXCHANGE: Duration = Duration::from_millis(200);
+/// The longest pause, with many VIPs.
+pub const LONGEST: Duration = Duration::from_millis(800);
+/// How long an exchange may take.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+/// A word of the gateway about the others that is older counts no more: the next is late by more than it may be.
+const STALE: Duration = LONGEST.saturating_add(PATIENCE).saturating_add(EXCHANGE);
 /// How long the others may take to agree: several times what two exchanges take.
 const CLAIM_WITHIN: Duration = Duration::from_secs(3);

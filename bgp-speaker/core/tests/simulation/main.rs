@@ -10,6 +10,7 @@ mod node;
 mod router;
 mod world;
 
+use bgp_core::fsm::Mode;
 use world::{Detection, World};
 
 /// Runs of each kind. `SIMULATION_SEEDS=1000` makes it that many, `SIMULATION_SEED=7` only the one.
@@ -21,12 +22,12 @@ fn seeds() -> Box<dyn Iterator<Item = u64>> {
     }
 }
 
-fn run(detection: Detection) {
+fn run(detection: Detection, mode: Mode) {
     let (mut faults, mut announced) = (0, 0);
     for seed in seeds() {
-        let outcome = World::new(seed, detection).run();
-        let outcome =
-            outcome.unwrap_or_else(|wrong| panic!("SIMULATION_SEED={seed} ({detection:?}): {wrong}"));
+        let outcome = World::new(seed, detection, mode).run();
+        let outcome = outcome
+            .unwrap_or_else(|wrong| panic!("SIMULATION_SEED={seed} ({detection:?}, {mode:?}): {wrong}"));
         faults += outcome.faults;
         announced += outcome.announced;
     }
@@ -35,16 +36,22 @@ fn run(detection: Detection) {
 
 #[test]
 fn no_vip_outlives_its_gateway_and_none_is_lost_while_a_healthy_node_has_it() {
-    run(Detection::Bfd);
+    run(Detection::Bfd, Mode::Active);
 }
 
 #[test]
 fn without_bfd_the_same_holds_within_the_hold_time() {
-    run(Detection::HoldTime);
+    run(Detection::HoldTime, Mode::Active);
+}
+
+#[test]
+fn the_same_holds_where_the_router_is_the_one_that_connects() {
+    run(Detection::Bfd, Mode::Passive);
+    run(Detection::HoldTime, Mode::Passive);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let run = || World::new(3, Detection::Bfd).run().expect("a good run");
+    let run = || World::new(3, Detection::Bfd, Mode::Active).run().expect("a good run");
     assert_eq!(run(), run());
 }

@@ -6,7 +6,7 @@ use bgp_core::bfd;
 use bgp_core::config::{self, Config};
 use bgp_core::fsm::negotiate::Local;
 use bgp_core::fsm::negotiate::Offer;
-use bgp_core::fsm::{self, Mode, Settings, Way};
+use bgp_core::fsm::{self, Mode, Settings, State, Way};
 use bgp_core::gate::{self, Gate, Reading};
 use bgp_core::neighbor::{self, Decision, Neighbor, Standings};
 use bgp_core::wire;
@@ -43,12 +43,16 @@ pub(crate) struct Node {
     number: u8,
     config: Config,
     with_bfd: bool,
+    /// Who opens the connection: it, or the router.
+    mode: Mode,
     speaker: Option<Speaker>,
     /// Incarnations of the speaker: each has discriminators and pauses of its own.
     lives: u64,
     pub(crate) connection: Option<Connection>,
     /// A connection is asked for: when the router hears of it.
     pub(crate) syn: Option<Time>,
+    /// It took the connection that the router opened last.
+    accepted: bool,
     /// Packets of BFD to the router.
     pub(crate) packets: VecDeque<bfd::Packet>,
 }
@@ -59,6 +63,8 @@ struct Speaker {
     neighbor: Neighbor,
     bfd: Option<bfd::Session>,
     standings: Standings,
+    /// What the gate was last told of the session.
+    reached: [bool; 2],
     /// Health streams that are open at the gateway, and the next beat.
     streams: Vec<u64>,
     beat: Time,
@@ -67,7 +73,7 @@ struct Speaker {
 }
 
 impl Node {
-    pub(crate) fn new(number: u8, with_bfd: bool) -> Self {
+    pub(crate) fn new(number: u8, with_bfd: bool, mode: Mode) -> Self {
         let config = format!(
             "[bgp]\nasn = 65010\nrouter_id = \"10.0.0.{number}\"\nhold_time = \"3s\"\nretry_max = \"2s\"\n\
              [[neighbor]]\naddress = \"10.0.{number}.1\"\nasn = 65000\n\
@@ -83,10 +89,12 @@ impl Node {
             number,
             config: config::parse(&source).expect("a good configuration"),
             with_bfd,
+            mode,
             speaker: None,
             lives: 0,
             connection: None,
             syn: None,
+            accepted: false,
             packets: VecDeque::new(),
         }
     }
@@ -165,7 +173,7 @@ impl Node {
             offer: Offer::default(),
         };
         let retry_max = self.config.bgp.retry_max;
-        let settings = Settings { local, mode: Mode::Active, retry_max, max_prefixes: None, seed };
+        let settings = Settings { local, mode: self.mode, retry_max, max_prefixes: None, seed };
         let (neighbor, vips) = (self.config.neighbors[0].clone(), self.config.vips.clone());
         let discriminator = NonZeroU32::new(u32::try_from(seed).unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
         let settings_bfd = bfd::Settings { discriminator, timers: TIMERS, seed };
@@ -174,6 +182,7 @@ impl Node {
             neighbor: Neighbor::new(neighbor, vips.into(), settings, self.config.back.session()),
             bfd: self.with_bfd.then(|| bfd::Session::new(settings_bfd)),
             standings: Standings::new(),
+            reached: [false; 2],
             streams: Vec::new(),
             beat: now,
             said: None,
@@ -233,7 +242,7 @@ impl Node {
         while let Some(item) = self.connection.as_mut().and_then(|tcp| tcp.to_node.take(self.link_up, now)) {
             match item {
                 Item::Bytes(bytes) => self.read(&bytes, now),
-                Item::End => self.neighbor(neighbor::Event::Session(fsm::Event::Lost(Way::Out)), now),
+                Item::End => self.neighbor(neighbor::Event::Session(fsm::Event::Lost(self.way())), now),
             }
         }
     }
@@ -247,20 +256,39 @@ impl Node {
         {
             let message: Vec<u8> = speaker.input.drain(..length).collect();
             let received = speaker.neighbor.read(&message);
-            self.neighbor(neighbor::Event::Session(fsm::Event::Received(Way::Out, received)), now);
+            self.neighbor(neighbor::Event::Session(fsm::Event::Received(self.way(), received)), now);
         }
     }
 
     /// The router took the connection.
     pub(crate) fn connected(&mut self, now: Time) {
+        self.connect();
+        let local = [10, 0, self.number, 2].into();
+        self.neighbor(neighbor::Event::Connected { way: Way::Out, local }, now);
+    }
+
+    /// The router opens a connection. `false`: it is not taken.
+    pub(crate) fn called(&mut self, now: Time) -> bool {
+        self.accepted = false;
+        let local = [10, 0, self.number, 2].into();
+        self.neighbor(neighbor::Event::Connected { way: Way::In, local }, now);
+        self.accepted
+    }
+
+    /// Does the router open connections to it?
+    pub(crate) const fn is_called(&self) -> bool {
+        self.mode.accepts()
+    }
+
+    fn connect(&mut self) {
         self.connection = Some(Connection::default());
         if let Some(speaker) = &mut self.speaker {
             speaker.input.clear();
         }
-        self.neighbor(
-            neighbor::Event::Connected { way: Way::Out, local: [10, 0, self.number, 2].into() },
-            now,
-        );
+    }
+
+    const fn way(&self) -> Way {
+        if self.mode.connects() { Way::Out } else { Way::In }
     }
 
     /// A packet of BFD came.
@@ -323,6 +351,10 @@ impl Node {
         speaker.neighbor.check_invariants();
         for action in actions {
             match (action, &mut self.connection) {
+                (neighbor::Action::Accept, _) => {
+                    self.accepted = true;
+                    self.connect();
+                }
                 (neighbor::Action::Connect, _) => self.syn = Some(now + crate::link::LATENCY),
                 (neighbor::Action::Send(_, bytes), Some(tcp)) => tcp.to_router.send(Item::Bytes(bytes), now),
                 (neighbor::Action::Close(_), tcp) => {
@@ -333,6 +365,18 @@ impl Node {
                 }
                 _ => {}
             }
+        }
+        self.tell_reached(now);
+    }
+
+    /// The gate hears whether anybody hears of its VIPs.
+    fn tell_reached(&mut self, now: Time) {
+        let Some(speaker) = &mut self.speaker else { return };
+        let session = speaker.neighbor.session();
+        let reached = session.negotiated().filter(|_| session.state() == State::Established);
+        let reached = reached.map(|agreed| agreed.families).unwrap_or_default();
+        if std::mem::replace(&mut speaker.reached, reached) != reached {
+            self.gate(gate::Event::Reached(reached), now);
         }
     }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Port {
     session: Option<Session>,
+    /// When it may call again.
+    call: Time,
     pub(crate) bfd: Option<bfd::Session>,
 }
 
@@ -30,12 +32,26 @@ impl Port {
     pub(crate) fn new(number: u32, with_bfd: bool) -> Self {
         let discriminator = NonZeroU32::new(number + 100).unwrap_or(NonZeroU32::MIN);
         let settings = bfd::Settings { discriminator, timers: TIMERS, seed: number.into() };
-        Self { session: None, bfd: with_bfd.then(|| bfd::Session::new(settings)) }
+        Self { session: None, call: Time::ZERO, bfd: with_bfd.then(|| bfd::Session::new(settings)) }
     }
 
     /// Whether it would take a connection: an old one that has not ended stands in its way, as in BIRD.
     pub(crate) const fn accepts(&self) -> bool {
         self.session.is_none()
+    }
+
+    /// Whether it opens a connection now: it tries every second while it has none.
+    pub(crate) fn calls(&mut self, now: Time) -> bool {
+        let calls = self.session.is_none() && self.call <= now;
+        if calls {
+            self.call = now + CALL_EVERY;
+        }
+        calls
+    }
+
+    /// The node did not take the connection.
+    pub(crate) fn refused(&mut self) {
+        self.session = None;
     }
 
     pub(crate) fn accepted(&mut self, now: Time) {
@@ -130,5 +146,6 @@ impl Port {
     }
 }
 
+const CALL_EVERY: Duration = Duration::from_secs(1);
 /// The router asks for this.
 pub(crate) const HOLD: Duration = Duration::from_secs(3);

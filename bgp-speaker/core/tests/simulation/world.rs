@@ -5,6 +5,7 @@ use crate::router::Port;
 use base_core::random::Random;
 use base_core::{Machine, Time};
 use bgp_core::bfd;
+use bgp_core::fsm::Mode;
 use bgp_core::gate::Reading;
 use healthcheck_core::fleet::{self, Fleet};
 use std::collections::BTreeSet;
@@ -51,9 +52,10 @@ struct Watch {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, detection: Detection) -> Self {
+    /// `mode`: who opens connections, the nodes or the router.
+    pub(crate) fn new(seed: u64, detection: Detection, mode: Mode) -> Self {
         let bfd = detection == Detection::Bfd;
-        let mut nodes: Vec<_> = (1..=3).map(|number| Node::new(number, bfd)).collect();
+        let mut nodes: Vec<_> = (1..=3).map(|number| Node::new(number, bfd, mode)).collect();
         nodes.iter_mut().for_each(|node| node.start(Time::from_millis(1)));
         Self {
             now: Time::from_millis(1),
@@ -191,6 +193,14 @@ impl World {
             node.syn = None;
             port.accepted(now);
             node.connected(now);
+        }
+        // A process that hangs would be tried until the router gives up: as if it were not there.
+        let reachable = node.link_up && node.process == Process::Runs;
+        if node.is_called() && reachable && port.calls(now) {
+            port.accepted(now);
+            if !node.called(now) {
+                port.refused();
+            }
         }
     }
 

@@ -50,7 +50,8 @@ impl Cluster {
             for node in 0..3 {
                 self.nodes[node].wait(10);
                 let turn = self.now + 70 * node as u64;
-                if turn.is_multiple_of(100) && !self.mute.contains(&node) && !self.nodes[node].open.is_empty() {
+                if turn.is_multiple_of(100) && !self.mute.contains(&node) && !self.nodes[node].open.is_empty()
+                {
                     self.nodes[node].say(Reading::Ready);
                 }
                 if turn.is_multiple_of(EXCHANGE) {
@@ -96,7 +97,9 @@ impl Cluster {
     fn gateway(&mut self, node: usize, lives: bool) {
         if lives {
             self.mute.remove(&node);
-        } else if self.mute.insert(node) && let Some(stream) = self.nodes[node].open.first().copied() {
+        } else if self.mute.insert(node)
+            && let Some(stream) = self.nodes[node].open.first().copied()
+        {
             self.nodes[node].close(stream);
         }
     }
@@ -146,6 +149,24 @@ fn the_last_node_that_has_a_vip_keeps_it_as_the_last_choice_until_another_has_it
     cluster.run(1000);
     assert_eq!(cluster.nodes[0].stands(PROBED), (Standing::Announced, Reason::Ready));
     assert_eq!(cluster.nodes[2].stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
+}
+
+#[test]
+fn what_no_router_hears_of_is_not_announced_for_the_others() {
+    let mut cluster = Cluster::new(20);
+    let has = |cluster: &Cluster| cluster.nodes[1].gate.rows().iter().map(|row| row.has).collect::<Vec<_>>();
+    assert_eq!(has(&cluster), [Has::Announced; 2]);
+    // gw2 has lost its routers, gw3 has failed: gw1 is the last whom clients can reach.
+    cluster.nodes[1].feed(Event::Reached([false, true]));
+    assert_eq!(has(&cluster), [Has::Withdrawn; 2], "both are of IPv4");
+    cluster.probe(2, false);
+    cluster.run(1000);
+    cluster.probe(0, false);
+    assert_eq!(cluster.nodes[0].stands(PROBED), (Standing::Worsened, Reason::Last));
+    assert_eq!(cluster.nodes[1].stands(PROBED), (Standing::Announced, Reason::Ready), "it goes on trying");
+    cluster.nodes[1].feed(Event::Reached([true, true]));
+    cluster.run(1000);
+    assert_eq!(cluster.nodes[0].stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
 }
 
 #[test]
@@ -211,6 +232,24 @@ fn a_node_that_hears_nobody_any_more_keeps_what_it_has() {
     }
     silent.probe(0, false);
     assert_eq!(silent.nodes[0].stands(PROBED), (Standing::Worsened, Reason::Last));
+}
+
+#[test]
+fn a_gateway_that_speaks_as_seldom_and_as_slowly_as_it_may_is_believed() {
+    let mut rig = Rig::ready(&[VIP]);
+    let peer = Node { name: "gw2".into(), heard: true, vips: vec![] };
+    let fleet = Fleet { node: "gw1".into(), peers: vec![peer] };
+    for _ in 0..5 {
+        rig.feed(Event::Fleet(Some(fleet.clone())));
+        for _ in 0..13 {
+            rig.beat(Reading::Ready, 100);
+            rig.order(Kind::Drain, VIP, 60);
+            assert_eq!(rig.drains[&0], Outcome::Refused(Refusal::Silent("gw2".into())), "it is heard");
+        }
+    }
+    rig.beat(Reading::Ready, 300);
+    rig.order(Kind::Drain, VIP, 60);
+    assert_eq!(rig.drains[&0], Outcome::Refused(Refusal::Unheard("gw2".into())));
 }
 
 #[test]
