@@ -5,9 +5,11 @@ use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
 use base::Clock;
 use bgp_core::gate::Standing;
-use bgp_core::mirror::traffic::{Traffic, connections};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use bgp_core::mirror::traffic::{Connections, Open, Traffic};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -39,11 +41,10 @@ impl Watch {
             if gone.is_empty() {
                 continue;
             }
-            // On a thread of its own: with many connections this takes milliseconds.
-            let vips = gone.clone();
-            let open = tokio::task::spawn_blocking(move || open(&vips)).await.unwrap_or_default();
-            for vip in gone {
-                let made = traffic.look(vip, open.get(&vip).cloned().unwrap_or_default());
+            // On a thread of its own: with many connections the kernel takes its time.
+            let open = tokio::task::spawn_blocking(move || open(gone)).await.unwrap_or_default();
+            for (vip, open) in open {
+                let made = traffic.look(vip, open);
                 self.metrics.traffic(vip, made);
                 if made > 0 && told.insert(vip) {
                     tracing::warn!(%vip, connections = made, "connections are made to a VIP that was withdrawn");
@@ -54,14 +55,19 @@ impl Watch {
     }
 }
 
-fn open(vips: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, BTreeSet<SocketAddr>> {
-    let mut all: BTreeMap<IpAddr, BTreeSet<SocketAddr>> = BTreeMap::new();
+fn open(vips: BTreeSet<IpAddr>) -> Vec<(IpAddr, Option<Open>)> {
+    let mut connections = Connections::to(vips);
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // Without IPv6 there is only one of them.
-        let Ok(text) = std::fs::read_to_string(table) else { continue };
-        for (vip, remotes) in connections(&text, vips) {
-            all.entry(vip).or_default().extend(remotes);
+        let Ok(file) = File::open(table) else { continue };
+        let (mut lines, mut line) = (BufReader::with_capacity(BUFFER, file), String::new());
+        while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
+            connections.line(&line);
+            line.clear();
         }
     }
-    all
+    connections.open().collect()
 }
+
+/// Bytes that are read at once; the kernel gives at most a page.
+const BUFFER: usize = 16 * 1024;

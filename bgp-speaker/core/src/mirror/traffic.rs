@@ -1,6 +1,7 @@
 //! Connections that are still made to a VIP that was withdrawn: routers that go on sending, whatever they show.
 //!
-//! What was open at the first look after the withdraw may be old, and counts not; what comes later is new.
+//! What was open at the first look after the withdraw may be old, and counts not; what comes later is new. As much is kept as is
+//! needed to tell the one from the other, and no more than a bound.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,18 +14,18 @@ pub struct Traffic {
 
 #[derive(Debug, Default)]
 struct Seen {
-    open: BTreeSet<SocketAddr>,
+    open: Option<Open>,
     made: usize,
 }
 
 impl Traffic {
-    /// What is open now towards a withdrawn VIP; says how many connections have been made since the first look.
-    pub fn look(&mut self, vip: IpAddr, open: BTreeSet<SocketAddr>) -> usize {
-        let Some(seen) = self.vips.get_mut(&vip) else {
-            self.vips.insert(vip, Seen { open, made: 0 });
-            return 0;
-        };
-        seen.made += open.difference(&seen.open).count();
+    /// What is open now towards a withdrawn VIP; says how many connections have been made since the first look. `None`: too many to be
+    /// told apart, of which none counts as new, nor does what is there when they are fewer again.
+    pub fn look(&mut self, vip: IpAddr, open: Option<Open>) -> usize {
+        let seen = self.vips.entry(vip).or_default();
+        if let (Some(before), Some(now)) = (&seen.open, &open) {
+            seen.made += now.difference(before).count();
+        }
         seen.open = open;
         seen.made
     }
@@ -35,24 +36,38 @@ impl Traffic {
     }
 }
 
-/// The remote ends of connections to `vips` in `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)), those of this node to itself left out.
-pub fn connections(table: &str, vips: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, BTreeSet<SocketAddr>> {
-    let mut found: BTreeMap<IpAddr, BTreeSet<SocketAddr>> = BTreeMap::new();
-    for line in table.lines().skip(1) {
+/// What the kernel's tables say of connections, line by line.
+#[derive(Debug, Default)]
+pub struct Connections(BTreeMap<IpAddr, Open>);
+
+/// The remote ends of connections to one VIP.
+pub type Open = BTreeSet<SocketAddr>;
+
+impl Connections {
+    /// To these VIPs alone.
+    pub fn to(vips: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self(vips.into_iter().map(|vip| (vip, Open::new())).collect())
+    }
+
+    /// Reads one line of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)). Connections of this node to itself are left out.
+    pub fn line(&mut self, line: &str) {
         let mut words = line.split_ascii_whitespace().skip(1);
-        let (Some(local), Some(remote), Some(state)) = (words.next(), words.next(), words.next()) else {
-            continue;
+        let (Some(local), Some(remote), Some(ESTABLISHED | SYN_RECEIVED)) =
+            (words.next().and_then(address), words.next().and_then(address), words.next())
+        else {
+            return;
         };
-        let (Some(local), Some(remote)) = (address(local), address(remote)) else { continue };
-        let open = matches!(state, ESTABLISHED | SYN_RECEIVED);
-        if open && vips.contains(&local.ip()) && local.ip() != remote.ip() {
-            let remotes = found.entry(local.ip()).or_default();
-            if remotes.len() < MAX_CONNECTIONS {
-                remotes.insert(remote);
-            }
+        if let Some(open) = self.0.get_mut(&local.ip()).filter(|_| local.ip() != remote.ip())
+            && open.len() <= MAX_CONNECTIONS
+        {
+            open.insert(remote);
         }
     }
-    found
+
+    /// What is open to each VIP; `None`: more than can be told apart.
+    pub fn open(self) -> impl Iterator<Item = (IpAddr, Option<Open>)> {
+        self.0.into_iter().map(|(vip, open)| (vip, Some(open).filter(|open| open.len() <= MAX_CONNECTIONS)))
+    }
 }
 
 /// `0100007F:1F90`: words of 32 bits as the machine has them, and the port.
@@ -79,7 +94,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 const ESTABLISHED: &str = "01";
 const SYN_RECEIVED: &str = "03";
-/// Connections to one VIP that are told apart; more are not news.
+/// Connections to one VIP that are told apart, at some 40 bytes each; with more nothing is counted for the VIP.
 const MAX_CONNECTIONS: usize = 65536;
 
 #[cfg(test)]
@@ -99,26 +114,60 @@ mod tests {
              \x20  4: {vip}:0050 {vip}:C354 01 0\n\
              \x20  5: {vip}:0050 00000000:0000 0A 0\n  6: nonsense\n  7: é:1 x:2 01\n"
         );
-        let vips = [IpAddr::from([203, 0, 113, 1])].into();
-        let found = connections(&table, &vips);
-        let ports: Vec<u16> = found[&IpAddr::from([203, 0, 113, 1])].iter().map(SocketAddr::port).collect();
-        assert_eq!((found.len(), ports), (1, vec![0xc350, 0xc351]));
+        let vip_address = IpAddr::from([203, 0, 113, 1]);
+        let found = |table: &str| {
+            let mut connections = Connections::to([vip_address]);
+            table.lines().for_each(|line| connections.line(line));
+            connections.open().next().and_then(|(_, open)| open).expect("few")
+        };
+        let ports: Vec<u16> = found(&table).iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [0xc350, 0xc351]);
         let six = format!("0000000000000000{}{}", word([0, 0, 255, 255]), word([203, 0, 113, 1]));
         let table =
             format!("head\n 0: {six}:0050 {six}:0051 01\n 1: {six}:0050 {}:0051 01\n", "0".repeat(32));
-        assert_eq!(connections(&table, &vips).len(), 1, "IPv4 in the shape of IPv6");
+        assert_eq!(found(&table).len(), 1, "IPv4 in the shape of IPv6");
     }
 
     #[test]
     fn only_what_is_made_after_the_first_look_counts() {
         let vip = IpAddr::from([203, 0, 113, 1]);
-        let open =
-            |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([192, 0, 2, 7], *port))).collect();
+        let open = |ports: &[u16]| {
+            Some(ports.iter().map(|port| SocketAddr::from(([192, 0, 2, 7], *port))).collect())
+        };
         let mut traffic = Traffic::default();
         assert_eq!(traffic.look(vip, open(&[1, 2])), 0);
         assert_eq!(traffic.look(vip, open(&[2])), 0);
         assert_eq!(traffic.look(vip, open(&[2, 3, 4])), 2);
         assert_eq!(traffic.look(vip, open(&[1])), 3);
         assert!(traffic.forget(vip) && !traffic.forget(vip));
+    }
+
+    #[test]
+    fn more_connections_than_can_be_told_apart_are_no_news() {
+        let vip = IpAddr::from([203, 0, 113, 1]);
+        let [word, client] =
+            [[203, 0, 113, 1], [192, 0, 2, 7]].map(|bytes| format!("{:08X}", u32::from_ne_bytes(bytes)));
+        let open = |count: usize, skip: usize| {
+            let mut connections = Connections::to([vip]);
+            for at in skip..skip + count {
+                // From many clients: a port of one, then of the next.
+                let client = format!(
+                    "{:08X}",
+                    u32::from_str_radix(&client, 16).unwrap() ^ u32::try_from(at >> 16).unwrap().to_be()
+                );
+                connections.line(&format!("0: {word}:0050 {client}:{:04X} 01", at & 0xffff));
+            }
+            connections.open().next().unwrap().1
+        };
+        assert_eq!(open(MAX_CONNECTIONS, 0).map(|open| open.len()), Some(MAX_CONNECTIONS));
+        let mut traffic = Traffic::default();
+        assert_eq!(traffic.look(vip, open(MAX_CONNECTIONS, 0)), 0);
+        assert_eq!(traffic.look(vip, open(MAX_CONNECTIONS + 1, 0)), 0);
+        assert_eq!(
+            traffic.look(vip, open(MAX_CONNECTIONS, 10)),
+            0,
+            "those that were not told apart may be as old"
+        );
+        assert_eq!(traffic.look(vip, open(MAX_CONNECTIONS, 12)), 2);
     }
 }
