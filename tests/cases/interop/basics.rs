@@ -1,6 +1,6 @@
 //! Sessions of every kind stand, carry the VIPs with all their attributes, and lose them.
 
-use super::{SOON, apart, interop, one_each, told};
+use super::{SOON, apart, interop, matrix, one_each, told};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::interop::{Interop, Peering, Router, Seen, Side, Vip};
@@ -17,11 +17,7 @@ fn table() -> Vec<Peering> {
     let both = |peering: Peering| Peering { mode: "both", ..peering };
     let far = |peering: Peering| Peering { multihop: true, ..peering };
     let on_ipv6 = |peering: Peering| Peering { extended_next_hop: true, ..peering };
-    vec![
-        plain("bird_ebgp4", Bird, Outside, false, 1),
-        plain("bird_ebgp6", Bird, Outside, true, 2),
-        plain("bird_ibgp4", Bird, Inside, false, 3),
-        plain("bird_ibgp6", Bird, Inside, true, 4),
+    let with_more = [
         plain("bird_md5_4", Bird, Outside, false, 5).password("between us"),
         plain("bird_md5_6", Bird, Outside, true, 6).password("between us"),
         gtsm(plain("bird_gtsm4", Bird, Outside, false, 7)),
@@ -34,10 +30,6 @@ fn table() -> Vec<Peering> {
         far(plain("bird_multihop4", Bird, Outside, false, 16)),
         far(plain("bird_multihop6", Bird, Outside, true, 17)),
         on_ipv6(plain("bird_extended_next_hop", Bird, Outside, true, 15)),
-        plain("frr_ebgp4", Frr, Outside, false, 1),
-        plain("frr_ebgp6", Frr, Outside, true, 2),
-        plain("frr_ibgp4", Frr, Inside, false, 3),
-        plain("frr_ibgp6", Frr, Inside, true, 4),
         plain("frr_md5_4", Frr, Outside, false, 5).password("between-us"),
         plain("frr_md5_6", Frr, Outside, true, 6).password("between-us"),
         gtsm(plain("frr_gtsm4", Frr, Outside, false, 7)),
@@ -51,7 +43,8 @@ fn table() -> Vec<Peering> {
         gtsm(comes(plain("frr_comes6", Frr, Outside, true, 12))),
         both(plain("frr_both4", Frr, Outside, false, 13)),
         both(plain("frr_both6", Frr, Inside, true, 14)).password("between-us"),
-    ]
+    ];
+    matrix().into_iter().chain(with_more).collect()
 }
 
 #[test]
@@ -116,14 +109,7 @@ fn a_gateway_that_dies_is_withdrawn_from_tables_and_kernels_at_once() {
 
 #[test]
 fn a_drain_is_the_last_choice_then_gone_in_every_router() {
-    use Router::{Bird, Frr};
-    let peerings = vec![
-        Peering::new("bird_ebgp", Bird, Side::Outside, false, 1),
-        Peering::new("bird_ibgp", Bird, Side::Inside, true, 2),
-        Peering::new("frr_ebgp", Frr, Side::Outside, false, 1),
-        Peering::new("frr_ibgp", Frr, Side::Inside, true, 2),
-    ];
-    interop(peerings, |lab| {
+    interop(matrix(), |lab| {
         for side in [Side::Outside, Side::Inside] {
             lab.speaker(side).tell(&["pin", "--for", "1m"])?;
         }

@@ -2,7 +2,7 @@
 
 use super::{COMES_UP, SOON, interop, told};
 use anyhow::Context;
-use tests::interop::{Peering, Router, Side};
+use tests::interop::{OTHER_NODE, Peering, Router, Side};
 
 #[test]
 fn a_reflector_confirms_a_withdraw_with_another_nodes_path() {
@@ -33,7 +33,8 @@ fn a_reflector_confirms_a_withdraw_with_another_nodes_path() {
         })?;
         let micros = event["micros"].as_u64().context("a time")?;
         told(&format!("a withdraw was true at the reflector after {micros} µs"));
-        anyhow::ensure!(micros < 1_000_000, "{event}");
+        let by = event["by"].as_str().context("a path that took its place")?;
+        anyhow::ensure!(micros < 1_000_000 && by == OTHER_NODE.to_string(), "{event}");
         Ok(())
     });
 }

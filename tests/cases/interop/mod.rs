@@ -48,6 +48,22 @@ fn one_each() -> Vec<Peering> {
     ]
 }
 
+/// Every kind of session, once: both routers, between ASes and inside one, over IPv4 and IPv6.
+fn matrix() -> Vec<Peering> {
+    use Router::{Bird, Frr};
+    use Side::{Inside, Outside};
+    vec![
+        Peering::new("bird_ebgp4", Bird, Outside, false, 1),
+        Peering::new("bird_ebgp6", Bird, Outside, true, 2),
+        Peering::new("bird_ibgp4", Bird, Inside, false, 3),
+        Peering::new("bird_ibgp6", Bird, Inside, true, 4),
+        Peering::new("frr_ebgp4", Frr, Outside, false, 1),
+        Peering::new("frr_ebgp6", Frr, Outside, true, 2),
+        Peering::new("frr_ibgp4", Frr, Inside, false, 3),
+        Peering::new("frr_ibgp6", Frr, Inside, true, 4),
+    ]
+}
+
 /// How long sessions may take to come up with machines that do other things.
 const COMES_UP: Duration = Duration::from_secs(20);
 /// How long a change may take to be seen in a router's table, as each look starts a program.

@@ -1,6 +1,6 @@
 //! BIRD as the router of many sessions.
 
-use super::peering::{Peering, ROUTER_AS, Router, Seen, Vip};
+use super::peering::{OTHER_NODE, Peering, ROUTER_AS, Router, Seen, Side, Vip};
 use crate::bird;
 use crate::daemon::Daemon;
 use crate::netns::Namespace;
@@ -94,6 +94,15 @@ filter vips {{
         folder.display(),
         (0..6).map(|number| format!("route 198.51.100.{number}/32 blackhole; ")).collect::<String>()
     );
+    if peerings.iter().any(|peering| peering.reflects) {
+        // Another node has the VIPs of the side inside as well, as the second choice.
+        let vip = Vip { side: Side::Inside, ipv6: false };
+        let _ = write!(
+            text,
+            "protocol static another {{ ipv4 {{ preference 50; }}; route {} via {OTHER_NODE}; }}\n",
+            vip.network()
+        );
+    }
     for peering in peerings.iter().filter(|peering| peering.router == Router::Bird) {
         let mut more = peering.bird_more.to_owned();
         if let Some(password) = peering.passwords[1] {
@@ -115,7 +124,7 @@ filter vips {{
             more += "rr client; ";
         }
         let export = if peering.reflects {
-            "where source = RTS_BGP"
+            "where source = RTS_BGP || proto = \"another\""
         } else if peering.exports {
             "where source = RTS_STATIC"
         } else {

@@ -17,7 +17,7 @@ mod peering;
 mod speaker;
 
 pub use health::Health;
-pub use peering::{Expected, Peering, Router, Seen, Side, Vip};
+pub use peering::{Expected, OTHER_NODE, Peering, Router, Seen, Side, Vip};
 pub use speaker::Speaker;
 
 use crate::home::Home;

@@ -11,6 +11,9 @@ pub(super) const SHORT_AS: u32 = 65_001;
 /// RFC 6793: what stands in the place of an AS number that does not fit.
 pub(super) const AS_TRANS: u32 = 23_456;
 
+/// On BIRD's link, where a node would be that is not there; a router that reflects has its path to the VIP.
+pub const OTHER_NODE: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 250);
+
 /// Which router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Router {
@@ -73,7 +76,7 @@ pub struct Peering {
     pub bird_more: &'static str,
     /// More commands for FRR, each behind `neighbor ADDRESS `.
     pub frr_more: &'static [&'static str],
-    /// The router reflects all it has to the speaker, as one of its clients.
+    /// The router reflects all it has to the speaker, as one of its clients: another node's path, too, to the IPv4 VIP inside.
     pub reflects: bool,
     /// The router announces six routes of its own.
     pub exports: bool,
