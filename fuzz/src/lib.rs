@@ -1,5 +1,6 @@
 //! What the targets share: bytes that are used up one after the other.
 
+pub mod bgp;
 pub mod peers;
 
 /// The input of a target, as a source of small decisions. At its end it gives zeros.

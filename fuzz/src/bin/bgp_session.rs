@@ -1,36 +1,19 @@
 //! A neighbor to which anything happens at any time: messages made of any bytes, connections, the gate, BFD, the clock.
 #![no_main]
 
-use base_core::diagnose::Source;
 use base_core::{Machine, Time};
-use bgp_core::config;
-use bgp_core::fsm::negotiate::{Local, Offer};
-use bgp_core::fsm::{self, Mode, Settings, State, Way};
+use bgp_core::fsm::{self, State, Way};
 use bgp_core::gate::{Reason, Standing};
 use bgp_core::neighbor::{Action, Decision, Event, Neighbor};
 use bgp_core::wire::notification::ADMINISTRATIVE_SHUTDOWN;
 use bgp_core::{bfd, wire};
-use fuzz::Input;
+use fuzz::{Input, bgp};
 use std::sync::Arc;
 use std::time::Duration;
 
-const CONFIG: &str = r#"
-    [bgp]
-    asn = 65010
-    router_id = "10.0.0.2"
-    [[neighbor]]
-    address = "10.0.0.1"
-    asn = 65000
-    max_prefixes = 100
-    [[vip]]
-    address = "203.0.113.1"
-    [[vip]]
-    address = "203.0.113.2"
-"#;
-
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
-    let (mut machine, mut now, mut actions) = (neighbor(), Time::from_millis(1), Vec::new());
+    let (mut machine, mut now, mut actions) = (bgp::neighbor(), Time::from_millis(1), Vec::new());
     while !input.is_empty() {
         now = now + Duration::from_millis(u64::from(input.byte()) * 50);
         let event = event(&mut input, &machine, now);
@@ -49,26 +32,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(machine.session().state() == State::Established || machine.held() == 0);
     }
 });
-
-fn neighbor() -> Neighbor {
-    let config = config::parse(&Source::new("bgp.toml", CONFIG)).expect("a good configuration");
-    let local = Local {
-        asn: 65010,
-        identifier: config.bgp.router_id,
-        hold_time: 9,
-        neighbor_asn: 65000,
-        offer: Offer::default(),
-    };
-    let settings = Settings {
-        local,
-        mode: Mode::Both,
-        retry_max: Duration::from_secs(10),
-        max_prefixes: Some(100),
-        seed: 1,
-    };
-    let soak = config.back.session();
-    Neighbor::new(config.neighbors[0].clone(), config.vips.into(), settings, soak)
-}
 
 fn event(input: &mut Input<'_>, machine: &Neighbor, now: Time) -> Event {
     let choice = input.byte();

@@ -364,7 +364,7 @@ impl Machine for Session {
             (_, Event::Lost(_)) => self.fail(Why::Word("connection_lost"), now, actions),
             (_, Event::Received(_, message)) => self.received(message, now, actions),
             (State::OpenConfirm | State::Established, Event::Blocked(_)) if self.send_hold.is_none() => {
-                self.send_hold = self.hold_time().map(|hold| now + hold * SEND_HOLD_FACTOR);
+                self.send_hold = self.hold_time().map(|hold| now + hold.saturating_mul(SEND_HOLD_FACTOR));
             }
             (_, Event::Drained(_)) => self.send_hold = None,
             (State::OpenSent | State::OpenConfirm | State::Established, Event::PathLost) => {
