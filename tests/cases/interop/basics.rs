@@ -20,6 +20,8 @@ fn table() -> Vec<Peering> {
     let with_more = [
         plain("bird_md5_4", Bird, Outside, false, 5).password("between us"),
         plain("bird_md5_6", Bird, Outside, true, 6).password("between us"),
+        plain("bird_md5_inside4", Bird, Inside, false, 18).password("between us"),
+        plain("bird_md5_inside6", Bird, Inside, true, 19).password("between us"),
         gtsm(plain("bird_gtsm4", Bird, Outside, false, 7)),
         gtsm(plain("bird_gtsm6", Bird, Outside, true, 8)),
         passive(plain("bird_passive", Bird, Outside, false, 10)),
@@ -32,6 +34,8 @@ fn table() -> Vec<Peering> {
         on_ipv6(plain("bird_extended_next_hop", Bird, Outside, true, 15)),
         plain("frr_md5_4", Frr, Outside, false, 5).password("between-us"),
         plain("frr_md5_6", Frr, Outside, true, 6).password("between-us"),
+        plain("frr_md5_inside4", Frr, Inside, false, 18).password("between-us"),
+        plain("frr_md5_inside6", Frr, Inside, true, 19).password("between-us"),
         gtsm(plain("frr_gtsm4", Frr, Outside, false, 7)),
         gtsm(plain("frr_gtsm6", Frr, Outside, true, 8)),
         silent(plain("frr_no_capabilities", Frr, Outside, false, 9)),

@@ -15,10 +15,12 @@ fn table() -> Vec<Peering> {
         Peering::new("bird_md5", Bird, Inside, true, 2).password("between us").bfd(50, 3),
         gtsm(Peering::new("bird_gtsm", Bird, Outside, true, 3)),
         comes(Peering::new("bird_comes", Bird, Outside, false, 4)).password("between us"),
+        Peering::new("bird_ibgp4", Bird, Inside, false, 5),
         Peering::new("frr_bfd", Frr, Outside, false, 1).bfd(50, 3),
         Peering::new("frr_md5", Frr, Inside, true, 2).password("between-us").bfd(50, 3),
         gtsm(Peering::new("frr_gtsm", Frr, Outside, true, 3)),
         comes(Peering::new("frr_comes", Frr, Outside, false, 4)).password("between-us"),
+        Peering::new("frr_ibgp4", Frr, Inside, false, 5),
     ]
 }
 
