@@ -50,6 +50,8 @@ pub(super) struct Others {
     /// `None`: the gateway has not said yet whether there are any; without peers in it, there are none.
     fleet: Option<Fleet>,
     told: Time,
+    /// Since when each node is heard.
+    heard: BTreeMap<String, Time>,
     agrees: BTreeMap<IpAddr, Agreed>,
     wants: Option<Wanted>,
     attempt: u32,
@@ -77,7 +79,14 @@ pub(super) struct Wanted {
 impl Others {
     pub(super) fn new(seed: u64) -> Self {
         let attempt = u32::try_from(seed & u64::from(MAX_ATTEMPT)).unwrap_or_default();
-        Self { fleet: None, told: Time::ZERO, agrees: BTreeMap::new(), wants: None, attempt }
+        Self {
+            fleet: None,
+            told: Time::ZERO,
+            heard: BTreeMap::new(),
+            agrees: BTreeMap::new(),
+            wants: None,
+            attempt,
+        }
     }
 
     pub(super) fn save(&self) -> Option<Fleet> {
@@ -85,7 +94,9 @@ impl Others {
     }
 
     pub(super) fn resume(&mut self, fleet: Option<Fleet>, now: Time) {
-        (self.fleet, self.told) = (fleet, now);
+        if fleet.is_some() {
+            self.told(fleet, now);
+        }
     }
 
     /// There are no others, as the gateway has said.
@@ -123,6 +134,9 @@ impl Others {
         for node in fleet.iter_mut().flat_map(|fleet| &mut fleet.peers) {
             node.vips.sort_unstable_by_key(|row| row.vip);
         }
+        let heard = fleet.iter().flat_map(|fleet| &fleet.peers).filter(|node| node.heard);
+        let heard = heard.map(|node| (node.name.clone(), self.heard.get(&node.name).copied().unwrap_or(now)));
+        self.heard = heard.collect();
         (self.fleet, self.told) = (Some(fleet.unwrap_or_default()), now);
     }
 
@@ -149,7 +163,7 @@ impl Others {
         }
         self.attempt = if self.attempt >= MAX_ATTEMPT { 1 } else { self.attempt + 1 };
         let wanted = Wanted { number, vips, order, until: now + CLAIM_WITHIN };
-        self.all_agree(&wanted)?;
+        self.all_agree(&wanted, now)?;
         for vip in &wanted.vips {
             if let Some(agreed) = self.agrees.get(vip) {
                 return Err(Refusal::Wants(*vip, agreed.node.clone()));
@@ -168,7 +182,7 @@ impl Others {
     /// What became of what this node wants, once it is known.
     pub(super) fn granted(&mut self, now: Time) -> Option<(Wanted, Result<Vec<String>, Refusal>)> {
         let wanted = self.wants.as_ref()?;
-        let outcome = match self.all_agree(wanted) {
+        let outcome = match self.all_agree(wanted, now) {
             Err(refusal) => Err(refusal),
             Ok(None) => Ok(self.peers().map(|node| node.name.clone()).collect()),
             Ok(Some(waits)) if wanted.until <= now => Err(Refusal::NoAnswer(waits)),
@@ -194,7 +208,7 @@ impl Others {
     }
 
     /// `Ok(None)`: all of them do; `Ok(Some)`: not yet this one.
-    fn all_agree(&self, wanted: &Wanted) -> Result<Option<String>, Refusal> {
+    fn all_agree(&self, wanted: &Wanted, now: Time) -> Result<Option<String>, Refusal> {
         let Some(fleet) = &self.fleet else { return Ok(None) };
         let own = ticket(&fleet.node, self.attempt);
         let mut waits = None;
@@ -207,8 +221,15 @@ impl Others {
                 return Err(Refusal::Silent(name()));
             }
             for vip in &wanted.vips {
-                // Who does not have the VIP cannot drain it.
-                let Some(row) = row(node, *vip) else { continue };
+                let Some(row) = row(node, *vip) else {
+                    // Who does not have the VIP cannot drain it; but of who has just come not everything may be there yet.
+                    let settled =
+                        self.heard.get(&node.name).is_some_and(|since| now.since(*since) >= SETTLES);
+                    if !settled {
+                        waits = Some(name());
+                    }
+                    continue;
+                };
                 match row.claim {
                     Claim::Holds => return Err(Refusal::Holds(*vip, name())),
                     Claim::Wants if node.name < fleet.node => return Err(Refusal::Wants(*vip, name())),
@@ -272,5 +293,7 @@ pub const LONGEST: Duration = Duration::from_millis(800);
 pub const PATIENCE: Duration = Duration::from_millis(500);
 /// A word of the gateway about the others that is older counts no more: the next is late by more than it may be.
 const STALE: Duration = LONGEST.saturating_add(PATIENCE).saturating_add(EXCHANGE);
+/// What a node says of its VIPs is there after this, once it is heard: 4096 rows behind all else that peers teach.
+const SETTLES: Duration = Duration::from_secs(1);
 /// How long the others may take to agree: several times what two exchanges take.
 const CLAIM_WITHIN: Duration = Duration::from_secs(3);

@@ -1,3 +1,4 @@
+mod claims;
 mod fleet;
 mod leaving;
 mod orders;
