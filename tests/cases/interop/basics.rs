@@ -1,6 +1,6 @@
 //! Sessions of every kind stand, carry the VIPs with all their attributes, and lose them.
 
-use super::{SOON, apart, interop, matrix, one_each, told};
+use super::{COMES_UP, SOON, apart, interop, matrix, one_each, told};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::interop::{Interop, Peering, Router, Seen, Side, Vip};
@@ -115,6 +115,9 @@ fn a_gateway_that_dies_is_withdrawn_from_tables_and_kernels_at_once() {
 fn a_drain_is_the_last_choice_then_gone_in_every_router() {
     interop(matrix(), |lab| {
         for side in [Side::Outside, Side::Inside] {
+            // Long enough to look at eight sessions one after the other.
+            lab.speaker(side).rewrite(|text| text + "\n[drain]\nworsen_for = \"4s\"\n")?;
+            lab.speaker(side).renew(&["reload"])?;
             lab.speaker(side).tell(&["pin", "--for", "1m"])?;
         }
         for side in [Side::Outside, Side::Inside] {
@@ -132,7 +135,7 @@ fn a_drain_is_the_last_choice_then_gone_in_every_router() {
                 Ok(lab.seen(peering, vip)?.filter(is_last))
             })?;
         }
-        lab.peerings().iter().try_for_each(|peering| lab.wait_withdrawn(peering, SOON))
+        lab.peerings().iter().try_for_each(|peering| lab.wait_withdrawn(peering, COMES_UP))
     });
 }
 
@@ -144,11 +147,11 @@ fn a_wrong_password_says_so_and_disturbs_no_other_session() {
     peerings.push(wrong(Peering::new("frr_wrong", Router::Frr, Side::Outside, true, 2)));
     apart(peerings, |lab| {
         for name in ["bird", "frr"] {
-            lab.wait_announced(lab.peering(name)?, super::COMES_UP)?;
+            lab.wait_announced(lab.peering(name)?, COMES_UP)?;
         }
         for name in ["bird_wrong", "frr_wrong"] {
             let speaker = lab.speaker(Side::Outside);
-            tests::wait_until(&format!("{name}: a hint at the password"), super::COMES_UP, || {
+            tests::wait_until(&format!("{name}: a hint at the password"), COMES_UP, || {
                 let error = speaker.neighbor(name)?["last_error"].to_string();
                 Ok(error.contains("password").then_some(()))
             })?;

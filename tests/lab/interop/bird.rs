@@ -97,9 +97,9 @@ filter vips {{
     if peerings.iter().any(|peering| peering.reflects) {
         // Another node has the VIPs of the side inside as well, as the second choice.
         let vip = Vip { side: Side::Inside, ipv6: false };
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "protocol static another {{ ipv4 {{ preference 50; }}; route {} via {OTHER_NODE}; }}\n",
+            "protocol static another {{ ipv4 {{ preference 50; }}; route {} via {OTHER_NODE}; }}",
             vip.network()
         );
     }
