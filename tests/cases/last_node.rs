@@ -65,3 +65,27 @@ fn a_node_that_is_cut_off_from_its_peers_keeps_what_it_has() {
         Ok(())
     });
 }
+
+#[test]
+fn a_node_that_no_router_hears_of_does_not_take_a_vip_from_who_is_heard() {
+    case(&LabOptions { peers: true, ..LabOptions::default() }, |lab| {
+        let vip = VIPS[0];
+        lab.gateway(3).fail_probes(vip)?;
+        stands(lab, 3, "withdrawn", "probe_failed")?;
+        // The gate of gw2 goes on wishing its VIPs announced.
+        lab.bird().ask("disable gw2")?;
+        tests::wait_until("gw2 to be without a session", Duration::from_secs(5), || {
+            Ok((!lab.bird().is_established("gw2")?).then_some(()))
+        })?;
+        stands(lab, 2, "announced", "ready")?;
+        // Its row says so within an exchange; what gw3 hears of all is that gw1 has the VIP.
+        lab.gateway(1).fail_probes(vip)?;
+        stands(lab, 1, "worsened", "last")?;
+        stands(lab, 3, "worsened", "last")?;
+        ensure!(lab.get(vip, "compute.example", "/whoami")?.status == 200, "nobody serves");
+        lab.bird().ask("enable gw2")?;
+        stands(lab, 1, "withdrawn", "probe_failed")?;
+        ensure!(lab.get(vip, "compute.example", "/whoami")?.status == 200, "gw2 serves");
+        Ok(())
+    });
+}
