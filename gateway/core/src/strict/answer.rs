@@ -45,7 +45,7 @@ pub fn check<'a>(
     let mut mend = Mend::default();
     let mut codings = 0;
     for (name, value) in fields {
-        if value.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
+        if super::has_control(value) {
             return Err("bad_field_value");
         }
         let value = value.trim_ascii();
