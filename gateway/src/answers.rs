@@ -38,8 +38,9 @@ pub(crate) fn check(session: &Session, response: &mut ResponseHeader, interim: &
 
 /// Fields that belong to the connection to the server. Almost always there are none.
 fn ends_here(response: &ResponseHeader) -> Vec<HeaderName> {
+    let lines = response.headers.get_all(CONNECTION);
     let named = || {
-        let lines = response.headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+        let lines = lines.iter().map(HeaderValue::as_bytes);
         lines.flat_map(|line| line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
     };
     let names = response.headers.keys().filter(|name| answer::is_hop_by_hop(name.as_str(), named()));

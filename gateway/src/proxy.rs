@@ -227,8 +227,8 @@ impl Edge {
 
     /// There is a connection to the server.
     pub(crate) fn connected(&self, session: &Session, reused: bool, fd: RawFd, request: &mut Request) {
-        let took = request.picked.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked);
-        request.connect = Some(if reused { Duration::ZERO } else { took });
+        let since = request.picked.filter(|_| !reused);
+        request.connect = Some(since.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked));
         let Some(lease) = &request.lease else { return };
         request.session = lease.server().runs(fd);
         let backend = &self.gateway.config.backends[lease.backend.0];

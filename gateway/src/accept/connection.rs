@@ -20,7 +20,6 @@ use gateway_core::track;
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{ALPN, GetProxyDigest, GetSocketDigest, SocketDigest, Stream};
 use socket2::SockRef;
@@ -57,7 +56,7 @@ async fn begin(
     socket.set_nodelay();
     let descriptor = socket.as_raw_fd();
     let socket_digest = SocketDigest::from_raw_fd(descriptor);
-    let mut io = Buffered::new(TcpIo::from(socket), frontend.client_timeout);
+    let mut io = Buffered::new(socket, frontend.client_timeout);
     let peer = match client(&mut io, peer, frontend).await {
         Ok(peer) => peer,
         Err(reason) => {
@@ -82,7 +81,7 @@ async fn begin(
     let mut tracks = None;
     judge(shared, &frontend.connection_rules, Moment::Connection, connection, None, &mut tracks)?;
     if frontend.mode == Mode::Tcp {
-        tunnel(shared, io, connection, frontend, tracks).await;
+        Box::pin(tunnel(shared, io, connection, frontend, tracks)).await;
         return None;
     }
     let no_head = ResponseHeader::build(200, None).ok()?;
@@ -92,7 +91,7 @@ async fn begin(
         begins(shared, frontend, &link, tracks)?;
         return Some((Box::new(io), link));
     };
-    let Some((stream, handshake)) = acceptor.handshake(io, frontend.handshake_timeout).await else {
+    let Some((stream, handshake)) = Box::pin(acceptor.handshake(io, frontend.handshake_timeout)).await else {
         shared.gateway.metrics.frontends[shared.frontend].tls_failures.inc();
         return None;
     };
@@ -208,8 +207,8 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
                 Arrival::NoRequest(why) => return Box::pin(no_request(shared, stream, link, why)).await,
             };
         served += 1;
-        let is_spent =
-            served >= frontend.max_keepalive_requests || clock.now() - opened >= frontend.max_connection_age;
+        let age = link.head_began().map_or(Duration::ZERO, |began| began - opened);
+        let is_spent = served >= frontend.max_keepalive_requests || age >= frontend.max_connection_age;
         if is_spent {
             link.spend();
         }

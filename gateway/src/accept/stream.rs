@@ -1,16 +1,16 @@
 //! A client's connection whose small writes go out together: the head of an answer and the start of
-//! its body are one segment and one system call. (pingora does this for listeners of its own, not for
-//! streams that it is handed.) A client that takes nothing of what is written loses it.
+//! its body are one segment and one system call. A client that takes nothing of what is written loses it.
 
+use super::socket::Accepted;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use pingora::protocols::l4::stream::Stream as TcpIo;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +22,7 @@ use tokio::time::{Sleep, sleep};
 /// The connection. What it holds back goes out with a flush, or when it no longer fits.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    io: BufWriter<TcpIo>,
+    io: BufWriter<Accepted>,
     /// Longest that the client may take nothing.
     patience: Duration,
     /// Runs while the client takes nothing.
@@ -31,13 +31,16 @@ pub(crate) struct Buffered {
     unread: Bytes,
     /// Whether nothing goes out any more, not even its end.
     vanished: Arc<AtomicBool>,
+    /// What the stages of a request find here.
+    shared: Option<Arc<ProxyDigest>>,
+    socket: Option<Arc<SocketDigest>>,
 }
 
 impl Buffered {
-    pub(crate) fn new(io: TcpIo, patience: Duration) -> Self {
+    pub(crate) fn new(io: Accepted, patience: Duration) -> Self {
         let vanished = Arc::default();
         let io = BufWriter::with_capacity(SEGMENT, io);
-        Self { io, patience, stalled: None, unread: Bytes::new(), vanished }
+        Self { io, patience, stalled: None, unread: Bytes::new(), vanished, shared: None, socket: None }
     }
 
     /// Set it to have nothing go out any more.
@@ -141,7 +144,7 @@ impl Shutdown for Buffered {
 
 impl UniqueID for Buffered {
     fn id(&self) -> UniqueIDType {
-        self.io.get_ref().id()
+        self.io.get_ref().as_raw_fd()
     }
 }
 
@@ -152,27 +155,28 @@ impl Peek for Buffered {}
 
 impl GetTimingDigest for Buffered {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.io.get_ref().get_timing_digest()
+        // Nobody asks: timers of requests are our own.
+        Vec::new()
     }
 }
 
 impl GetProxyDigest for Buffered {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.io.get_ref().get_proxy_digest()
+        self.shared.clone()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.io.get_mut().set_proxy_digest(digest);
+        self.shared = Some(Arc::new(digest));
     }
 }
 
 impl GetSocketDigest for Buffered {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.io.get_ref().get_socket_digest()
+        self.socket.clone()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.io.get_mut().set_socket_digest(digest);
+        self.socket = Some(Arc::new(digest));
     }
 }
 

@@ -145,7 +145,7 @@ impl Exchange {
     /// A connection to the server that was chosen, what it is kept by, and whether it was used before.
     async fn connect(&self, session: &Session, request: &Request) -> Result<(Stream, u64, bool)> {
         let Some(lease) = &request.lease else { return Err(Error::new(ErrorType::InternalError)) };
-        let now = self.edge.gateway.clock.now();
+        let Some(now) = request.picked else { return Err(Error::new(ErrorType::InternalError)) };
         let one_for_all = lease.server().key();
         if let Some((key, server)) = one_for_all.and_then(|key| Some((key, self.pool.take(key, now)?))) {
             return Ok((server, key, true));

@@ -63,11 +63,10 @@ impl Lease {
             |place: usize| !tried.contains(&place) && backend.servers.get(place).is_some_and(Server::is_up);
         let stored = |entry: &mut Entry<'_>| sticky::stored(entry, may_use);
         let table = gateway.config.backends[id.0].stick.map(|table| &gateway.tables[table.0]);
-        let stuck = table
-            .and_then(|table| table.update(table.address(client)?, gateway.clock.now(), stored).flatten());
+        let now = gateway.clock.now();
+        let stuck = table.and_then(|table| table.update(table.address(client)?, now, stored).flatten());
         let stuck = wanted.filter(|place| may_use(*place)).or(stuck);
         let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
-        let now = gateway.clock.now();
         if let Some(server) = stuck
             && !backend.is_limited
             && !backend.ejects
