@@ -30,13 +30,24 @@ impl Control {
             Ok(Command::Status) => self.status().to_string(),
             Ok(Command::StatusJson) => serde_json::to_string(&self.status()).unwrap_or_default(),
             Ok(Command::Drain) => self.change(Event::Drain, State::Draining).await,
-            Ok(Command::ShowTable(which)) => tables::show(&self.gateway, which),
-            Ok(Command::ClearTable(table, words)) => tables::clear(&self.gateway, &table, &words),
-            Ok(Command::SetTable(table, words)) => tables::set(&self.gateway, &table, &words),
+            Ok(Command::ShowTable(which)) => self.aside(|gateway| tables::show(gateway, which)).await,
+            Ok(Command::ClearTable(table, words)) => {
+                self.aside(move |gateway| tables::clear(gateway, &table, &words)).await
+            }
+            Ok(Command::SetTable(table, words)) => {
+                self.aside(move |gateway| tables::set(gateway, &table, &words)).await
+            }
             Ok(Command::ShowPeers) => tables::peers(&self.gateway),
             Ok(Command::Observed) => observe::answer(&self.gateway).await,
             Ok(Command::Undrain) => self.change(Event::Undrain, State::Serving).await,
         }
+    }
+
+    /// Answers on a thread of its own: a table may have millions of entries, and this one says that the node lives.
+    async fn aside(self, answer: impl FnOnce(&Gateway) -> String + Send + 'static) -> String {
+        let gateway = self.gateway;
+        let answered = tokio::task::spawn_blocking(move || answer(&gateway)).await;
+        answered.unwrap_or_else(|error| format!("error: {error}"))
     }
 
     /// Asks for a change and answers when it is so, or why it is not.
