@@ -34,6 +34,7 @@ mod persist;
 mod pick;
 mod proxy;
 mod proxy_out;
+mod replace;
 mod request;
 mod request_id;
 mod rules;

@@ -3,13 +3,11 @@
 use crate::error_pages::ErrorPages;
 use crate::identity::LiveIdentity;
 use crate::lists::LiveList;
-use crate::observe;
 use crate::peers::{self, PeersTls};
 use crate::tls::TlsSide;
 use crate::upstream::{self, Identities, Names};
 use base_core::diagnose::{Diagnostic, Source};
 use gateway_core::Config;
-use gateway_core::observe::Observer;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -31,8 +29,6 @@ pub struct Loaded {
     pub lists: Vec<LiveList>,
     /// Whom requests may be of, likewise.
     pub identities: Vec<LiveIdentity>,
-    /// What has been observed of clients, if that is kept.
-    pub(crate) observer: Option<Observer>,
     /// TLS among peers, if they speak it.
     pub peers_tls: Option<PeersTls>,
     /// What each server of each backend is asked by, if it is checked.
@@ -92,23 +88,11 @@ pub fn load(path: &Path) -> Result<Loaded, StartError> {
     let probers = crate::upstream::probers(&config)?;
     let lists = config.lists.iter().map(LiveList::load).collect::<Result<_, _>>().map_err(Box::new)?;
     let identities = config.identities.iter().map(LiveIdentity::load).collect::<Result<_, _>>()?;
-    let observer = observe::load(&config)?;
     let error_pages = config.frontends.iter().map(|frontend| ErrorPages::load(&frontend.error_files));
     let error_pages = error_pages.collect::<Result<_, _>>().map_err(Box::new)?;
     let server_tls = upstream::load_tls(&config).map_err(Box::new)?;
     let names = upstream::load_names(&config).map_err(Box::new)?;
     let peers_tls = config.peers.as_ref().and_then(|peers| peers.tls.as_ref());
     let peers_tls = peers_tls.map(peers::load_tls).transpose().map_err(Box::new)?;
-    Ok(Loaded {
-        config,
-        tls,
-        server_tls,
-        names,
-        error_pages,
-        lists,
-        identities,
-        observer,
-        peers_tls,
-        probers,
-    })
+    Ok(Loaded { config, tls, server_tls, names, error_pages, lists, identities, peers_tls, probers })
 }

@@ -1,9 +1,9 @@
 //! Keeps what is observed of clients: counts requests that were let in, and writes the file now and then, whole or not at
 //! all.
 
+use crate::replace::{beside, replace, sweep};
 use crate::request::Request;
 use crate::state::Gateway;
-use base_core::diagnose::Diagnostic;
 use gateway_core::Config;
 use gateway_core::client::network;
 use gateway_core::config::BackendId;
@@ -13,25 +13,41 @@ use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What is observed goes on where the file ends; one that can't be read is refused, or it would be overwritten.
-pub(crate) fn load(config: &Config) -> Result<Option<Observer>, Box<Diagnostic>> {
-    let Some(policy) = &config.observe else { return Ok(None) };
-    let failed =
-        |error: String| Box::new(policy.origin.clone().help(format!("{}: {error}", policy.file.display())));
-    let record = match File::open(&policy.file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
-        Err(error) => return Err(failed(error.to_string())),
-        Ok(file) => {
-            let mut text = String::new();
-            file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-            Record::read(&text, u64::try_from(policy.period.as_millis()).unwrap_or(0)).map_err(failed)?
+/// What is observed goes on where the file ends. One that can't be used is moved aside and told: what is only looked
+/// at keeps no node from serving.
+pub(crate) fn load(config: &Config) -> Option<Observer> {
+    let policy = config.observe.as_ref()?;
+    sweep(&policy.file);
+    let record = read(policy).unwrap_or_else(|error| {
+        let (file, aside) = (policy.file.display(), beside(&policy.file, BROKEN));
+        match std::fs::rename(&policy.file, &aside) {
+            Ok(()) => {
+                tracing::warn!(%file, %error, aside = %aside.display(), "what was observed can't be used");
+            }
+            Err(stays) => {
+                tracing::warn!(%file, %error, %stays, "what was observed can't be used, and will be replaced");
+            }
         }
-    };
+        Record::default()
+    });
     let name = |(frontend, BackendId(backend)): &(usize, BackendId)| {
         (config.frontends[*frontend].name.clone(), config.backends[*backend].name.clone())
     };
     let routes: Vec<_> = policy.routes.iter().map(name).collect();
-    Ok(Some(Observer::new(policy.table, &routes, record)))
+    Some(Observer::new(policy.table, &routes, record))
+}
+
+fn read(policy: &Policy) -> Result<Record, String> {
+    let mut text = String::new();
+    let read = File::open(&policy.file).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Record::default()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => {
+            let period_ms = u64::try_from(policy.period.as_millis()).unwrap_or(u64::MAX);
+            Record::read(&text, Some((period_ms, policy.peers.is_some())))
+        }
+    }
 }
 
 /// Counts a request that its limits have let in.
@@ -96,18 +112,20 @@ async fn written(gateway: &Arc<Gateway>) -> io::Result<()> {
     tokio::task::spawn_blocking(move || write(&gateway)).await.map_err(io::Error::other)?
 }
 
-/// Writes the file: a new one that takes the place of the old one at once. One writer at a time.
+/// Writes the file: a new one that takes the place of the old one at once. One writer at a time, and of two processes
+/// the one that has taken over.
 pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
     let (Some(observer), Some(policy)) = (&gateway.observer, &gateway.config.observe) else { return Ok(()) };
     let Policy { file, period, cluster, .. } = policy;
     let _alone = observer.writing();
-    let mut new = file.as_os_str().to_owned();
-    new.push(".new");
-    let mut writer = BufWriter::new(File::create(&new)?);
-    serde_json::to_writer(&mut writer, &observer.record(*period, *cluster))?;
-    writer.flush()?;
-    writer.get_ref().sync_all()?;
-    std::fs::rename(&new, file)
+    if gateway.is_succeeded() {
+        return Ok(());
+    }
+    replace(file, |file| {
+        let mut writer = BufWriter::new(file);
+        serde_json::to_writer(&mut writer, &observer.record(*period, peers.as_deref()))?;
+        writer.flush()
+    })
 }
 
 /// Seconds.
@@ -116,3 +134,5 @@ const HOUR: u64 = 3600;
 const WRITE: Duration = Duration::from_secs(300);
 /// Bytes of the file: more than all routes, hours and names take.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Behind the name of a file that can't be used.
+const BROKEN: &str = "broken";

@@ -1,15 +1,15 @@
 //! Saves stick tables where that is asked for, and fills them when the process starts: each in a file that is
-//! replaced at once (written beside it, synced, renamed), so that there is always a whole one.
+//! replaced at once. Of two processes of a node the one that has taken over saves.
 
+use crate::replace::{replace, sweep};
 use crate::state::Gateway;
 use gateway_core::config;
 use gateway_core::persist::{self, Writer};
 use gateway_core::table::{StickTable, Walk};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Fills the tables that have a file. One that can't be used is told, and its table is empty.
@@ -17,6 +17,7 @@ pub(crate) fn load(gateway: &Gateway) {
     for (config, table) in tables(gateway) {
         let Some(persist) = &config.persist else { continue };
         let (table_name, file) = (&config.name, persist.file.display());
+        sweep(&persist.file);
         let loaded = match read(&persist.file, persist::most_bytes(table, config.size)) {
             Ok(bytes) => {
                 let loaded = persist::load(&config.name, table, &bytes, date(), gateway.clock.now());
@@ -63,24 +64,18 @@ fn tables(gateway: &Gateway) -> impl Iterator<Item = (&config::Table, &StickTabl
 
 fn save(gateway: &Gateway, config: &config::Table, table: &StickTable) {
     let Some(persist) = &config.persist else { return };
-    let mut beside = persist.file.clone().into_os_string();
-    // Another process of this node may save its own at the same time.
-    beside.push(format!(".{}", std::process::id()));
-    let written = write(gateway, config, table, beside.as_ref())
-        .and_then(|()| std::fs::rename(&beside, &persist.file))
-        .and_then(|()| match persist.file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        });
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&beside);
+    // The last save comes while another one may run.
+    let _alone = gateway.saving.lock().unwrap_or_else(PoisonError::into_inner);
+    if gateway.is_succeeded() {
+        return;
+    }
+    if let Err(error) = replace(&persist.file, |file| write(gateway, config, table, file)) {
         let file = persist.file.display();
         tracing::warn!(table = config.name, %file, %error, "the table can't be saved; the file before stays");
     }
 }
 
-fn write(gateway: &Gateway, config: &config::Table, table: &StickTable, path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+fn write(gateway: &Gateway, config: &config::Table, table: &StickTable, file: &mut File) -> io::Result<()> {
     let mut out = Vec::new();
     let mut writer = Writer::begin(&config.name, table, date(), &mut out);
     let (mut walk, now) = (Walk::default(), gateway.clock.now());
@@ -92,8 +87,7 @@ fn write(gateway: &Gateway, config: &config::Table, table: &StickTable, path: &P
         }
     }
     writer.end(&mut out);
-    file.write_all(&out)?;
-    file.sync_all()
+    file.write_all(&out)
 }
 
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {

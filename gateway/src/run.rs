@@ -48,11 +48,14 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
     let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));
-    persist::save_all(&gateway);
-    gateway.access_log.close();
-    if let Err(error) = observe::write(&gateway) {
-        tracing::warn!(%error, "what was observed can't be written");
+    // What has not begun has nothing that is newer than its files.
+    if outcome.is_ok() {
+        persist::save_all(&gateway);
+        if let Err(error) = observe::write(&gateway) {
+            tracing::warn!(%error, "what was observed can't be written");
+        }
     }
+    gateway.access_log.close();
     outcome
 }
 

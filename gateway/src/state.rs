@@ -9,6 +9,7 @@ use crate::identity::LiveIdentity;
 use crate::lists::LiveList;
 use crate::load::Loaded;
 use crate::metrics::Metrics;
+use crate::observe;
 use crate::peers::Peers;
 use crate::tls::TlsSide;
 use crate::trace::Tracer;
@@ -20,8 +21,8 @@ use gateway_core::table::StickTable;
 use gateway_core::{Config, sticky};
 use std::hash::RandomState;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The running gateway.
 pub(crate) struct Gateway {
@@ -44,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     /// In the order of `config.tables`.
     pub(crate) tables: Vec<Arc<StickTable>>,
+    /// For who saves a table, so that nobody else does.
+    pub(crate) saving: Mutex<()>,
     /// Who waits under a limit.
     pub(crate) lines: Lines,
     /// The other nodes of the cluster.
@@ -82,18 +85,9 @@ impl Gateway {
         clock: Clock,
         access_log: AccessLog,
     ) -> Self {
-        let Loaded {
-            config,
-            tls,
-            server_tls,
-            names: _,
-            error_pages,
-            lists,
-            identities,
-            observer,
-            peers_tls,
-            probers,
-        } = loaded;
+        let Loaded { config, tls, server_tls, names: _, error_pages, lists, identities, peers_tls, probers } =
+            loaded;
+        let observer = observe::load(&config);
         let metrics = Metrics::new(&config);
         let table = |table: &gateway_core::config::Table| {
             Arc::new(StickTable::new(table.options(), &RandomState::new()))
@@ -109,6 +103,7 @@ impl Gateway {
         Self {
             peers: Peers::new(&config, &node, &tables, peers_tls),
             tables,
+            saving: Mutex::default(),
             lines: Lines::default(),
             backends: config
                 .backends
@@ -144,6 +139,11 @@ impl Gateway {
     /// When each worker last turned its loop.
     pub(crate) fn turns(&self) -> Vec<Time> {
         self.turns.iter().map(|turned| Time::from_nanos(turned.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Whether another process of this node has taken over, and with that the files that both would write.
+    pub(crate) fn is_succeeded(&self) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.succeeded.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_draining(&self) -> bool {

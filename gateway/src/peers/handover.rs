@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -149,6 +150,7 @@ impl<'a> Talk<'a> {
     }
 
     fn talks(&self, talks: bool) {
+        self.peers.succeeded.store(!talks, Ordering::Relaxed);
         if let Some(watch) = self.talks {
             watch.send_replace(talks);
         }

@@ -45,6 +45,8 @@ pub(crate) struct Peers {
     pub(crate) states: Vec<PeerState>,
     /// How many connections of this node's speaker there have been.
     pub(crate) speakers: AtomicU64,
+    /// Whether the next process of this node has taken over.
+    pub(crate) succeeded: AtomicBool,
     /// How it goes with another process of this node.
     process: PeerState,
     tls: Option<PeersTls>,
@@ -124,6 +126,7 @@ impl Peers {
             speakers: AtomicU64::new(0),
             states: others.iter().map(|_| PeerState::default()).collect(),
             cluster: Arc::new(Cluster::new(local, run, others, all)),
+            succeeded: AtomicBool::new(false),
             process: PeerState::default(),
             tls,
         })

@@ -1,6 +1,7 @@
 //! Limits from what is observed: kept over restarts, suggested as configuration, tried on the past.
 
 use crate::harness::{Gateway, Server, free_address, write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -67,14 +68,43 @@ fn what_is_suggested_is_a_configuration_and_what_is_replayed_names_clients() {
 fn a_file_that_can_not_be_read_is_refused_and_stays() {
     let server = Server::named("s1");
     let folder = tempfile::tempdir().expect("a folder");
-    let file = write(folder.path(), "observed.json", "{\"version\":");
-    let config = config(&server, folder.path(), "");
-    let config = config.replace("ADMIN", "127.0.0.1:1").replace("FRONT", "127.0.0.1:2");
-    let config = write(folder.path(), "gateway.toml", &config);
-    let checked = Command::new(env!("CARGO_BIN_EXE_headgate")).arg("check").arg(config).output();
-    let told = String::from_utf8_lossy(&checked.expect("headgate runs").stderr).into_owned();
-    assert!(told.contains("this file can't be used") && told.contains("observed.json: EOF"), "{told}");
-    assert_eq!(std::fs::read_to_string(file).expect("it stays"), "{\"version\":");
+    let second = free_address();
+    let gateway =
+        Gateway::start(&many(&server, folder.path(), ["", ""]).replace("SECOND", &second.to_string()));
+    for number in 1..=14 {
+        assert!(gateway.get(&format!("/{number}/")).contains("200 OK"));
+    }
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert!(crate::harness::exchange(second, get).contains("200 OK"));
+    let suggested = gateway.ctl(&["limits", "suggest"]);
+    let place = suggested.find("# frontend two: paste").unwrap_or_else(|| panic!("{suggested}"));
+    let (one, two) = suggested.split_at(place);
+    assert_eq!(one.matches("scope = \"cluster\"").count(), 12, "{one}");
+    assert!(one.contains("# limits of a frontend use at most 12 tables"), "{one}");
+    let pasted = many(&server, folder.path(), [one, two]);
+    let pasted = pasted
+        .replace("ADMIN", "127.0.0.1:1")
+        .replace("FRONT", "127.0.0.1:2")
+        .replace("SECOND", "127.0.0.1:3");
+    let pasted = write(folder.path(), "pasted.toml", &pasted);
+    let checked = Command::new(env!("CARGO_BIN_EXE_headgate")).arg("check").arg(pasted).output();
+    let checked = checked.expect("headgate runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn a_file_that_can_not_be_used_is_moved_aside_and_the_node_serves() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "observed.json", "{\"version\":");
+    let gateway = Gateway::start(&config(&server, folder.path(), ""));
+    requests(&gateway, &[("192.0.2.1", 1)]);
+    let suggested = gateway.ctl(&["limits", "suggest"]);
+    assert!(suggested.contains("# requests in a period: peak 1, "), "{suggested}");
+    let aside = std::fs::read_to_string(folder.path().join("observed.json.broken"));
+    assert_eq!(aside.expect("it is there"), "{\"version\":");
+    let mode = std::fs::metadata(folder.path().join("observed.json")).expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600, "it names clients");
 }
 
 #[test]

@@ -21,7 +21,6 @@ use crate::config::{BackendId, TableId};
 use crate::limits::{Limit, Tracker, Unit};
 use crate::table::{DataType, Entry};
 use base_core::Time;
-use base_core::diagnose::Diagnostic;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,8 +39,6 @@ pub struct Policy {
     pub cluster: bool,
     /// Frontends and the backends that they lead to.
     pub routes: Vec<(usize, BackendId)>,
-    /// What to tell when the file can't be used.
-    pub origin: Diagnostic,
 }
 
 /// Peaks of a client: requests in a period, and at once.

@@ -34,6 +34,11 @@ impl Lab {
     }
 
     fn start(&self, place: usize) -> Gateway {
+        self.start_with(place, "")
+    }
+
+    /// With more about the table that is not shared, and behind it.
+    fn start_with(&self, place: usize, alone: &str) -> Gateway {
         let handover = format!("handover = \"{}\"", socket(self.folder.path()).display());
         let names = ["gw1", "gw2"];
         Node {
@@ -43,7 +48,9 @@ impl Lab {
             admin: if place == 0 { &handover } else { "" },
             section: "",
             frontend: "limit = [{ table = \"clients\", conn_cur = 3, http_req_cnt = 1000, scope = \"cluster\" }]",
-            tables: "[[stick_table]]\nname = \"clients\"\npeers = \"lab\"\n[[stick_table]]\nname = \"alone\"\n",
+            tables: &format!(
+                "[[stick_table]]\nname = \"clients\"\npeers = \"lab\"\n[[stick_table]]\nname = \"alone\"\n{alone}"
+            ),
             stick: "stick = \"alone\"",
         }
         .start(&[self.server.address, self.server.address])
@@ -154,6 +161,36 @@ fn a_process_whose_successor_dies_talks_to_its_peers_again() {
     let _third = held(&other);
     running(&lab, 4);
     wait_until("three run again", || is_refused(&old));
+}
+
+#[test]
+fn of_two_processes_the_one_that_has_taken_over_writes_the_files() {
+    let lab = Lab::new();
+    let files = ["alone", "observed"].map(|name| lab.folder.path().join(name));
+    let [alone, observed] = [&files[0], &files[1]].map(|file| file.display());
+    let keys =
+        format!("persist = \"{alone}\"\n[observe]\nfile = \"{observed}\"\n[drain]\ntimeout = \"1s\"\n");
+    let (mut old, other) = (lab.start_with(0, &keys), lab.start(1));
+    hear_each_other(&old, &other);
+    let mut new = lab.start_with(0, &keys);
+    let takes_over = |new: &Gateway, old: &Gateway| {
+        wait_until("the next process has taken over", || {
+            new.metric("headgate_peer_up{peer=\"gw2\"}") == 1.0
+                && old.metric("headgate_peer_up{peer=\"gw2\"}") == 0.0
+        });
+    };
+    let ends = |gateway: &mut Gateway| {
+        gateway.terminate();
+        assert!(gateway.process.wait().expect("it is ours").success());
+        [files[0].exists(), files[1].exists()]
+    };
+    takes_over(&new, &old);
+    assert_eq!(ends(&mut old), [false; 2], "what it knows is older");
+    let next = lab.start_with(0, &keys);
+    takes_over(&next, &new);
+    drop(next);
+    wait_until("it talks again", || new.metric("headgate_peer_up{peer=\"gw2\"}") == 1.0);
+    assert_eq!(ends(&mut new), [true; 2], "there is no other process any more");
 }
 
 #[test]

@@ -51,7 +51,6 @@ pub(super) fn observe(
     });
     Ok(Policy {
         table: TableId(tables.len() - 1),
-        origin: source.at(written.file.span(), "this file can't be used"),
         file: written.file.into_inner(),
         period,
         cluster: cluster.is_some(),
