@@ -61,7 +61,11 @@ impl Material {
 impl KeySet {
     /// Reads the text of a file; the error says which key is wrong, and how.
     pub fn read(text: &str) -> Result<Self, String> {
-        let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        // What serde says quotes what it has found, which may be a secret.
+        let misread = |error: serde_json::Error| {
+            format!("line {}, column {}: no set of keys (RFC 7517)", error.line(), error.column())
+        };
+        let file: File = serde_json::from_str(text).map_err(misread)?;
         if file.keys.is_empty() || file.keys.len() > MAX_KEYS {
             return Err(format!("{} keys: expected 1 to {MAX_KEYS}", file.keys.len()));
         }
@@ -160,6 +164,19 @@ mod tests {
 
     fn read(key: &str) -> Result<KeySet, String> {
         KeySet::read(&format!("{{\"keys\": [{key}]}}"))
+    }
+
+    #[test]
+    fn an_error_shows_no_secret() {
+        for bad in [
+            r#"{"kty":"oct","k":["geheim"]}"#,
+            r#"{"kty":"oct","k":{"geheim":1}}"#,
+            r#""geheim""#,
+            "\"geheim\\x",
+        ] {
+            let error = read(bad).expect_err(bad);
+            assert!(error.starts_with("line 1, column ") && !error.contains("geheim"), "{error}");
+        }
     }
 
     #[test]
