@@ -6,6 +6,7 @@
 use arc_swap::ArcSwap;
 use base_core::Time;
 use base_core::diagnose::Diagnostic;
+use gateway_core::config::BackendId;
 use gateway_core::identity::keys::{Key, KeySet, Material};
 use gateway_core::identity::{Hash, Identity, Proof, Proofs, Who, jwt};
 use gateway_core::lists::Wanted;
@@ -94,7 +95,7 @@ impl LiveIdentity {
 
     /// Learns whom a request is of from the answer of a server, where that proves it.
     pub(crate) fn learn(&self, facts: &impl Facts, status: u16, answer: &HeaderMap, now: Time) {
-        let Proof::Answer { field, class, learn } = &self.config.proof else { return };
+        let Proof::Answer { field, class, learn, .. } = &self.config.proof else { return };
         let Some(credential) = self.config.place.find(facts) else { return };
         let text = |field: &String| answer.get(field).and_then(|value| value.to_str().ok());
         let hash = hash(credential);
@@ -112,9 +113,9 @@ impl LiveIdentity {
         }
     }
 
-    /// Whether answers say whom a request is of.
-    pub(crate) fn learns(&self) -> bool {
-        matches!(self.config.proof, Proof::Answer { .. })
+    /// Whether answers of this backend say whom a request is of.
+    pub(crate) fn learns_from(&self, backend: BackendId) -> bool {
+        matches!(&self.config.proof, Proof::Answer { backends, .. } if backends.contains(&backend))
     }
 
     /// Whether the file of its keys has changed to something that can't be used.

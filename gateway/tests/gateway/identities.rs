@@ -216,7 +216,7 @@ fn what_a_server_says_of_a_credential_counts_for_a_while() {
         Some(format!("HTTP/1.1 {said}\r\nContent-Length: 0\r\n\r\n").into_bytes())
     });
     let identity = "[[identity]]\nname = \"project\"\nheader = \"X-Auth-Token\"\n\
-                    answer = { header = \"X-Project\", class = \"X-Plan\", learn = \"1h\" }\n";
+                    answer = { backend = [\"be\"], header = \"X-Project\", class = \"X-Plan\", learn = \"1h\" }\n";
     let gateway = gateway(&server, identity, GOLD);
     let good = "X-Auth-Token: good";
     assert_eq!(asks(&gateway, "/", good), [200], "nobody knows it yet");
@@ -224,6 +224,65 @@ fn what_a_server_says_of_a_credential_counts_for_a_while() {
     assert_eq!(asks(&gateway, "/", good), [200, 200, 200, 429]);
     assert_eq!(asks(&gateway, "/", "X-Project: acme"), [429], "no client says it");
     assert_eq!(gateway.metric("headgate_identity_proofs{identity=\"project\"}"), 1.0);
+}
+
+#[test]
+fn only_the_servers_that_are_believed_say_whose_a_credential_is() {
+    let says = |project: &'static str| {
+        Server::start(move |_, _| {
+            let fields = format!("X-Project: {project}\r\nContent-Length: 0");
+            Some(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n").into_bytes())
+        })
+    };
+    let (own, customers) = (says("acme"), says("victim"));
+    let identity = "[[identity]]\nname = \"project\"\nheader = \"X-Auth-Token\"\n\
+                    answer = { backend = [\"be\"], header = \"X-Project\", learn = \"1h\" }\n";
+    let gateway = gateway(
+        &own,
+        identity,
+        &format!(
+            "[[frontend.route]]\npath = \"/app/\"\nbackend = \"app\"\n\
+             [[backend]]\nname = \"app\"\nserver = [{{ name = \"s1\", address = \"{}\" }}]\n",
+            customers.address
+        ),
+    );
+    let known = || gateway.metric("headgate_identity_proofs{identity=\"project\"}");
+    assert_eq!(asks(&gateway, "/app/", "X-Auth-Token: t1"), [200]);
+    assert_eq!(known(), 0.0);
+    wait_until("who has proven nothing gets no more", || asks(&gateway, "/app/", "X: y") == [429]);
+    wait_until("it goes through as nobody's once more", || {
+        gateway.ctl(&["clear", "table", "strangers"]);
+        asks(&gateway, "/", "X-Auth-Token: t1") == [200]
+    });
+    assert_eq!(known(), 1.0);
+    assert_eq!(
+        asks(&gateway, "/app/", "X-Auth-Token: t1"),
+        [200, 200, 429],
+        "it is acme's, whatever the other says"
+    );
+}
+
+#[test]
+fn names_that_are_too_long_for_the_table_are_kept_apart_and_no_name_is_a_class() {
+    let server = Server::named("s1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "n".repeat(100);
+    let keys = write(
+        folder.path(),
+        "keys.map",
+        &format!("k1 {long}1\nk2 {long}2\nk3 gold\nk4 other gold\nk5 acme gold\n"),
+    );
+    let identity = format!(
+        "[[map]]\nname = \"keys\"\nfile = \"{}\"\n[[identity]]\nname = \"project\"\nheader = \"X-Api-Key\"\nmap = \"keys\"\n",
+        keys.display()
+    );
+    let plans = format!("{GOLD}\nname = {{ acme = {{ http_req_rate = 1 }} }}");
+    let gateway = gateway(&server, &identity, &plans);
+    assert_eq!(asks(&gateway, "/", "X-Api-Key: k1"), [200, 200, 429]);
+    assert_eq!(asks(&gateway, "/", "X-Api-Key: k2"), [200, 200, 429]);
+    assert_eq!(asks(&gateway, "/", "X-Api-Key: k3"), [200, 200, 429], "who calls itself gold is not");
+    assert_eq!(asks(&gateway, "/", "X-Api-Key: k4"), [200, 200, 200, 429]);
+    assert_eq!(asks(&gateway, "/", "X-Api-Key: k5"), [200, 429], "a name goes before a class");
 }
 
 #[test]

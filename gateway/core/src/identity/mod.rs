@@ -10,6 +10,7 @@ mod proofs;
 
 pub use proofs::{Hash, Proofs};
 
+use crate::config::BackendId;
 use crate::lists::ListId;
 use crate::rules::{Facts, cookies, parameters};
 use base_core::diagnose::Diagnostic;
@@ -59,6 +60,8 @@ pub enum Proof {
     },
     /// A server has said so in its answer to a request with the same credential.
     Answer {
+        /// Whose servers are believed.
+        backends: Vec<BackendId>,
         /// The field that names whom it is of.
         field: String,
         /// The field that names its class.

@@ -31,6 +31,7 @@ pub(in crate::config) struct Jwt {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Answer {
+    pub(in crate::config) backend: Spanned<Vec<Spanned<String>>>,
     pub(in crate::config) header: Spanned<String>,
     pub(in crate::config) class: Option<Spanned<String>>,
     pub(in crate::config) learn: Option<Spanned<Span>>,

@@ -2,7 +2,7 @@
 
 use super::values::{duration, name, resolve, unique};
 use super::{Result, cookie};
-use crate::config::schema;
+use crate::config::{Backend, BackendId, schema};
 use crate::identity::{Identity, Place, Proof, jwt};
 use crate::lists::{ListFile, ListId, Matching};
 use crate::rules::Case;
@@ -14,6 +14,7 @@ pub(super) fn all(
     source: &Source,
     written: Vec<schema::Identity>,
     lists: &[ListFile],
+    backends: &[Backend],
 ) -> Result<Vec<Identity>> {
     let mut identities = Vec::<Identity>::new();
     for identity in written {
@@ -25,7 +26,7 @@ pub(super) fn all(
         }
         identities.push(Identity {
             place: place(source, &identity)?,
-            proof: proof(source, &identity, lists)?,
+            proof: proof(source, &identity, lists, backends)?,
             name: identity.name.into_inner(),
         });
     }
@@ -45,7 +46,12 @@ fn place(source: &Source, identity: &schema::Identity) -> Result<Place> {
     }
 }
 
-fn proof(source: &Source, identity: &schema::Identity, lists: &[ListFile]) -> Result<Proof> {
+fn proof(
+    source: &Source,
+    identity: &schema::Identity,
+    lists: &[ListFile],
+    backends: &[Backend],
+) -> Result<Proof> {
     match (&identity.map, &identity.jwt, &identity.answer) {
         (Some(map), None, None) => {
             let place = resolve(source, map, "list or map", lists.iter().map(|list| &list.name))?;
@@ -58,6 +64,7 @@ fn proof(source: &Source, identity: &schema::Identity, lists: &[ListFile]) -> Re
         }
         (None, Some(written), None) => jwt(source, written),
         (None, None, Some(answer)) => Ok(Proof::Answer {
+            backends: believed(source, &answer.backend, backends)?,
             field: cookie::token(source, &answer.header, "a field's name")?,
             class: answer
                 .class
@@ -74,6 +81,20 @@ fn proof(source: &Source, identity: &schema::Identity, lists: &[ListFile]) -> Re
             Err(error.help("add one of map, jwt and answer"))
         }
     }
+}
+
+/// Any other server, one of a customer's perhaps, could say that a credential is somebody else's.
+fn believed(
+    source: &Source,
+    written: &Spanned<Vec<Spanned<String>>>,
+    backends: &[Backend],
+) -> Result<Vec<BackendId>> {
+    if written.get_ref().is_empty() {
+        let error = source.at(written.span(), "whose answers are believed?");
+        return Err(error.help("name the backends whose servers check credentials"));
+    }
+    let names = || backends.iter().map(|backend| &backend.name);
+    written.get_ref().iter().map(|name| resolve(source, name, "backend", names()).map(BackendId)).collect()
 }
 
 fn jwt(source: &Source, written: &schema::Jwt) -> Result<Proof> {

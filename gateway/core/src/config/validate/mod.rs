@@ -41,7 +41,7 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let resolvers = resolvers::all(source, file.resolvers)?;
     let backends = backend::all(source, file.backend, &mut tables, &resolvers)?;
     let lists = lists::all(source, file.acl, file.map)?;
-    let identities = identity::all(source, file.identity, &lists)?;
+    let identities = identity::all(source, file.identity, &lists, &backends)?;
     let known = frontend::Known { backends: &backends, lists: &lists, identities: &identities };
     let frontends = frontend::all(source, file.frontend, &known, &mut tables)?;
     let observe = file
