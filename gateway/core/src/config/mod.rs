@@ -430,6 +430,11 @@ pub struct Backend {
 }
 
 impl Frontend {
+    /// All that counts its clients.
+    pub fn trackers(&self) -> impl Iterator<Item = &limits::Tracker> {
+        self.limits.iter().chain(&self.routed_limits).chain(&self.connection_limits)
+    }
+
     /// Every backend that requests can reach, each once, in the order of rules and routes.
     pub fn backends(&self) -> impl Iterator<Item = BackendId> {
         let mut backends = Vec::new();

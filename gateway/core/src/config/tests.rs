@@ -191,6 +191,19 @@ fn each_mistake_is_shown_at_its_place() {
             "it is for http_req_rate and conn_rate: give others a limit of their own",
         ),
         ("conn_cur = 10\n", "algorithm = \"gcra\"\n", "\"gcra\"", "add burst, such as 20"),
+        (
+            "name = \"clients\"\n",
+            "name = \"clients\"\nexpire = \"9s\"\n",
+            "\"9s\"",
+            "expire = \"10s\" or more",
+        ),
+        (
+            "name = \"clients\"\n",
+            "name = \"clients\"\nexpire = \"1m\"\n[[frontend]]\nname = \"x\"\nbind = [\"0.0.0.0:81\"]\ndefault_backend = \"compute\"\n\
+             limit = [{ table = \"clients\", http_req_rate = 100, period = \"10s\", algorithm = \"gcra\", burst = 601 }]\n",
+            "\"1m\"",
+            "goes by the last 61 s",
+        ),
         ("conn_cur = 10\n", "burst = 3\n", "3", "add algorithm = \"gcra\""),
         ("conn_cur = 10\n", "action = \"reject\"\n", "\"reject\"", "add on = \"connection\", or use deny"),
         ("conn_cur = 10\n", "timeout = \"1s\"\n", "\"1s\"", "add action = \"queue\" or \"tarpit\""),
@@ -228,6 +241,49 @@ fn each_mistake_is_shown_at_its_place() {
         assert!(error.to_string().contains(said), "{bad}: {error}");
         assert!(error.to_string().contains(&format!("gateway.toml:{}:{}", error.line, error.column)));
     }
+}
+
+#[test]
+fn a_table_remembers_for_as_long_as_its_limits_go_by() {
+    let expire = |period: &str, more: &str| {
+        let text = WHOLE.replace("period = \"10s\"", &format!("period = \"{period}\""));
+        let text = text.replace("name = \"clients\"\n", &format!("name = \"clients\"\n{more}"));
+        parse(&text).map(|config| config.tables[0].expire.as_secs())
+    };
+    assert_eq!(expire("10s", "").expect("the default"), 300);
+    assert_eq!(expire("1h", "").expect("longer"), 7200);
+    assert_eq!(expire("7d", "").expect("the longest there is"), 7 * 86_400);
+    assert_eq!(expire("1h", "expire = \"1h\"\n").expect("as it is written"), 3600);
+    let long = WHOLE.replace("conn_cur = 10\n", "algorithm = \"gcra\"\nburst = 60000000\n");
+    let error = parse(&long).expect_err("70 days").to_string();
+    assert!(error.contains("goes by the last 6000000 s") && error.contains("a smaller burst"), "{error}");
+}
+
+#[test]
+fn whose_answers_are_believed_must_be_said() {
+    let identity = |answer: &str| {
+        parse(&format!(
+            "{WHOLE}\n[[identity]]\nname = \"i\"\nheader = \"X-Key\"\nanswer = {{ header = \"X-Project\"{answer} }}\n"
+        ))
+    };
+    assert!(identity(", backend = [\"volume\"]").is_ok());
+    assert!(identity("").expect_err("none").to_string().contains("missing field `backend`"));
+    assert!(identity(", backend = []").expect_err("none").to_string().contains("name the backends"));
+    assert!(identity(", backend = [\"x\"]").expect_err("unknown").to_string().contains("`x`"));
+}
+
+#[test]
+fn names_have_room_for_a_hash_where_limits_go_by_them() {
+    let named = |length: u8| {
+        parse(&format!(
+            "{WHOLE}\n[[stick_table]]\nname = \"projects\"\ntype = \"string({length})\"\n\
+             [[identity]]\nname = \"i\"\nheader = \"X-Key\"\nanswer = {{ header = \"X-Project\", backend = [\"volume\"] }}\n\
+             [[frontend]]\nname = \"x\"\nbind = [\"0.0.0.0:81\"]\ndefault_backend = \"volume\"\n\
+             limit = [{{ table = \"clients\", conn_cur = 9 }}, {{ table = \"projects\", by = \"i\", conn_cur = 9 }}]\n"
+        ))
+    };
+    assert!(named(33).is_ok());
+    assert!(named(32).expect_err("too short").to_string().contains("type = \"string(64)\""));
 }
 
 #[test]

@@ -40,6 +40,11 @@ impl Gcra {
         entry.set_cell(self.cell, through.saturating_add(self.interval));
     }
 
+    /// How long a client that has used up its burst needs for it to be whole again.
+    pub fn lasts(&self) -> Duration {
+        Duration::from_nanos(self.interval.saturating_mul(self.burst.into()))
+    }
+
     /// What a client may be ahead of the pace with one more still to come.
     fn room(&self) -> u64 {
         self.interval.saturating_mul(u64::from(self.burst) - 1)

@@ -18,7 +18,7 @@ pub use gcra::Gcra;
 use crate::config::{BackendId, TableId};
 use crate::identity::{IdentityId, Who};
 use crate::rules::Condition;
-use crate::table::DataType;
+use crate::table::{DataType, Stored};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -265,6 +265,13 @@ impl Limit {
     pub fn most(&self, asker: Asker<'_>, others: &Others) -> u32 {
         let most = self.plan(asker).map_or(self.most, |plan| plan.most);
         match self.scope {
+    /// For how long what a client has done matters, in a table that stores this.
+    pub fn lasts(&self, stored: &[Stored]) -> Duration {
+        let period = stored.iter().find(|stored| stored.data == self.data).map(|stored| stored.period);
+        let paces = self.plans.iter().map(|plan| plan.gcra).chain([self.gcra]).flatten();
+        paces.map(|gcra| gcra.lasts()).max().or(period).unwrap_or_default()
+    }
+
             Scope::Cluster(Fallback::Share) if others.heard < others.nodes => {
                 let share = u64::from(most) * u64::from(others.heard) / u64::from(others.nodes);
                 u32::try_from(share).unwrap_or(u32::MAX).max(1)

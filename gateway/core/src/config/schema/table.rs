@@ -14,8 +14,7 @@ pub(in crate::config) struct Table {
     pub(in crate::config) key: Option<Spanned<String>>,
     #[serde(default = "default_size")]
     pub(in crate::config) size: Spanned<usize>,
-    #[serde(default = "default_expire")]
-    pub(in crate::config) expire: Spanned<Span>,
+    pub(in crate::config) expire: Option<Spanned<Span>>,
     #[serde(default)]
     pub(in crate::config) nopurge: bool,
     #[serde(default)]
@@ -31,11 +30,5 @@ fn default_size() -> Spanned<usize> {
     unwritten(DEFAULT_SIZE)
 }
 
-fn default_expire() -> Spanned<Span> {
-    unwritten(DEFAULT_EXPIRE)
-}
-
 /// 100,000 clients fit well within 32 MiB.
 const DEFAULT_SIZE: usize = 100_000;
-/// Longer than any usual rate period, short enough to forget who left.
-const DEFAULT_EXPIRE: Span = Span::secs(300);

@@ -21,7 +21,7 @@ mod tls;
 mod trace;
 pub(super) mod values;
 
-use super::{Admin, Config, LogFormat, LogTarget, schema};
+use super::{Admin, Config, Frontend, LogFormat, LogTarget, schema};
 use base_core::diagnose::{Diagnostic, Source};
 use toml::Spanned;
 use values::{in_range, name};
@@ -44,6 +44,8 @@ pub(super) fn validate(source: &Source, file: schema::File) -> Result<Config> {
     let identities = identity::all(source, file.identity, &lists, &backends)?;
     let known = frontend::Known { backends: &backends, lists: &lists, identities: &identities };
     let frontends = frontend::all(source, file.frontend, &known, &mut tables)?;
+    let trackers: Vec<_> = frontends.iter().flat_map(Frontend::trackers).collect();
+    table::limits_remember(source, &file.stick_table, &trackers, &mut tables)?;
     let observe = file
         .observe
         .map(|observe| self::observe::observe(source, observe, &frontends, peers.as_ref(), &mut tables));

@@ -3,6 +3,7 @@
 use super::Result;
 use super::values::{duration, in_range, name, unique};
 use crate::config::{Peers, Persist, Table, schema};
+use crate::limits::Tracker;
 use crate::table::{DataType, KeyType, Kind, Stored};
 use base_core::diagnose::Source;
 use base_core::units::Span;
@@ -23,7 +24,10 @@ pub(super) fn all(source: &Source, written: &[schema::Table], peers: Option<&Pee
             key: key(source, table.key.as_ref())?,
             stored: Vec::new(),
             size: *table.size.get_ref(),
-            expire: duration(source, &table.expire, "expire")?,
+            expire: match &table.expire {
+                Some(expire) => duration(source, expire, "expire")?,
+                None => DEFAULT_EXPIRE,
+            },
             nopurge: table.nopurge,
             peers_name: peers_name(source, table, peers)?,
             persist: persist(source, table, &tables)?,
@@ -47,6 +51,38 @@ pub(super) fn agg_has_sums(source: &Source, written: &[schema::Table], tables: &
         let place = written.agg.as_ref().map_or_else(|| written.name.span(), Spanned::span);
         let error = source.at(place, format!("table `{}` has no sums", table.name));
         return Err(error.help("a limit with scope = \"cluster\" makes them"));
+    }
+    Ok(())
+}
+
+/// Nobody may be forgotten while a limit still counts what it did: a client that pauses would begin anew.
+pub(super) fn limits_remember(
+    source: &Source,
+    written: &[schema::Table],
+    trackers: &[&Tracker],
+    tables: &mut [Table],
+) -> Result<()> {
+    for (place, (written, table)) in written.iter().zip(tables).enumerate() {
+        let on_it = trackers.iter().filter(|tracker| tracker.table.0 == place);
+        let lasts = on_it.flat_map(|tracker| tracker.limits.iter().map(|limit| limit.lasts(&table.stored)));
+        let lasts = lasts.max().unwrap_or(Duration::ZERO);
+        let seconds = lasts.as_millis().div_ceil(1000);
+        if lasts > MAX_EXPIRE {
+            let message = format!("a limit on table `{}` goes by the last {seconds} s", table.name);
+            let error = source.at(written.name.span(), message);
+            return Err(error.help("nothing is kept for more than 7d: a shorter period, or a smaller burst"));
+        }
+        match &written.expire {
+            None => table.expire = table.expire.max((lasts * 2).min(MAX_EXPIRE)),
+            Some(_) if lasts <= table.expire => {}
+            Some(expire) => {
+                let error = source.at(expire.span(), "who pauses for as long would begin anew");
+                let help = format!(
+                    "a limit on it goes by the last {seconds} s: expire = \"{seconds}s\" or more, or none"
+                );
+                return Err(error.help(help));
+            }
+        }
     }
     Ok(())
 }
@@ -163,6 +199,10 @@ fn call(text: &str) -> (&str, Vec<&str>) {
     }
 }
 
+/// Longer than any usual rate period, short enough to forget who left.
+const DEFAULT_EXPIRE: Duration = Duration::from_secs(300);
+/// The longest that a table keeps.
+const MAX_EXPIRE: Duration = Duration::from_secs(7 * 86_400);
 /// What is lost in a crash; a million entries take a second to write.
 const DEFAULT_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
 /// Entries of a stick table: about 2 GiB.
