@@ -11,7 +11,8 @@ use crate::state::Gateway;
 use gateway_core::client::network;
 use gateway_core::config::Frontend;
 use gateway_core::identity::{IdentityId, Who};
-use gateway_core::limits::{Action, Asker, Denial, Others, Outcome, Patience, Tracker};
+use gateway_core::limits::{Action, Asker, Denial, MAX_TRACKERS, Others, Outcome, Patience, Tracker};
+use gateway_core::rules::hashed_name;
 use gateway_core::table::{AddressKey, DataType, Held, StickTable};
 use gateway_core::track;
 use pingora::http::ResponseHeader;
@@ -46,7 +47,9 @@ struct Chosen {
 /// What a request is counted under.
 enum Key {
     Address(AddressKey),
-    Name(Arc<str>, usize),
+    Name(Arc<str>),
+    /// In the place of a name that the table has no room for.
+    Hashed(Vec<u8>),
 }
 
 impl AsRef<[u8]> for Key {
@@ -54,7 +57,8 @@ impl AsRef<[u8]> for Key {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Address(key) => key.as_ref(),
-            Self::Name(name, most) => &name.as_bytes()[..name.len().min(*most)],
+            Self::Name(name) => name.as_bytes(),
+            Self::Hashed(key) => key,
         }
     }
 }
@@ -131,7 +135,10 @@ impl<'a> Asking<'a> {
     #[inline]
     fn key(&self, tracker: &Tracker, table: &StickTable, who: Option<&Who>) -> Option<Key> {
         match who.filter(|_| tracker.whom.by.is_some()) {
-            Some(who) => Some(Key::Name(Arc::clone(&who.name), table.key_type().bytes())),
+            Some(who) => Some(match hashed_name(who.name.as_bytes(), table.key_type().bytes()) {
+                None => Key::Name(Arc::clone(&who.name)),
+                Some(key) => Key::Hashed(key),
+            }),
             None => table.address(network(self.client)).map(Key::Address),
         }
     }

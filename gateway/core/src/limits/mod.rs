@@ -60,15 +60,24 @@ pub struct Asker<'a> {
     pub who: Option<&'a Who>,
 }
 
-/// What those of one name or class may have instead.
+/// What some may have instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Of whom: a name or a class.
-    pub of: String,
+    /// Of whom.
+    pub of: Of,
     /// How much.
     pub most: u32,
     /// The pace, where the limit has one.
     pub gcra: Option<Gcra>,
+}
+
+/// Whom a plan is for: whoever chooses a name must not get the plan of a class by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Of one name.
+    Name(String),
+    /// All of one class.
+    Class(String),
 }
 
 /// Most of one thing that a client may have.
@@ -289,8 +298,9 @@ impl Limit {
     #[inline]
     fn plan(&self, asker: Asker<'_>) -> Option<&Plan> {
         let who = asker.who.filter(|_| !self.plans.is_empty())?;
-        let of = |name: &str| self.plans.iter().find(|plan| plan.of == name);
-        of(&who.name).or_else(|| of(who.class.as_deref()?))
+        let named = |plan: &&Plan| matches!(&plan.of, Of::Name(name) if **name == *who.name);
+        let classed = |plan: &&Plan| matches!(&plan.of, Of::Class(of) if who.class.as_deref() == Some(of));
+        self.plans.iter().find(named).or_else(|| self.plans.iter().find(classed))
     }
 }
 

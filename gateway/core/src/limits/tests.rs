@@ -125,8 +125,9 @@ fn errors_and_bytes_are_counted_when_a_request_ends() {
 
 #[test]
 fn a_plan_is_for_those_of_its_name_or_class_and_for_nobody_who_has_proven_nothing() {
-    let plan = |of: &str, most| Plan { of: of.to_owned(), most, gcra: None };
-    let plans = vec![plan("gold", 4), plan("acme", 1)];
+    let plan = |of, most| Plan { of, most, gcra: None };
+    let (gold, acme) = (Of::Class("gold".to_owned()), Of::Name("acme".to_owned()));
+    let plans = vec![plan(gold, 4), plan(acme, 1)];
     let tracker = tracker(vec![Limit { plans, ..limit(DataType::HttpReqRate, 2) }]);
     let through = |who: Option<Who>| {
         let mut through = 0;
@@ -143,4 +144,6 @@ fn a_plan_is_for_those_of_its_name_or_class_and_for_nobody_who_has_proven_nothin
     assert_eq!(through(Who::new("other", None)), 2);
     assert_eq!(through(Who::new("other", Some("gold"))), 4);
     assert_eq!(through(Who::new("acme", Some("gold"))), 1, "a name goes before a class");
+    assert_eq!(through(Who::new("gold", None)), 2, "a name is no class");
+    assert_eq!(through(Who::new("other", Some("acme"))), 2, "and a class no name");
 }

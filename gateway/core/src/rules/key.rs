@@ -126,24 +126,12 @@ impl Key {
 
     fn joined(&self, whole: Vec<u8>) -> Vec<u8> {
         let length = self.kind.bytes();
-        let is_text = matches!(self.kind, KeyType::String(_));
-        if is_text && whole.len() <= length {
-            return whole;
+        if matches!(self.kind, KeyType::String(_)) {
+            // No length begins as a hash does.
+            return hashed_name(&whole, length).unwrap_or(whole);
         }
-        let hash = Sha256::digest(&whole);
-        let mut key = match is_text {
-            // No length begins so.
-            true => {
-                let hex = hash.iter().map(|byte| format!("{byte:02x}"));
-                format!("#{}", hex.collect::<String>()).into_bytes()
-            }
-            false => hash.to_vec(),
-        };
-        if is_text {
-            key.truncate(length);
-        } else {
-            key.resize(length, 0);
-        }
+        let mut key = Sha256::digest(&whole).to_vec();
+        key.resize(length, 0);
         key
     }
 }
@@ -155,6 +143,18 @@ impl AsRef<[u8]> for KeyBytes {
             Self::Bytes(key) => key,
         }
     }
+}
+
+/// What stands for a name in a table of texts of so many bytes: its SHA-256, where it is too long or looks like one,
+/// so that no two names have one key. None: the name itself.
+pub fn hashed_name(name: &[u8], length: usize) -> Option<Vec<u8>> {
+    if name.len() <= length && !name.starts_with(b"#") {
+        return None;
+    }
+    let hex = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut key = format!("#{hex}").into_bytes();
+    key.truncate(length);
+    Some(key)
 }
 
 /// The network of so many bits that an address is in.
@@ -169,7 +169,7 @@ const CLIENT_V6: u8 = 64;
 /// Parts of a key.
 const MAX_PARTS: usize = 8;
 /// Bytes that keep 128 bits of a hash: as hex behind its mark, and as they are.
-const LEAST_STRING: u16 = 33;
+pub const LEAST_STRING: u16 = 33;
 const LEAST_BINARY: u16 = 16;
 
 #[cfg(test)]

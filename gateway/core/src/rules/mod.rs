@@ -20,7 +20,7 @@ pub use condition::{Comparison, Condition, Facts, Lookup, Moment};
 pub(crate) use condition::{cookies, parameters};
 pub use effects::{Effects, Pace};
 pub use format::Format;
-pub use key::{Key, KeyBytes};
+pub use key::{Key, KeyBytes, LEAST_STRING, hashed_name};
 pub use ssl::Ssl;
 pub use text::{Case, Regex, Test, Text};
 pub(crate) use text::{automaton, check_expression};

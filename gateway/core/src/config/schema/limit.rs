@@ -39,6 +39,8 @@ pub(in crate::config) struct Limit {
     pub(in crate::config) when: Option<Spanned<rule::WrittenCondition>>,
     #[serde(default)]
     pub(in crate::config) plan: BTreeMap<String, Spanned<Plan>>,
+    #[serde(default)]
+    pub(in crate::config) name: BTreeMap<String, Spanned<Plan>>,
     pub(in crate::config) on: Option<Spanned<On>>,
     pub(in crate::config) algorithm: Option<Spanned<Algorithm>>,
     pub(in crate::config) burst: Option<Spanned<u32>>,
@@ -58,7 +60,7 @@ pub(in crate::config) enum Count {
     All,
 }
 
-/// What those of one name or class may have instead.
+/// What those of one class, or of one name, may have instead.
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Plan {

@@ -5,7 +5,8 @@ use crate::config::validate::Result;
 use crate::config::validate::values::{in_range, resolve};
 use crate::config::{BackendId, Table, rule, schema};
 use crate::identity::IdentityId;
-use crate::limits::{Plan, Tracker, Unit, Whom};
+use crate::limits::{Of, Plan, Tracker, Unit, Whom};
+use crate::rules::LEAST_STRING;
 use crate::table::{DataType, KeyType};
 use base_core::diagnose::Source;
 use toml::Spanned;
@@ -54,7 +55,12 @@ pub(super) fn whom(
 /// Whether a table can have its keys.
 pub(super) fn key_fits(source: &Source, limit: &schema::Limit, whom: &Whom, table: &Table) -> Result<()> {
     match (whom.by, table.key) {
-        (None, KeyType::Ip | KeyType::Ipv6) | (Some(_), KeyType::String(_)) => Ok(()),
+        (None, KeyType::Ip | KeyType::Ipv6) => Ok(()),
+        (Some(_), KeyType::String(length)) if length >= LEAST_STRING => Ok(()),
+        (Some(_), KeyType::String(_)) => {
+            let error = source.at(limit.table.span(), "two names could have one key in it");
+            Err(error.help(format!("its keys have at least {LEAST_STRING} bytes: type = \"string(64)\"")))
+        }
         (None, _) => {
             let error = source.at(limit.table.span(), "its keys are no addresses");
             Err(error.help("a limit counts clients by address: type ip or ipv6"))
@@ -103,7 +109,9 @@ pub(super) fn plans(
     table: &Table,
 ) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
-    for (of, written) in &limit.plan {
+    let classes = limit.plan.iter().map(|(class, plan)| (Of::Class(class.clone()), plan));
+    let names = limit.name.iter().map(|(name, plan)| (Of::Name(name.clone()), plan));
+    for (of, written) in classes.chain(names) {
         if limit.by.is_none() {
             let error = source.at(written.span(), "whose plan is it?");
             return Err(error.help("a plan is for those who have proven who they are: add by"));
@@ -117,7 +125,7 @@ pub(super) fn plans(
         in_range(source, most, 1..=MAX_LIMIT, "a limit")?;
         let cell = table.cells.saturating_sub(1);
         let gcra = if has_pace { action::pace(source, limit, (data, most), table, cell)? } else { None };
-        plans.push(Plan { of: of.clone(), most: *most.get_ref(), gcra });
+        plans.push(Plan { of, most: *most.get_ref(), gcra });
     }
     if plans.len() > MAX_PLANS {
         let error = source.at(limit.table.span(), "one plan too many");
