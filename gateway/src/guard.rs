@@ -34,15 +34,14 @@ pub(crate) struct Asking<'a> {
     client: IpAddr,
     frontend: usize,
     next: usize,
-    /// For each tracker whether it counts the request, and as whose; empty: it does, by address.
-    chosen: Vec<Option<Chosen>>,
+    /// Which trackers count the request, each by its bit.
+    meant: u16,
+    /// As whose; empty where all count it by address.
+    whose: Vec<Option<Who>>,
 }
 
-/// That a tracker counts a request, and as whose.
-#[derive(Clone)]
-struct Chosen {
-    who: Option<Who>,
-}
+// A bit for each.
+const _: () = assert!(MAX_TRACKERS <= u16::BITS as usize);
 
 /// What a request is counted under.
 enum Key {
@@ -65,7 +64,7 @@ impl AsRef<[u8]> for Key {
 
 impl<'a> Asking<'a> {
     pub(crate) fn new(trackers: &'a [Tracker], frontend: usize, client: IpAddr) -> Self {
-        Self { trackers, client, frontend, next: 0, chosen: Vec::new() }
+        Self { trackers, client, frontend, next: 0, meant: u16::MAX, whose: Vec::new() }
     }
 
     /// Asks every limit that has not let it through yet. All must agree; what is held of them is given back when
@@ -81,16 +80,15 @@ impl<'a> Asking<'a> {
         while let Some(tracker) = self.trackers.get(self.next) {
             let place = self.next;
             self.next += 1;
-            let who = match self.chosen.get(place) {
-                None => None,
-                Some(Some(chosen)) => chosen.who.as_ref(),
-                Some(None) => continue,
-            };
+            if self.meant >> place & 1 == 0 {
+                continue;
+            }
+            let who = self.whose.get(place).and_then(Option::as_ref);
             let table = &gateway.tables[tracker.table.0];
             let Some(key) = self.key(tracker, table, who) else { continue };
             if !is_first
-                && gateway.lines.waits(tracker.table.0, key.as_ref())
                 && let Some(patience) = tracker.patience()
+                && gateway.lines.waits(tracker.table.0, key.as_ref())
             {
                 self.next = place;
                 return Err(Stopped::Behind(patience));
@@ -126,7 +124,7 @@ impl<'a> Asking<'a> {
     /// The limit that was asked last: its table and the key in it.
     fn line(&self, gateway: &Gateway) -> Option<(usize, Box<[u8]>)> {
         let tracker = self.trackers.get(self.next)?;
-        let who = self.chosen.get(self.next).and_then(|chosen| chosen.as_ref()?.who.as_ref());
+        let who = self.whose.get(self.next).and_then(Option::as_ref);
         let key = self.key(tracker, &gateway.tables[tracker.table.0], who)?;
         Some((tracker.table.0, key.as_ref().into()))
     }
@@ -171,41 +169,51 @@ pub(crate) async fn admit_routed(
         return Err(Some(Answer::of(500)));
     };
     let mut asking = Asking::new(trackers, connection.frontend, client.address);
-    asking.chosen = choose(session, request, frontend);
+    choose(session, request, frontend, &mut asking);
     pass(session, request, asking).await
 }
 
-/// Which trackers count a request, and as whose. What proves an identity is looked at once.
-fn choose(session: &Session, request: &Request, frontend: &Frontend) -> Vec<Option<Chosen>> {
+/// Which trackers count a request, and as whose. What proves an identity is looked at once; who asks for none has
+/// nothing allocated.
+fn choose(session: &Session, request: &Request, frontend: &Frontend, asking: &mut Asking<'_>) {
     let facts = rules::facts(session, request, frontend);
     let (gateway, now) = (&request.gateway, request.gateway.clock.now());
-    let mut known: Vec<Option<Option<Who>>> = vec![None; gateway.identities.len()];
+    let mut known: Vec<Option<Option<Who>>> = Vec::new();
     let mut who = |IdentityId(place): IdentityId| {
+        known.resize(gateway.identities.len(), None);
         known[place].get_or_insert_with(|| gateway.identities[place].who(&facts, now)).clone()
     };
-    let choose = |tracker: &Tracker| {
+    for (place, tracker) in frontend.routed_limits.iter().enumerate() {
         let whom = &tracker.whom;
         let goes_there = |backend| whom.backends.is_empty() || whom.backends.contains(&backend);
-        let is_meant = request.backend.is_some_and(goes_there)
+        let mut is_meant = request.backend.is_some_and(goes_there)
             && whom.condition.as_ref().is_none_or(|condition| condition.holds(&facts))
             && whom.unless.is_none_or(|unless| who(unless).is_none());
+        if let Some(by) = whom.by.filter(|_| is_meant) {
+            asking.whose.resize(frontend.routed_limits.len(), None);
+            asking.whose[place] = who(by);
+            is_meant = asking.whose[place].is_some();
+        }
         if !is_meant {
-            return None;
+            asking.meant &= !(1 << place);
         }
-        match whom.by {
-            None => Some(Chosen { who: None }),
-            Some(by) => who(by).map(|who| Chosen { who: Some(who) }),
-        }
-    };
-    frontend.routed_limits.iter().map(choose).collect()
+    }
 }
 
-/// What an answer says of whom its request is.
+/// What an answer says of whom its request is, as far as limits of this frontend ask that.
 pub(crate) fn learn(session: &Session, request: &Request, answer: &ResponseHeader) {
-    let Some(connection) = request.connection else { return };
-    let facts = rules::facts(session, request, &request.gateway.config.frontends[connection.frontend]);
-    for identity in request.gateway.identities.iter().filter(|identity| identity.learns()) {
-        identity.learn(&facts, answer.status.as_u16(), &answer.headers, request.gateway.clock.now());
+    let Some((connection, backend)) = request.connection.zip(request.backend) else { return };
+    let gateway = &request.gateway;
+    let frontend = &gateway.config.frontends[connection.frontend];
+    let is_asked = |id: IdentityId| {
+        let mut limits = frontend.routed_limits.iter();
+        limits.any(|tracker| tracker.whom.by == Some(id) || tracker.whom.unless == Some(id))
+    };
+    for (place, identity) in gateway.identities.iter().enumerate() {
+        if identity.learns_from(backend) && is_asked(IdentityId(place)) {
+            let facts = rules::facts(session, request, frontend);
+            identity.learn(&facts, answer.status.as_u16(), &answer.headers, gateway.clock.now());
+        }
     }
 }
 

@@ -4,11 +4,10 @@
 //! when a request of the same client has ended, or after a moment where only other nodes know. Nobody overtakes, since
 //! who comes while others wait joins them.
 
-use super::{Asking, Stopped, Tracked, refusal};
+use super::{Asking, Stopped, refusal};
 use crate::answer::Answer;
 use crate::pick;
 use crate::request::Request;
-use crate::state::Gateway;
 use gateway_core::limits::{Action, Denial, Patience};
 use gateway_core::record::Termination;
 use pingora::proxy::Session;
@@ -119,7 +118,9 @@ pub(super) async fn wait(
     let mut last = None;
     let outcome = tokio::select! {
         biased;
-        outcome = turn(&gateway, asking, &mut request.tracked, &place.turn, &mut last) => outcome.map_err(Some),
+        outcome = turn(&place.turn, || asking.ask(&gateway, &mut request.tracked, true), &mut last) => {
+            outcome.map_err(Some)
+        }
         () = pick::gone(session, socket) => Err(None),
         () = tokio::time::sleep(patience.timeout) => {
             let limited = last.map(Box::new);
@@ -135,17 +136,15 @@ pub(super) async fn wait(
     outcome
 }
 
-/// Ends when it is its turn, and the limits let it through or refuse it for good.
+/// Ends when it is its turn, and the limits that it asks let it through or refuse it for good.
 async fn turn(
-    gateway: &Gateway,
-    asking: &mut Asking<'_>,
-    tracked: &mut Tracked,
     turn: &Turn,
+    mut ask: impl FnMut() -> Result<(), Stopped>,
     last: &mut Option<Denial>,
 ) -> Result<(), Answer> {
     let _first = turn.first.lock().await;
     loop {
-        let denial = match asking.ask(gateway, tracked, true) {
+        let denial = match ask() {
             Ok(()) => return Ok(()),
             Err(Stopped::Denied(denial)) => denial,
             // Nobody is before the first.
@@ -167,3 +166,6 @@ const MOST: usize = 10_000;
 const LOOK: Duration = Duration::from_millis(50);
 /// What a timer can tell apart.
 const SHORTEST: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

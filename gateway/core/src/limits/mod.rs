@@ -265,6 +265,13 @@ impl Limit {
         Self { data, most, scope, dry_run: false, exempt: Vec::new(), gcra: None, action, plans: Vec::new() }
     }
 
+    /// For how long what a client has done matters, in a table that stores this.
+    pub fn lasts(&self, stored: &[Stored]) -> Duration {
+        let period = stored.iter().find(|stored| stored.data == self.data).map(|stored| stored.period);
+        let paces = self.plans.iter().map(|plan| plan.gcra).chain([self.gcra]).flatten();
+        paces.map(|gcra| gcra.lasts()).max().or(period).unwrap_or_default()
+    }
+
     /// Whether it concerns this client.
     pub fn concerns(&self, client: IpAddr) -> bool {
         !self.exempt.iter().any(|network| network.contains(&client))
@@ -274,13 +281,6 @@ impl Limit {
     pub fn most(&self, asker: Asker<'_>, others: &Others) -> u32 {
         let most = self.plan(asker).map_or(self.most, |plan| plan.most);
         match self.scope {
-    /// For how long what a client has done matters, in a table that stores this.
-    pub fn lasts(&self, stored: &[Stored]) -> Duration {
-        let period = stored.iter().find(|stored| stored.data == self.data).map(|stored| stored.period);
-        let paces = self.plans.iter().map(|plan| plan.gcra).chain([self.gcra]).flatten();
-        paces.map(|gcra| gcra.lasts()).max().or(period).unwrap_or_default()
-    }
-
             Scope::Cluster(Fallback::Share) if others.heard < others.nodes => {
                 let share = u64::from(most) * u64::from(others.heard) / u64::from(others.nodes);
                 u32::try_from(share).unwrap_or(u32::MAX).max(1)
@@ -306,3 +306,5 @@ impl Limit {
 
 /// Limits of a tracker.
 pub const MAX_LIMITS: usize = 8;
+/// Tables that count one request: a dozen.
+pub const MAX_TRACKERS: usize = 12;

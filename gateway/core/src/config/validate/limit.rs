@@ -7,7 +7,7 @@ use super::Result;
 use super::values::{duration, in_range, resolve};
 use crate::config::{Table, TableId, schema};
 use crate::identity::Identity;
-use crate::limits::{Action, Count, Fallback, Limit, MAX_LIMITS, Scope, Tracker, Unit, Whom};
+use crate::limits::{Action, Count, Fallback, Limit, MAX_LIMITS, MAX_TRACKERS, Scope, Tracker, Unit, Whom};
 use crate::lists::ListFile;
 use crate::table::{DataType, Kind, Stored};
 use base_core::diagnose::Source;
@@ -218,7 +218,5 @@ fn scope(source: &Source, limit: &schema::Limit, table: &mut Table) -> Result<Sc
     }))
 }
 
-/// Tables that count one request: a dozen.
-const MAX_TRACKERS: usize = 12;
 /// Requests, bytes, or either in a period.
 const MAX_LIMIT: u32 = 1_000_000_000;
