@@ -62,9 +62,9 @@ enum Show {
 
 #[derive(Subcommand)]
 enum Limits {
-    /// Print for each route the peak, what 99.9 % of clients stay under, and a limit, as configuration to paste.
+    /// Print for each route the peaks, what 99.9 % of clients stay under, and a limit, as configuration to paste.
     Suggest {
-        /// How many times the highest peak of a day a limit is.
+        /// How many times the peak of a day (the middle one of all days) a limit is.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         factor: u32,
         /// Files of what nodes have observed, instead of what this one has.
@@ -211,7 +211,7 @@ async fn by_what_is_observed(cli: &Cli, limits: &Limits) -> Result<String, Strin
     for file in files {
         let failed = |error: String| format!("{}: {error}", file.display());
         let text = std::fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
-        let record = Record::read(&text, 0).map_err(failed)?;
+        let record = Record::read(&text, None).map_err(failed)?;
         match &mut all {
             None => all = Some(record),
             Some(all) => all.merge(record).map_err(failed)?,

@@ -65,7 +65,7 @@ pub(crate) fn count(request: &mut Request) {
     let Some(key) = observer.key(route, address) else { return };
     let now = gateway.clock.now();
     let others = match &gateway.peers {
-        Some(peers) if policy.cluster => {
+        Some(peers) if policy.peers.is_some() => {
             let sums = peers.others(&observer.tracker, &key, now).sums;
             [sums[0], sums[1]]
         }
@@ -77,7 +77,13 @@ pub(crate) fn count(request: &mut Request) {
         .track(key, now, |entry| (Observer::count(entry, others, hour, now), true));
     let Some((rose, held)) = counted else { return };
     if let Some(rise) = rose {
-        observer.rose(route, address, hour, rise);
+        let dropped = observer.rose(route, address, hour, rise);
+        if dropped > 0 {
+            tracing::warn!(
+                hours = dropped,
+                "the clock was ahead: what was observed of the future is dropped"
+            );
+        }
     }
     if let Some(held) = held {
         request.tracked.hold(&observer.tracker, held, &key);
@@ -116,7 +122,7 @@ async fn written(gateway: &Arc<Gateway>) -> io::Result<()> {
 /// the one that has taken over.
 pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
     let (Some(observer), Some(policy)) = (&gateway.observer, &gateway.config.observe) else { return Ok(()) };
-    let Policy { file, period, cluster, .. } = policy;
+    let Policy { file, period, peers, .. } = policy;
     let _alone = observer.writing();
     if gateway.is_succeeded() {
         return Ok(());
@@ -132,7 +138,7 @@ pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
 const HOUR: u64 = 3600;
 /// What a node loses that is killed.
 const WRITE: Duration = Duration::from_secs(300);
-/// Bytes of the file: more than all routes, hours and names take.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Behind the name of a file that can't be used.
 const BROKEN: &str = "broken";
+/// Bytes of the file: more than all routes, hours and names take.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;

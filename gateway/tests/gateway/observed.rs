@@ -64,8 +64,34 @@ fn what_is_suggested_is_a_configuration_and_what_is_replayed_names_clients() {
     assert!(both.contains("http_req_rate = 20\n"), "{both}");
 }
 
+/// Two frontends with more backends than limits of one may use tables.
+fn many(server: &Server, folder: &Path, more: [&str; 2]) -> String {
+    let backends: String = (1..=14)
+        .map(|number| {
+            let address = server.address;
+            format!(
+                "[[backend]]\nname = \"b{number}\"\nserver = [{{ name = \"s1\", address = \"{address}\" }}]\n"
+            )
+        })
+        .collect();
+    let routes: String = (1..=14)
+        .map(|number| format!("[[frontend.route]]\npath = \"/{number}/\"\nbackend = \"b{number}\"\n"))
+        .collect();
+    let [one, two] = more;
+    format!(
+        "node = \"gw1\"\nworkers = 2\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\nto = \"none\"\n\
+         [observe]\nfile = \"{}/observed.json\"\nscope = \"cluster\"\n\
+         [peers]\nname = \"lab\"\nlocal = \"gw1\"\nbind = \"{}\"\npeer = [{{ name = \"gw2\", address = \"{}\" }}]\n\
+         {backends}[[frontend]]\nname = \"one\"\nbind = [\"FRONT\"]\ndefault_backend = \"b1\"\n{routes}{one}\n\
+         [[frontend]]\nname = \"two\"\nbind = [\"SECOND\"]\ndefault_backend = \"b2\"\n{two}\n",
+        folder.display(),
+        free_address(),
+        free_address()
+    )
+}
+
 #[test]
-fn a_file_that_can_not_be_read_is_refused_and_stays() {
+fn what_is_suggested_for_many_routes_of_a_cluster_can_be_pasted_as_it_is() {
     let server = Server::named("s1");
     let folder = tempfile::tempdir().expect("a folder");
     let second = free_address();

@@ -35,8 +35,8 @@ pub struct Policy {
     pub file: PathBuf,
     /// In what period requests are counted.
     pub period: Duration,
-    /// Whether the table is summed over all nodes.
-    pub cluster: bool,
+    /// The peers over which the table is summed, if it is.
+    pub peers: Option<String>,
     /// Frontends and the backends that they lead to.
     pub routes: Vec<(usize, BackendId)>,
 }
@@ -119,13 +119,16 @@ impl Observer {
         Some((before, after))
     }
 
-    /// A client's peak has risen.
-    pub fn rose(&self, route: usize, client: IpAddr, hour: u64, (before, after): (Peak, Peak)) {
-        let Some(route) = self.routes.get(route) else { return };
+    /// A client's peak has risen. How many hours were dropped that have not come yet, by a clock that was ahead.
+    pub fn rose(&self, route: usize, client: IpAddr, hour: u64, (before, after): (Peak, Peak)) -> usize {
+        let Some(route) = self.routes.get(route) else { return 0 };
         let mut route = lock(route);
-        let Some(of_hour) = route.hour(hour) else { return };
-        of_hour.rate.rose(v6(client), before.rate, after.rate);
-        of_hour.concurrency.rose(v6(client), before.concurrency, after.concurrency);
+        let dropped = route.drop_beyond(hour);
+        if let Some(of_hour) = route.hour(hour) {
+            of_hour.rate.rose(v6(client), before.rate, after.rate);
+            of_hour.concurrency.rose(v6(client), before.concurrency, after.concurrency);
+        }
+        dropped
     }
 
     /// For who writes the file, so that nobody else does.
@@ -134,10 +137,11 @@ impl Observer {
     }
 
     /// All of it, for the file.
-    pub fn record(&self, period: Duration, cluster: bool) -> Record {
+    pub fn record(&self, period: Duration, peers: Option<&str>) -> Record {
         let routes = self.routes.iter().map(|route| lock(route).clone()).collect();
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
-        Record { version: record::VERSION, period_ms, cluster, routes }
+        let (cluster, peers) = (peers.is_some(), peers.unwrap_or_default().to_owned());
+        Record { version: record::VERSION, period_ms, cluster, peers, routes }
     }
 }
 

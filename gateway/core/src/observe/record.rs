@@ -15,6 +15,9 @@ pub struct Record {
     pub period_ms: u64,
     /// Whether peaks are those on all nodes.
     pub cluster: bool,
+    /// The section of peers that tells them, if they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub peers: String,
     /// By route.
     pub routes: Vec<Route>,
 }
@@ -54,14 +57,19 @@ pub struct Peaks {
 }
 
 impl Record {
-    /// Reads the text of a file that counts in this period; an empty one has observed nothing.
-    pub fn read(text: &str, period_ms: u64) -> Result<Self, String> {
+    /// Reads the text of a file that counts in this period, and over the cluster or not, if that matters.
+    pub fn read(text: &str, counts: Option<(u64, bool)>) -> Result<Self, String> {
         let record: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if record.version != VERSION {
             return Err(format!("version {} is not known", record.version));
         }
-        if period_ms != 0 && record.period_ms != period_ms {
+        if let Some((period_ms, _)) = counts.filter(|(period_ms, _)| record.period_ms != *period_ms) {
             return Err(format!("it counts in {} ms, and not in {period_ms} ms", record.period_ms));
+        }
+        if counts.is_some_and(|(_, cluster)| record.cluster != cluster) {
+            let scope = |cluster| if cluster { "all nodes have" } else { "one node has" };
+            let (own, other) = (scope(record.cluster), scope(!record.cluster));
+            return Err(format!("it goes by what {own} counted, and not by what {other}"));
         }
         let is_sound = |peaks: &Peaks| peaks.histogram.is_sound() && peaks.highest.len() <= HIGHEST;
         for route in &record.routes {
@@ -107,8 +115,22 @@ impl Route {
         Self { frontend, backend, hours: Vec::new() }
     }
 
-    /// This hour; none if it is long past, as after a clock was set back.
+    /// Drops hours that have not come yet, as after a clock that was ahead has been set right: how many. Otherwise
+    /// nothing would be observed until then.
+    pub(super) fn drop_beyond(&mut self, hour: u64) -> usize {
+        let known = self.hours.len();
+        if hour >= EARLIEST {
+            // Another worker may be in the next hour already.
+            self.hours.retain(|known| known.hour <= hour + 1);
+        }
+        known - self.hours.len()
+    }
+
+    /// This hour; none if it is past, as in the moment in which the next one begins, or under a clock that is not set.
     pub(super) fn hour(&mut self, hour: u64) -> Option<&mut Hour> {
+        if hour < EARLIEST {
+            return None;
+        }
         let last = self.hours.last().map(|last| last.hour);
         if last.is_none_or(|last| last < hour) {
             self.hours.retain(|old| old.hour + HOURS as u64 > hour);
@@ -164,6 +186,8 @@ pub(super) fn shown(client: Ipv6Addr) -> String {
 
 /// Of this form.
 pub(super) const VERSION: u32 = 1;
+/// Hours since 1970: in 2025. A clock before that has not been set since the machine began.
+const EARLIEST: u64 = 485_000;
 /// A week.
 pub const HOURS: usize = 168;
 /// Clients that are kept by name, for each route, hour and kind of peak.

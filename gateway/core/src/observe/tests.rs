@@ -28,7 +28,7 @@ fn observed(clients: impl IntoIterator<Item = (u32, u32)>) -> Record {
             entry.sub(DataType::ConnCur, 1);
         }
     }
-    observer.record(PERIOD, false)
+    observer.record(PERIOD, None)
 }
 
 #[test]
@@ -41,6 +41,35 @@ fn a_client_counts_once_with_its_peak_and_the_hundred_highest_have_names() {
     let told = suggest(&record, 10);
     assert!(told.contains("# requests in a period: peak 1000, 99.9 % of clients at most 1023\n"), "{told}");
     assert!(told.contains("http_req_rate = 10000\nconn_cur = 10\n"), "{told}");
+}
+
+#[test]
+fn a_limit_goes_by_the_middle_one_of_the_peaks_of_all_days() {
+    let observer = observer();
+    let peaks = [(0, 3), (5, 9), (24, 7), (47, 2), (48, 5_000), (72, 8)];
+    for (hour, rate) in peaks {
+        observer.rose(0, client(1), HOUR_NOW + 16 + hour, (Peak::default(), Peak { rate, concurrency: 1 }));
+    }
+    let told = suggest(&observer.record(PERIOD, None), 10);
+    let days = "2027-01-16 9, 2027-01-17 7, 2027-01-18 5000, 2027-01-19 8";
+    assert!(
+        told.contains(&format!("# daily peak 9; of each day: {days}\n# the limit of 90 would ")),
+        "{told}"
+    );
+    assert!(told.contains("http_req_rate = 90\nconn_cur = 10\n"), "{told}");
+}
+
+#[test]
+fn of_many_backends_as_many_are_suggested_as_a_frontend_may_have() {
+    let names: Vec<_> = (1..=14).map(|number| ("fe".to_owned(), format!("b{number:02}"))).collect();
+    let observer = Observer::new(TableId(0), &names, Record::default());
+    for place in 0..14 {
+        let peak = Peak { rate: 100 - place as u32, concurrency: 1 };
+        observer.rose(place, client(1), HOUR_NOW, (Peak::default(), peak));
+    }
+    let told = suggest(&observer.record(PERIOD, None), 10);
+    assert_eq!(told.matches("[[frontend.limit]]").count(), 12, "{told}");
+    assert!(told.contains("of 14 backends these are the highest, without b13, b14\n"), "{told}");
 }
 
 #[test]
@@ -71,8 +100,11 @@ fn a_replay_names_whom_it_can_and_counts_the_rest() {
 fn a_record_is_read_as_it_was_written_and_nothing_else() {
     let record = observed([(1, 3), (2, 40)]);
     let text = serde_json::to_string(&record).expect("JSON");
-    assert_eq!(Record::read(&text, 10_000), Ok(record.clone()));
-    assert!(Record::read(&text, 9_000).is_err_and(|error| error.contains("10000 ms")));
+    let read = |text: &str, counts| Record::read(text, Some(counts));
+    assert_eq!(read(&text, (10_000, false)), Ok(record.clone()));
+    assert_eq!(Record::read(&text, None), Ok(record.clone()));
+    assert!(read(&text, (9_000, false)).is_err_and(|error| error.contains("10000 ms")));
+    assert!(read(&text, (10_000, true)).is_err_and(|error| error.contains("what one node has counted")));
     for (from, to) in [
         ("\"version\":1", "\"version\":2"),
         ("[3,1]", "[0,1]"),
@@ -81,22 +113,38 @@ fn a_record_is_read_as_it_was_written_and_nothing_else() {
         ("{\"version\"", "{{\"version\""),
     ] {
         assert!(text.contains(from), "{text}");
-        assert!(Record::read(&text.replace(from, to), 10_000).is_err(), "{to}");
+        assert!(Record::read(&text.replace(from, to), None).is_err(), "{to}");
     }
     let observer = Observer::new(TableId(0), &[("fe".to_owned(), "be".to_owned())], record.clone());
-    assert_eq!(observer.record(PERIOD, false), record);
+    assert_eq!(observer.record(PERIOD, None), record);
 }
 
 #[test]
 fn a_week_is_kept() {
     let observer = observer();
-    for hour in 0..1_000 {
-        observer.rose(0, client(1), hour, (Peak::default(), Peak { rate: 1, concurrency: 1 }));
+    let one = || (Peak::default(), Peak { rate: 1, concurrency: 1 });
+    for hour in HOUR_NOW..HOUR_NOW + 1_000 {
+        assert_eq!(observer.rose(0, client(1), hour, one()), 0);
     }
-    observer.rose(0, client(1), 3, (Peak::default(), Peak { rate: 9, concurrency: 9 }));
-    let record = observer.record(PERIOD, false);
+    observer.rose(0, client(1), 3, one());
+    let record = observer.record(PERIOD, None);
     let hours = &record.routes[0].hours;
-    assert_eq!((hours.len(), hours[0].hour, hours[167].hour), (168, 832, 999));
+    let (first, last) = (HOUR_NOW + 832, HOUR_NOW + 999);
+    assert_eq!((hours.len(), hours[0].hour, hours[167].hour), (168, first, last));
+    assert!(hours.iter().all(|hour| hour.rate.peak() == 1), "a clock that is not set observes nothing");
+}
+
+#[test]
+fn a_clock_that_was_ahead_ends_nothing() {
+    let observer = observer();
+    let rose = |hour| observer.rose(0, client(1), hour, (Peak::default(), Peak { rate: 1, concurrency: 1 }));
+    let hours =
+        || observer.record(PERIOD, None).routes[0].hours.iter().map(|hour| hour.hour).collect::<Vec<_>>();
+    // The next hour has begun for another worker.
+    assert_eq!([rose(HOUR_NOW - 1), rose(HOUR_NOW + 1), rose(HOUR_NOW)], [0; 3]);
+    assert_eq!(hours(), [HOUR_NOW - 1, HOUR_NOW + 1]);
+    assert_eq!([rose(HOUR_NOW + 90), rose(HOUR_NOW + 2)], [0, 1]);
+    assert_eq!(hours(), [HOUR_NOW - 1, HOUR_NOW + 1, HOUR_NOW + 2]);
 }
 
 #[test]

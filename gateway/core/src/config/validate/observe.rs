@@ -53,7 +53,7 @@ pub(super) fn observe(
         table: TableId(tables.len() - 1),
         file: written.file.into_inner(),
         period,
-        cluster: cluster.is_some(),
+        peers: cluster.and(peers).map(|peers| peers.name.clone()),
         routes,
     })
 }
