@@ -251,3 +251,56 @@ fn what_has_been_counted_in_all_is_limited() {
     gateway.ctl(&["clear", "table", "clients", "--key", "::ffff:127.0.0.1"]);
     assert_eq!(statuses(&gateway, "/"), [200]);
 }
+
+#[test]
+fn answers_of_5xx_are_limited_and_others_are_not() {
+    let server = Server::start(|head, _| {
+        let status = match head.split(' ').nth(1).unwrap_or("") {
+            "/missing" => "404 Not Found",
+            "/broken" => "503 Oh",
+            _ => "200 OK",
+        };
+        Some(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+    });
+    let gateway = limited(&server, "http_fail_rate = 3, http_err_rate = 1000, period = \"60s\"");
+    assert_eq!(statuses(&gateway, "/"), [200; 4]);
+    assert_eq!(statuses(&gateway, "/missing"), [404; 4]);
+    assert_eq!(statuses(&gateway, "/broken"), [503; 3]);
+    until_refused(&gateway, "/");
+    assert_eq!(refused(&gateway, "http_fail_rate"), 1.0);
+    assert_eq!(statuses(&gateway, "/missing"), [429]);
+    let shown = gateway.ctl(&["show", "table", "clients"]);
+    assert!(
+        shown.contains(" http_fail_rate(60000)=3") && shown.contains(" http_err_rate(60000)=4"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn general_counters_that_rules_write_are_limited() {
+    let server = Server::named("s1");
+    for (counter, gpc) in [("gpc0", 0), ("gpc1", 1)] {
+        let gateway = Gateway::before(
+            &[server.address],
+            &format!(
+                "limit = [{{ table = \"clients\", {counter} = 2 }}]\n\
+                 [[frontend.rule]]\ntrack = {{ sc = 0, table = \"clients\" }}\n\
+                 [[frontend.rule]]\nif = {{ path = \"/trap\" }}\nsc_inc_gpc = {{ sc = 0, gpc = {gpc} }}\n"
+            ),
+        );
+        assert_eq!(statuses(&gateway, "/"), [200; 4]);
+        assert_eq!(statuses(&gateway, "/trap"), [200; 2]);
+        assert_eq!(statuses(&gateway, "/"), [429; 2], "it has walked into the trap twice");
+        assert_eq!(refused(&gateway, counter), 2.0);
+        gateway.ctl(&[
+            "set",
+            "table",
+            "clients",
+            "--key",
+            "::ffff:127.0.0.1",
+            "--data",
+            &format!("{counter} 1"),
+        ]);
+        assert_eq!(statuses(&gateway, "/"), [200; 2]);
+    }
+}
