@@ -8,7 +8,7 @@ use gateway_core::config::{BackendId, TableId};
 use gateway_core::limits::{Count, Limit, Others, Outcome, Tracker, Unit, Whom};
 use gateway_core::lists::{ListId, Wanted};
 use gateway_core::route::{HostPattern, Route, Routes};
-use gateway_core::rules::{Case, Condition, Effects, Facts, Lookup, Regex, Rule, Rules, Test, Text};
+use gateway_core::rules::{Case, Condition, Counter, Effects, Facts, Regex, Rule, Rules, Test, Text};
 use gateway_core::strict;
 use gateway_core::table::{self, DataType, KeyType, Options, StickTable, Stored};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -140,7 +140,7 @@ impl Facts for Path {
     fn header<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
         std::iter::empty()
     }
-    fn counter(&self, _: &Lookup, _: DataType, _: u16) -> Option<u64> {
+    fn counter(&self, _: &Counter) -> Option<u64> {
         None
     }
     fn lookup<R>(&self, _: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {

@@ -5,8 +5,8 @@ use crate::state::Gateway;
 use crate::tls::identity::Handshake;
 use crate::tracks::Tracks;
 use gateway_core::lists::{ListId, Wanted};
-use gateway_core::rules::{Facts, Lookup, Ssl};
-use gateway_core::table::{DataType, Entry};
+use gateway_core::rules::{Counter, Facts, Lookup, Ssl};
+use gateway_core::table::Entry;
 use gateway_core::track;
 use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -58,17 +58,23 @@ impl Facts for Asked<'_> {
         host.into_iter().chain(others.map(HeaderValue::as_bytes))
     }
 
-    fn counter(&self, from: &Lookup, data: DataType, index: u16) -> Option<u64> {
+    fn counter(&self, counter: &Counter) -> Option<u64> {
+        let Counter { from, data, index, own } = counter;
         let now = self.gateway.clock.now();
-        let value = |entry: &Entry<'_>| track::value(entry, data, index, now);
+        let value = |entry: &Entry<'_>| track::value(entry, *data, *index, now);
+        let peers = self.gateway.peers.as_ref().filter(|_| !own);
         match from {
-            Lookup::Tracked(slot) => {
-                self.tracks.iter().flatten().find_map(|tracks| tracks.read(*slot, value))
-            }
+            Lookup::Tracked(slot) => self.tracks.iter().flatten().find_map(|tracks| {
+                let (table, key) = tracks.whose(*slot)?;
+                let others = peers.map_or(0, |peers| peers.counted(table, key, (*data, *index), now));
+                Some(tracks.read(*slot, value)?.saturating_add(others))
+            }),
             Lookup::Table(table, key) => {
-                let table = &self.gateway.tables[table.0];
-                let found = key.of(self).and_then(|key| table.peek(key, now, value));
-                Some(found.unwrap_or(0))
+                let Some(key) = key.of(self) else { return Some(0) };
+                let here = self.gateway.tables[table.0].peek(&key, now, value).unwrap_or(0);
+                let key = || key.as_ref().to_vec();
+                let others = peers.map_or(0, |peers| peers.counted(*table, key, (*data, *index), now));
+                Some(here.saturating_add(others))
             }
         }
     }

@@ -69,6 +69,12 @@ impl Tracks {
         table.read(held, look)
     }
 
+    /// What is tracked under this number: the table, and the key in it.
+    pub(crate) fn whose(&self, slot: u8) -> Option<(TableId, impl FnOnce() -> Vec<u8>)> {
+        let (id, held) = self.slots.get(usize::from(slot))?.as_ref()?;
+        Some((*id, || self.gateway.tables[id.0].key_of(held)))
+    }
+
     /// Lets `change` write all that is tracked.
     pub(crate) fn each(&self, change: impl Fn(&mut Entry<'_>, Time)) {
         let now = self.gateway.clock.now();

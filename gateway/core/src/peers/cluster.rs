@@ -11,6 +11,7 @@
 use super::mirror::Mirror;
 use crate::limits::{Limit, MAX_LIMITS, Others};
 use crate::table::{DataType, Kind, Layout, Options, StickTable};
+use crate::track;
 use arc_swap::ArcSwap;
 use base_core::Time;
 use std::sync::Arc;
@@ -92,6 +93,23 @@ impl Shared {
             });
         }
         sums
+    }
+
+    /// Whether what each run has counted is summed.
+    pub fn is_summed(&self) -> bool {
+        self.role == Role::Sums
+    }
+
+    /// What other runs have counted of a key, of this kind, as far as that adds up.
+    pub fn counted(&self, key: &[u8], (data, index): (DataType, u16), now: Time) -> u64 {
+        if !data.adds_up() {
+            return 0;
+        }
+        let value = |mirror: &Arc<Mirror>| match data {
+            DataType::ConnCur if !mirror.is_live() => None,
+            _ => mirror.table.peek(key, now, |entry| track::value(entry, data, index, now)),
+        };
+        self.mirrors.load().iter().filter_map(value).fold(0, u64::saturating_add)
     }
 
     /// Other runs that are heard of, each with whether it lives.

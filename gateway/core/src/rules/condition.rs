@@ -27,9 +27,9 @@ pub trait Facts {
     fn query(&self) -> &str;
     /// The values of all header fields of this name, in order.
     fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
-    /// What a stick table knows of this kind, at this place of an array; none if nothing is tracked there. An
-    /// entry that there is not has 0 of everything.
-    fn counter(&self, from: &Lookup, data: DataType, index: u16) -> Option<u64>;
+    /// What stick tables know of this; none if nothing is tracked there. An entry that there is not has 0 of
+    /// everything.
+    fn counter(&self, counter: &Counter) -> Option<u64>;
     /// The status of the answer, once there is one.
     fn status(&self) -> Option<u16> {
         None
@@ -77,12 +77,25 @@ pub enum Condition {
     Tls(bool),
     /// What the TLS handshake has shown is like this.
     Ssl(Ssl, Text),
-    /// What a stick table knows of this kind, at this place of an array, compares so.
-    Counter(Lookup, DataType, u16, Comparison, u64),
+    /// What stick tables know of this compares so.
+    Counter(Counter, Comparison, u64),
     /// The answer has one of these statuses.
     Status(Vec<RangeInclusive<u16>>),
     /// One of the answer's fields of this name is like this.
     ResponseHeader(String, Text),
+}
+
+/// What is asked of a stick table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Of which entry.
+    pub from: Lookup,
+    /// What kind.
+    pub data: DataType,
+    /// At this place of an array.
+    pub index: u16,
+    /// What this node has counted, also where a table is summed over all nodes.
+    pub own: bool,
 }
 
 /// Which entry of which table is asked.
@@ -157,8 +170,8 @@ impl Condition {
             Self::Cookie(name, text) => text.fits(facts, cookies(facts, name)),
             Self::Ssl(sample, text) => text.fits(facts, facts.ssl(*sample).map(str::as_bytes).into_iter()),
             Self::Tls(tls) => facts.tls() == *tls,
-            Self::Counter(from, data, index, comparison, value) => {
-                facts.counter(from, *data, *index).is_some_and(|found| comparison.holds(found, *value))
+            Self::Counter(counter, comparison, value) => {
+                facts.counter(counter).is_some_and(|found| comparison.holds(found, *value))
             }
             Self::Status(ranges) => {
                 facts.status().is_some_and(|status| ranges.iter().any(|range| range.contains(&status)))
@@ -176,11 +189,11 @@ impl Condition {
                 all.iter().map(Self::known).max().unwrap_or(Moment::Connection)
             }
             Self::Not(condition) => condition.known(),
-            Self::Source(_)
-            | Self::SourceListed(_)
-            | Self::Tls(_)
-            | Self::Counter(Lookup::Tracked(_), ..) => Moment::Connection,
-            Self::Counter(Lookup::Table(_, key), ..) => key.known(),
+            Self::Source(_) | Self::SourceListed(_) | Self::Tls(_) => Moment::Connection,
+            Self::Counter(counter, ..) => match &counter.from {
+                Lookup::Tracked(_) => Moment::Connection,
+                Lookup::Table(_, key) => key.known(),
+            },
             Self::Ssl(..) => Moment::Session,
             Self::Method(_)
             | Self::Host(_)

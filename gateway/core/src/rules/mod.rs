@@ -16,7 +16,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Comparison, Condition, Facts, Lookup, Moment};
+pub use condition::{Comparison, Condition, Counter, Facts, Lookup, Moment};
 pub(crate) use condition::{cookies, parameters};
 pub use effects::{Effects, Pace};
 pub use format::Format;

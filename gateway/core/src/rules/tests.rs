@@ -61,8 +61,8 @@ impl Facts for Asked {
         let named = move |(found, _): &&(&str, &str)| found.eq_ignore_ascii_case(name);
         self.fields.iter().filter(named).map(|(_, value)| value.as_bytes())
     }
-    fn counter(&self, from: &Lookup, _: DataType, _: u16) -> Option<u64> {
-        (*from != Lookup::Tracked(9)).then_some(self.counted)
+    fn counter(&self, counter: &Counter) -> Option<u64> {
+        (counter.from != Lookup::Tracked(9)).then_some(self.counted)
     }
     fn ssl(&self, sample: Ssl) -> Option<&str> {
         (sample == Ssl::Sni).then_some("db.example")
@@ -88,7 +88,9 @@ fn holds(condition: Condition) -> bool {
 fn each_condition_looks_at_its_part_of_the_request() {
     let host = |name| Condition::Host(vec![HostPattern::parse(name).expect("a name")]);
     let is = |text: &str| passes(Test::Is(words(&[text]), Case::Matters));
-    let counter = |from, how, value| Condition::Counter(from, DataType::Gpc0, 0, how, value);
+    let counter = |from, how, value| {
+        Condition::Counter(Counter { from, data: DataType::Gpc0, index: 0, own: false }, how, value)
+    };
     let net = |net: &str| Condition::Source(vec![net.parse().expect("a network")]);
     for (condition, expected) in [
         (Condition::always(), true),

@@ -135,6 +135,11 @@ impl DataType {
         }
     }
 
+    /// Whether what several nodes have counted adds up: a tag, or a server, is what it is.
+    pub fn adds_up(self) -> bool {
+        !matches!(self, Self::Gpt | Self::Gpt0 | Self::ServerId | Self::ServerKey)
+    }
+
     /// Whether there are several of it in an entry.
     pub fn is_array(self) -> bool {
         matches!(self, Self::Gpt | Self::Gpc | Self::GpcRate)

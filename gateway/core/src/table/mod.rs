@@ -191,6 +191,15 @@ impl StickTable {
         Some(look(&shard.entry(&self.shape, held.slot)))
     }
 
+    /// The key of a held entry.
+    pub fn key_of(&self, held: &Held) -> Vec<u8> {
+        let mut key = Vec::new();
+        if let Some(shard) = self.shards.get(usize::from(held.shard)) {
+            lock(shard).key(&self.shape, held.slot, &mut key);
+        }
+        key
+    }
+
     /// Lets `change` write a held entry for the last time; from now on its time runs.
     #[inline]
     pub fn release(&self, held: Held, now: Time, change: impl FnOnce(&mut Entry<'_>)) {

@@ -97,6 +97,35 @@ fn a_limit_of_200_in_10_s_lets_200_through(at_once: usize) {
 }
 
 #[test]
+fn conditions_on_counters_see_what_all_nodes_have_counted_or_this_one_if_they_say_so() {
+    let server = Server::named("s1");
+    let binds = addresses();
+    let rule = |path: &str, counter: &str| {
+        format!(
+            "[[frontend.rule]]\nif = {{ path = \"{path}\", counter = {{ http_req_rate = {{ {counter}, ge = 100 }} }} }}\ndeny = 403\n"
+        )
+    };
+    let frontend = [
+        "limit = [{ table = \"clients\", http_req_rate = 100000, period = \"1h\", scope = \"cluster\" }]\n"
+            .to_owned(),
+        "[[frontend.rule]]\nif = { path = \"/tracked\" }\ntrack = { sc = 0, table = \"clients\" }\n"
+            .to_owned(),
+        rule("/tracked", "sc = 0"),
+        rule("/all", "table = \"clients\""),
+        rule("/own", "table = \"clients\", scope = \"node\""),
+    ];
+    let gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, &frontend.concat()));
+    all_hear_each_other(&gateways);
+    let mut client = Client::new(&gateways[0]);
+    assert!((0..100).all(|_| client.goes_through()));
+    for (gateway, path) in [(&gateways[1], "/all"), (&gateways[2], "/tracked")] {
+        wait_until("it sees what the other has counted", || gateway.get(path).starts_with("HTTP/1.1 403"));
+        assert!(gateway.get("/own").starts_with("HTTP/1.1 200"), "it has not counted as much itself");
+    }
+    assert!(gateways[0].get("/own").starts_with("HTTP/1.1 403"));
+}
+
+#[test]
 fn what_runs_at_once_is_counted_over_all_nodes_and_forgotten_with_the_node_it_ran_on() {
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);

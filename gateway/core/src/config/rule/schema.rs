@@ -100,11 +100,19 @@ pub(super) struct Count {
     pub(super) sc: Option<Spanned<u8>>,
     pub(super) table: Option<Spanned<String>>,
     pub(super) key: Option<Spanned<Words>>,
+    pub(super) scope: Option<Own>,
     pub(super) eq: Option<u64>,
     pub(super) gt: Option<u64>,
     pub(super) ge: Option<u64>,
     pub(super) lt: Option<u64>,
     pub(super) le: Option<u64>,
+}
+
+/// Whose numbers, where those of all nodes are not meant.
+#[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Own {
+    Node,
 }
 
 #[derive(Clone, Copy, Deserialize, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::{Context, Result, condition, schema};
 use crate::config::{Table, TableId, validate::values};
-use crate::rules::{Act, Comparison, Condition, Effects, End, Format, Key, Lookup, Moment, Rule};
+use crate::rules::{Act, Comparison, Condition, Counter, Effects, End, Format, Key, Lookup, Moment, Rule};
 use crate::table::{DataType, Layout};
 use crate::track::{SLOTS, place};
 use schema::{Count, Words};
@@ -121,8 +121,9 @@ pub(super) fn counter(context: &Context<'_>, name: &str, written: &Spanned<Count
         (count.lt, Comparison::Lt),
         (count.le, Comparison::Le),
     ];
+    let counter = Counter { from, data, index, own: count.scope.is_some() };
     let written_ones = comparisons.iter().filter_map(|(value, comparison)| {
-        value.map(|value| Condition::Counter(from.clone(), data, index, *comparison, value))
+        value.map(|value| Condition::Counter(counter.clone(), *comparison, value))
     });
     let mut all: Vec<_> = written_ones.collect();
     match all.len() {
