@@ -53,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) syn: Option<Time>,
     /// It took the connection that the router opened last.
     accepted: bool,
+    /// What it told its gateway of its VIPs, and when.
+    told: (Time, Vec<Row>),
     /// Packets of BFD to the router.
     pub(crate) packets: VecDeque<bfd::Packet>,
 }
@@ -95,6 +97,7 @@ impl Node {
             connection: None,
             syn: None,
             accepted: false,
+            told: (Time::ZERO, Vec::new()),
             packets: VecDeque::new(),
         }
     }
@@ -148,11 +151,15 @@ impl Node {
         self.gate(gate::Event::Start, now);
     }
 
-    /// What it tells the other nodes; nothing if nobody can hear it.
-    pub(crate) fn tells(&self) -> Option<Vec<Row>> {
+    /// What it tells the other nodes; nothing if nobody can hear it. Its gateway forgets what its speaker does not say again.
+    pub(crate) fn tells(&mut self, now: Time) -> Option<Vec<Row>> {
+        if let Some(speaker) = self.speaker.as_ref().filter(|_| self.process == Process::Runs) {
+            self.told = (now, speaker.gate.rows());
+        }
+        let (at, rows) = &self.told;
         let speaks = matches!(self.gateway, Gateway::Says(_)) && self.link_up;
-        let rows = self.speaker.as_ref().map(|speaker| speaker.gate.rows());
-        speaks.then(|| rows.unwrap_or_default())
+        let rows = if now.since(*at) < TOLD_FOR { rows.clone() } else { Vec::new() };
+        speaks.then_some(rows)
     }
 
     /// What it hears of them.
@@ -406,6 +413,8 @@ impl Node {
     }
 }
 
+/// A gateway publishes what its speaker has said for so long.
+const TOLD_FOR: Duration = Duration::from_secs(3);
 const BEAT: Duration = Duration::from_millis(100);
 /// 50 ms × 3.
 pub(crate) const TIMERS: bfd::Timers = bfd::Timers {

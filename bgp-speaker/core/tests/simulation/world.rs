@@ -117,7 +117,13 @@ impl World {
             9 => node.probes_good = false,
             // A mistake that all nodes have in common.
             12 | 13 => self.nodes.iter_mut().for_each(|node| node.probes_good = false),
-            10 | 11 => node.upgrade(now),
+            10 | 11 => {
+                node.upgrade(now);
+                // A process that has just taken over waits for the gateway's word as long as one that has heard it.
+                if let Some((since, _)) = &mut self.watches[index].dead {
+                    *since = now;
+                }
+            }
             _ => self.mend(index),
         }
     }
@@ -148,7 +154,8 @@ impl World {
 
     /// What the nodes tell each other of their VIPs, by way of their gateways.
     fn exchange(&mut self) {
-        let told: Vec<_> = self.nodes.iter().map(Node::tells).collect();
+        let now = self.now;
+        let told: Vec<_> = self.nodes.iter_mut().map(|node| node.tells(now)).collect();
         for index in 0..self.nodes.len() {
             let name = |other: usize| format!("gw{}", other + 1);
             let hears = told[index].is_some();
