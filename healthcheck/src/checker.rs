@@ -127,16 +127,13 @@ impl Checker {
 
     /// Real traffic failed on this server, for example its connection was refused: probe it soon.
     pub fn observe_failure(&self) {
-        if self.events.capacity() > RESERVED {
-            // Full or closed: there is nothing that this one would add.
-            let _ = self.events.try_send(Event::Observed);
-        }
+        self.observe(Event::Observed);
     }
 
     /// So many requests in a row have failed on it that this is what becomes of it. With a full inbox it is not heard:
     /// the next row will be.
     pub fn failing(&self, on_error: OnError) {
-        let _ = self.events.try_send(Event::Failing(on_error));
+        self.observe(Event::Failing(on_error));
     }
 
     /// Takes the server out: it is not probed any more.
@@ -158,6 +155,14 @@ impl Checker {
     pub fn found(&self, server: SocketAddr) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = server;
         self.tell(Event::Found);
+    }
+
+    /// What traffic saw, unless it would take a place that is kept for what is to be heard in any case.
+    fn observe(&self, event: Event) {
+        if self.events.capacity() > RESERVED {
+            // Full or closed: there is nothing that this one would add.
+            let _ = self.events.try_send(event);
+        }
     }
 
     /// At once, as there is a reserve for it; else as soon as there is room.
@@ -244,3 +249,25 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 pub const INBOX: usize = 32;
 /// Places of the inbox that what traffic saw leaves free, for the probe's result and for commands.
 const RESERVED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Names;
+    use healthcheck_core::{HttpCheck, Kind};
+
+    #[tokio::test]
+    async fn what_traffic_saw_leaves_room_for_what_is_to_be_heard_in_any_case() {
+        let spec = CheckSpec::new(Kind::Http(HttpCheck::default()));
+        let prober = Prober::new(spec.kind.clone(), None, Names::default()).expect("no TLS");
+        let (slots, clock) = (Slots::new(1), Clock::start());
+        let setup = Setup { spec: &spec, prober, slots, state: State::Up, seed: 1, clock };
+        // It does not run before this test waits for something.
+        let checker = Checker::spawn(setup, Some(NOWHERE), |_, _| {});
+        for _ in 0..INBOX {
+            checker.failing(OnError::MarkDown);
+            checker.observe_failure();
+        }
+        assert_eq!(checker.events.capacity(), RESERVED);
+    }
+}

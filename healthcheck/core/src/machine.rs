@@ -9,6 +9,7 @@
 //!               `rise` passes in a row
 //!   maint: from anywhere; no probes.  ready: UP 1/3, one probe at once: its failure is enough for DOWN.
 //!   lost: the same as maint, for a server that has no address; found: as ready. It takes both to leave maint.
+//!   found elsewhere, from UP or DOWN: UP 1/3, one probe at once. It is never out in between.
 //!
 //!   interval:  UP, nothing pending: `inter`   in between: `fastinter`   DOWN: `downinter`
 //! ```
@@ -332,11 +333,11 @@ impl Check {
             Outcome { status: CheckStatus::Analysis, code: None, note: "", duration: Duration::ZERO };
         self.tally(&outcome);
         if self.state == State::Down {
-            // Who passes its probes rests for that long at least: it was they that did not show what is wrong.
+            // Who passes its probes rests for that long at least: it was they that did not show what is wrong. One that
+            // runs already would show it no better.
             self.observed = false;
-            if self.running.is_none() {
-                self.schedule.put_off(now + self.timing.fastinter);
-            }
+            self.stop_probe(actions);
+            self.schedule.put_off(now + self.timing.fastinter);
         }
         self.say(outcome, State::Up, actions);
     }
@@ -349,20 +350,31 @@ impl Check {
         if self.state == State::Maint {
             return;
         }
-        if let Some(running) = self.running.take() {
-            actions.push(Action::StopProbe { probe: running.probe });
-        }
+        self.stop_probe(actions);
         (self.state, self.count) = (State::Maint, 0);
         actions.push(Action::Changed { status: self.status(), reason });
     }
 
-    /// Begins anew, unless something still keeps it in maint.
-    fn begin(&mut self, reason: Reason, now: Time, actions: &mut Vec<Action>) {
-        if self.state != State::Maint || self.is_out || self.is_lost {
-            return;
+    fn stop_probe(&mut self, actions: &mut Vec<Action>) {
+        if let Some(running) = self.running.take() {
+            actions.push(Action::StopProbe { probe: running.probe });
         }
+    }
+
+    /// Leaves maint, unless something still keeps it there.
+    fn ready(&mut self, reason: Reason, now: Time, actions: &mut Vec<Action>) {
+        if self.state == State::Maint && !self.is_out && !self.is_lost {
+            self.begin(reason, now, actions);
+        }
+    }
+
+    /// Begins anew: UP, until the first probe fails.
+    fn begin(&mut self, reason: Reason, now: Time, actions: &mut Vec<Action>) {
+        let was_up = self.state == State::Up;
         (self.state, self.count) = (State::Up, 1);
-        actions.push(Action::Changed { status: self.status(), reason });
+        if !was_up {
+            actions.push(Action::Changed { status: self.status(), reason });
+        }
         self.schedule.plan(now, self.interval());
         self.hurry(now);
     }
@@ -392,16 +404,19 @@ impl Machine for Check {
             }
             Event::Ready => {
                 self.is_out = false;
-                self.begin(Reason::Operator, now, actions);
+                self.ready(Reason::Operator, now, actions);
             }
             Event::Lost => {
                 self.is_lost = true;
                 self.stop(Reason::Resolution, actions);
             }
             Event::Found => {
-                // What was found out about another address is no longer so.
-                self.stop(Reason::Resolution, actions);
                 self.is_lost = false;
+                if self.state == State::Maint {
+                    return self.ready(Reason::Resolution, now, actions);
+                }
+                // What was found out about another address is no longer so.
+                self.stop_probe(actions);
                 self.begin(Reason::Resolution, now, actions);
             }
         }

@@ -260,8 +260,10 @@ fn a_server_that_requests_took_down_comes_back_by_its_probes() {
     sim.tick();
     sim.on(Event::Failing(OnError::SuddenDeath));
     sim.on(Event::Failing(OnError::SuddenDeath));
-    sim.end(CheckStatus::L7Ok, Some(200));
+    assert_eq!(sim.running, None, "the probe that ran shows no better than those before");
+    assert_eq!(sim.check.next_deadline(), Some(sim.now + TIMING.fastinter), "it rests");
     sim.on(Event::Failing(OnError::MarkDown));
+    sim.pass();
     sim.pass();
     let expected = [
         "HANA: UP 1/3",
@@ -307,12 +309,22 @@ fn a_server_without_an_address_is_not_probed_and_one_that_moved_begins_anew() {
         (sim.check.status().to_string().as_str(), sim.check.next_deadline()),
         ("UP 1/3", Some(sim.now))
     );
+    sim.pass();
     sim.tick();
     sim.on(Event::Found);
     assert_eq!(sim.running, None, "what ran was about another address");
     assert_eq!(sim.check.status().to_string(), "UP 1/3");
-    let expected = ["MAINT by resolution", "UP by operator", "MAINT by resolution", "UP by resolution"];
-    assert_eq!(sim.said, expected);
+    sim.fail();
+    sim.on(Event::Found);
+    let expected = [
+        "MAINT by resolution",
+        "UP by operator",
+        "L7OK 200: UP",
+        "L7STS 503: DOWN",
+        "DOWN by L7STS 503",
+        "UP by resolution",
+    ];
+    assert_eq!(sim.said, expected, "it is never out on its way");
 }
 
 #[test]
@@ -407,6 +419,9 @@ proptest! {
                     prop_assert_eq!(sim.said.len(), said);
                 }
                 Step::Send(event) => sim.on(event),
+            }
+            if matches!(step, Step::Send(Event::Found)) && before != State::Maint {
+                (row, enough) = ((0, 0), 1);
             }
             let state = sim.check.status().state;
             for line in &sim.said[said..] {
