@@ -108,7 +108,10 @@ impl<W> Dispatcher<W> {
             Some(place) => (queue.is_free_for_one_more(place).then_some(place), Wish::Server(place)),
             None => (pick(&|place| queue.is_free_for_one_more(place)), Wish::Any),
         };
-        if let Some(place) = free.filter(|_| !queue.goes_by_line()) {
+        if let Some(place) = free {
+            if queue.goes_by_line() {
+                return Decision::Wait(queue.join(wish, waiter()));
+            }
             queue.take(place);
             return Decision::Go(place);
         }

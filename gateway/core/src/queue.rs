@@ -109,7 +109,7 @@ impl<W> Queue<W> {
 
     /// Whether one that comes now has to stand in line behind those who could go because it came.
     pub fn goes_by_line(&self) -> bool {
-        self.is_dynamic() && (1..self.limits.waiting).contains(&self.waiting)
+        self.is_dynamic() && self.waiting > 0
     }
 
     /// Whether more may run where more has come.
@@ -144,11 +144,14 @@ impl<W> Queue<W> {
         self.total = self.total.saturating_sub(1);
     }
 
-    /// Joins the line.
+    /// Joins the line, if it has room.
     pub fn wait(&mut self, wish: Wish, waiter: W) -> Result<Ticket, Full> {
-        if self.waiting >= self.limits.waiting {
-            return Err(Full);
-        }
+        if self.waiting >= self.limits.waiting { Err(Full) } else { Ok(self.join(wish, waiter)) }
+    }
+
+    /// Joins the line, which may be full: for one that [goes by it](Self::goes_by_line) and for which there is room, so
+    /// that somebody leaves it in the same step.
+    pub fn join(&mut self, wish: Wish, waiter: W) -> Ticket {
         let number = self.next;
         self.next += 1;
         self.waiting += 1;
@@ -157,7 +160,7 @@ impl<W> Queue<W> {
             Wish::Server(place) => &mut self.own[place],
         };
         line.insert(number, waiter);
-        Ok(Ticket { number, wish, position: line.len() })
+        Ticket { number, wish, position: line.len() }
     }
 
     /// Leaves the line; `None` if its turn has come already.

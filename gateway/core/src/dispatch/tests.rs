@@ -74,6 +74,26 @@ fn who_comes_lets_go_who_waited_for_the_load_to_rise() {
 }
 
 #[test]
+fn who_comes_to_a_full_line_overtakes_nobody() {
+    let dynamic = Some(Dynamic { minconn: vec![Some(1)], fullconn: 8 });
+    let limits = Limits { servers: vec![Some(4)], dynamic, waiting: 3, ..Limits::default() };
+    let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
+    let mut went = Vec::new();
+    for name in 1..=8 {
+        if let Decision::Go(_) = dispatcher.ask(call(None), |_| up(), || name) {
+            went.push((name, name));
+        }
+        dispatcher.has_come(|_| up(), |_| false, |waiter, _| went.push((name, waiter)));
+        assert!(dispatcher.waiting() <= 3);
+    }
+    assert_eq!(
+        went,
+        [(1, 1), (4, 2), (6, 3)],
+        "the 6th lets the 3rd go, the line is full again, and the 7th goes away"
+    );
+}
+
+#[test]
 fn who_waits_for_a_server_that_goes_down_takes_another() {
     let limits = Limits { servers: vec![Some(1), Some(1)], backend: None, waiting: 9, ..Limits::default() };
     let mut dispatcher = dispatcher(Algorithm::RoundRobin, limits);
@@ -201,9 +221,13 @@ impl Model {
     }
 
     fn can_go(&self, waiting: &Waiting) -> bool {
+        self.can_go_under(waiting, self.running.len() + self.waiting.len())
+    }
+
+    fn can_go_under(&self, waiting: &Waiting, load: usize) -> bool {
         match waiting.wish {
-            Some(place) => self.is_free(place),
-            None => (0..SERVERS).any(|place| self.up[place] && self.is_free(place)),
+            Some(place) => self.is_free_under(place, load),
+            None => (0..SERVERS).any(|place| self.up[place] && self.is_free_under(place, load)),
         }
     }
 
@@ -246,6 +270,8 @@ proptest! {
                         Decision::Go(place) => {
                             let load = model.running.len() + model.waiting.len() + 1;
                             prop_assert!(model.is_free_under(place, load));
+                            let overtaken = model.waiting.iter().any(|waiting| model.can_go_under(waiting, load));
+                            prop_assert!(!overtaken, "who comes goes before nobody who could");
                             model.running.push(place);
                         }
                         Decision::Wait(ticket) => model.waiting.push(Waiting { name, ticket, wish: stuck }),
