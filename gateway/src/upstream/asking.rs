@@ -92,7 +92,7 @@ impl Asker {
             };
             let mut found: Vec<IpAddr> = found.into_iter().filter_map(address).collect();
             if !found.is_empty() {
-                preference.narrow(&mut found, |ip| *ip);
+                preference.choose(&mut found, |ip| *ip);
                 return Ok(found);
             }
         }
@@ -153,12 +153,7 @@ pub(super) fn initially(named: &Named) -> Option<Vec<Endpoint>> {
             Initial::Libc => {
                 let found = (name.as_str(), *port).to_socket_addrs().into_iter().flatten();
                 let mut found: Vec<_> = found.take(MAX_TARGETS).collect();
-                let first = named.preference.order()[0];
-                let is_first = |address: &SocketAddr| address.is_ipv4() == (first == Family::Ipv4);
-                if found.iter().any(is_first) {
-                    found.retain(is_first);
-                }
-                named.preference.narrow(&mut found, SocketAddr::ip);
+                named.preference.choose(&mut found, SocketAddr::ip);
                 if !found.is_empty() {
                     return Some(found.into_iter().map(at).collect());
                 }

@@ -187,18 +187,6 @@ fn weights_of_records_stand_in_relation() {
     assert_eq!(weighed(&[Record { port: 0, ..record(1, 1) }]), []);
 }
 
-#[test]
-fn networks_that_are_preferred_leave_out_the_others_if_they_have_any() {
-    let networks = vec!["10.0.0.0/24".parse().expect("a network")];
-    let preference = Preference { family: Family::Ipv4, networks };
-    let mut found: Vec<std::net::IpAddr> = vec![[10, 0, 0, 1].into(), [10, 0, 1, 1].into()];
-    preference.narrow(&mut found, |ip| *ip);
-    assert_eq!(found, [std::net::IpAddr::from([10, 0, 0, 1])]);
-    let mut others: Vec<std::net::IpAddr> = vec![[10, 0, 1, 1].into()];
-    preference.narrow(&mut others, |ip| *ip);
-    assert_eq!(others.len(), 1);
-}
-
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         4 => prop::collection::vec(0_u8..8, 0..10).prop_map(|last| valid(&last)),
