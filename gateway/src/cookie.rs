@@ -3,7 +3,7 @@
 use crate::request::Request;
 use crate::to_server::Fields;
 use gateway_core::config::Backend;
-use gateway_core::cookie::{Answer, Gave, Policy, Visit};
+use gateway_core::cookie::{Answer, Came, Gave, Policy, Visit};
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderValue, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -26,7 +26,7 @@ pub(crate) fn change_request<'a>(
     fields: &mut impl Fields<'a>,
 ) -> Result<()> {
     let Some(policy) = backend(request).and_then(|backend| backend.cookie.as_ref()) else { return Ok(()) };
-    if !fields.has(COOKIE_NAME) {
+    if !policy.hides() || request.visit.came == Came::None || !fields.has(COOKIE_NAME) {
         return Ok(());
     }
     fields.remove(COOKIE_NAME);

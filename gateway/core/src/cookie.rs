@@ -161,6 +161,11 @@ impl Policy {
         Visit { server, came, last, first }
     }
 
+    /// Whether servers see other `Cookie` fields than their clients send.
+    pub fn hides(&self) -> bool {
+        self.mode == Mode::Prefix || self.mode == Mode::Insert && self.indirect
+    }
+
     /// A `Cookie` field as servers shall see it; `None` if nothing of it is left.
     pub fn to_server(&self, line: &[u8]) -> Option<Vec<u8>> {
         let mut left = Vec::with_capacity(line.len());

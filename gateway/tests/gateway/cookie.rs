@@ -47,6 +47,18 @@ fn a_client_with_its_cookie_keeps_its_server_and_one_without_does_not() {
 }
 
 #[test]
+fn what_has_nothing_to_hide_reaches_servers_letter_by_letter() {
+    for keys in ["cookie = { name = \"SRV\" }", "cookie = { name = \"SRV\", indirect = true }"] {
+        let servers = [Server::named("one")];
+        let gateway = with_cookies(&servers, keys);
+        let line = "Cookie: a=1;b=2;; c=\"x\" ;";
+        gateway.raw(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n").as_bytes());
+        let heads = servers[0].heads();
+        assert!(heads[0].to_lowercase().contains(&format!("{}\r\n", line.to_lowercase())), "{keys}: {heads:?}");
+    }
+}
+
+#[test]
 fn a_prefix_is_put_before_the_servers_own_cookie_and_taken_away() {
     if program("curl").is_none() {
         return;
