@@ -15,7 +15,6 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_core::normalize;
-use gateway_core::retry::Failure;
 use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
@@ -117,7 +116,7 @@ impl ProxyHttp for Edge {
         request: &mut Request,
         error: Box<Error>,
     ) -> Box<Error> {
-        tries::failed(session, request, error, Failure::NotConnected)
+        tries::unconnected(session, request, error)
     }
 
     fn error_while_proxy(
@@ -191,9 +190,10 @@ impl Edge {
         let key = pick::key(&self.gateway, request, session.req_header());
         request.visit = cookie::visit(request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, || pick::gone(session, socket)).await?;
+        let suits = lease.server().can_be_asked_for(rules::host(session.req_header()), None);
         request.picked = Some(self.gateway.clock.now());
         request.lease = Some(lease);
-        Ok(())
+        if suits { Ok(()) } else { Err(tries::unnamed(request)) }
     }
 
     /// How the server that was chosen is reached.

@@ -1,9 +1,11 @@
 //! What becomes of a try that a server has failed: another one, or an error.
 
 use crate::account;
-use crate::request::Request;
+use crate::request::{Refusal, Request};
 use crate::tunnel::Switch;
-use gateway_core::failure::{self, Phase, Side};
+use crate::upstream;
+use gateway_core::failure::{self, NoConnection, Phase, Side};
+use gateway_core::record::Termination;
 use gateway_core::retry::{Attempt, Failure};
 use http::StatusCode;
 use pingora::proxy::Session;
@@ -52,13 +54,23 @@ pub(crate) fn broken(
     failed(session, request, error, failure)
 }
 
+/// There is no connection to the server that was chosen.
+pub(crate) fn unconnected(session: &Session, request: &mut Request, mut error: Box<Error>) -> Box<Error> {
+    let for_client = request.lease.as_ref().is_some_and(|lease| lease.server().is_asked_for_clients_name());
+    let reason = match error.etype() {
+        _ if is_exhausted(&error) => NoConnection::Exhausted,
+        ErrorType::TLSHandshakeFailure => NoConnection::Handshake { for_client },
+        _ => NoConnection::Server,
+    };
+    if reason.blames_server() {
+        return failed(session, request, error, Failure::NotConnected);
+    }
+    error.set_retry(false);
+    error
+}
+
 /// A try has failed: says whether there shall be another, and remembers what the server did.
-pub(crate) fn failed(
-    session: &Session,
-    request: &mut Request,
-    mut error: Box<Error>,
-    failure: Failure,
-) -> Box<Error> {
+fn failed(session: &Session, request: &mut Request, mut error: Box<Error>, failure: Failure) -> Box<Error> {
     if let Some(lease) = &request.lease {
         if failure != Failure::StaleConnection {
             lease.server().failed();
@@ -71,6 +83,13 @@ pub(crate) fn failed(
     }
     error.set_retry(again(session, request, failure));
     error
+}
+
+/// The server is to be asked for the name that its client has chosen, and that is no name.
+pub(crate) fn unnamed(request: &mut Request) -> Box<Error> {
+    request.termination = Termination::Refused;
+    account::refused(request, Refusal::Word(BAD_NAME));
+    Error::explain(ErrorType::HTTPStatus(400), BAD_NAME)
 }
 
 /// Whether a request of HTTP gets another try, which is counted then.
@@ -102,6 +121,7 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
     use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
     failure::Failure {
         side: match error.esource() {
+            ErrorSource::Upstream if request.connect.is_none() && is_exhausted(error) => Side::Node,
             ErrorSource::Upstream => Side::Server,
             ErrorSource::Downstream => Side::Client,
             ErrorSource::Internal | ErrorSource::Unset => Side::Gateway,
@@ -133,6 +153,18 @@ fn timed_out(error: &Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
+/// Whether this node has nothing left for a connection.
+fn is_exhausted(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return upstream::is_exhausted(error);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Whether its server has not said in time that it becomes a tunnel.
 fn is_late(request: &Request) -> bool {
     request.switch.as_ref().is_some_and(Switch::has_passed)
@@ -141,3 +173,6 @@ fn is_late(request: &Request) -> bool {
 fn is_closed(error: &Error) -> bool {
     matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
 }
+
+/// The reason word for a name by which no server can be asked for.
+pub(crate) const BAD_NAME: &str = "bad_server_name";

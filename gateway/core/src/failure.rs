@@ -12,6 +12,34 @@ pub enum Side {
     Server,
     /// The gateway itself.
     Gateway,
+    /// This node, which had nothing left to reach a server with.
+    Node,
+}
+
+/// Why there is no connection to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoConnection {
+    /// This node has no file, port or memory left for one.
+    Exhausted,
+    /// There was no agreement on TLS.
+    Handshake {
+        /// Whether the server was asked for a name that its client has chosen.
+        for_client: bool,
+    },
+    /// The server refused it, or was silent.
+    Server,
+}
+
+impl NoConnection {
+    /// Whether it is the server's failure: only then does it count against it, and may another do better. What a client
+    /// can bring about would else take every server from everybody.
+    pub fn blames_server(self) -> bool {
+        match self {
+            Self::Exhausted => false,
+            Self::Handshake { for_client } => !for_client,
+            Self::Server => true,
+        }
+    }
 }
 
 /// How far the request had come.
@@ -54,6 +82,7 @@ impl Failure {
             (Side::Server, Phase::Headers) if self.timeout => Some(504),
             (Side::Server, Phase::Headers) => Some(502),
             (Side::Gateway, _) => Some(500),
+            (Side::Node, _) => Some(503),
         }
     }
 
@@ -61,6 +90,7 @@ impl Failure {
     pub fn termination(self) -> Termination {
         match (self.side, self.phase, self.timeout) {
             (Side::Gateway, ..) => Termination::Internal,
+            (Side::Node, ..) => Termination::NoResources,
             (Side::Client, Phase::Data, true) => Termination::ClientTimeoutInData,
             (Side::Client, Phase::Data, false) => Termination::ClientInData,
             (Side::Client, ..) if !self.closed && !self.timeout => Termination::Refused,
@@ -148,5 +178,14 @@ mod tests {
         assert_eq!(told(Side::Client, Headers, false, true), (None, "CH"));
         assert_eq!(told(Side::Client, Data, false, true), (None, "CD"));
         assert_eq!(told(Side::Gateway, Connect, false, false), (Some(500), "I-"));
+        assert_eq!(told(Side::Node, Connect, false, false), (Some(503), "RC"));
+    }
+
+    #[test]
+    fn a_server_is_not_blamed_for_what_its_client_or_this_node_brings_about() {
+        assert!(NoConnection::Server.blames_server());
+        assert!(NoConnection::Handshake { for_client: false }.blames_server());
+        assert!(!NoConnection::Handshake { for_client: true }.blames_server());
+        assert!(!NoConnection::Exhausted.blames_server());
     }
 }

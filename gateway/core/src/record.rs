@@ -103,6 +103,8 @@ pub enum Termination {
     ServerInConnect,
     /// `sC--`: no server could be reached in time.
     TimeoutInConnect,
+    /// `RC--`: this node had no file, port or memory left to reach one with.
+    NoResources,
     /// `SH--`: the server went away, or spoke nonsense, before its answer.
     ServerInHeaders,
     /// `sH--`: the server did not answer in time.
@@ -158,6 +160,7 @@ impl Termination {
             Self::TimeoutInQueue => "sQ",
             Self::ServerInConnect => "SC",
             Self::TimeoutInConnect => "sC",
+            Self::NoResources => "RC",
             Self::ServerInHeaders => "SH",
             Self::TimeoutInHeaders => "sH",
             Self::ServerInData => "SD",

@@ -13,7 +13,6 @@ use crate::request::Request;
 use crate::{account, tries};
 use bytes::Bytes;
 use gateway_core::config::{Config, Frontend};
-use gateway_core::retry::Failure;
 use http::Version;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use pingora::connectors::{ConnectorOptions, TransportConnector};
@@ -124,10 +123,7 @@ impl Exchange {
         self.edge.choose(session, request).await?;
         let (server, key, reused) = match self.connect(session, request).await {
             Ok(connected) => connected,
-            Err(error) => {
-                let error = tries::failed(session, request, error.into_up(), Failure::NotConnected);
-                return Err(error.into_up());
-            }
+            Err(error) => return Err(tries::unconnected(session, request, error.into_up()).into_up()),
         };
         let patience = self.edge.server_timeout(request).unwrap_or(Duration::MAX);
         let mut server = Server::new(server, patience);

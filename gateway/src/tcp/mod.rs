@@ -20,6 +20,7 @@ use crate::{account, early, guard, pick, proxy_out, tries, upstream};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::{Backend, Frontend};
+use gateway_core::failure::NoConnection;
 use gateway_core::limits::Outcome;
 use gateway_core::record::Termination;
 use gateway_core::rules::Moment;
@@ -156,12 +157,16 @@ impl Session {
             request.picked = Some(picked);
             request.lease = Some(lease);
             let Some(lease) = &request.lease else { return Err(Termination::Internal) };
+            if !lease.server().can_be_asked_for("", name) {
+                account::refused(request, Refusal::Word(tries::BAD_NAME));
+                return Err(Termination::Refused);
+            }
             let header = lease.server().send_proxy.zip(request.connection).map(|(version, connection)| {
                 proxy_out::header(version, connection, self.handshake.as_ref(), name)
             });
             let header = header.as_deref().unwrap_or_default();
             let opened = open(lease.server(), header, name);
-            let error = match timeout(config.connect_timeout, opened).await {
+            let (reason, error) = match timeout(config.connect_timeout, opened).await {
                 Ok(Ok((server, socket))) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
@@ -170,14 +175,18 @@ impl Session {
                     request.session = lease.server().runs(socket);
                     return Ok(server);
                 }
-                Ok(Err(error)) => error.kind(),
-                Err(_) => io::ErrorKind::TimedOut,
+                Ok(Err(error)) => error,
+                Err(_) => (NoConnection::Server, io::ErrorKind::TimedOut.into()),
             };
+            if !reason.blames_server() {
+                let exhausted = reason == NoConnection::Exhausted;
+                return Err(if exhausted { Termination::NoResources } else { Termination::ServerInConnect });
+            }
             lease.server().failed();
             lease.observed(None, false);
             request.tried.push(lease.server);
             if !tries::reconnects(request) {
-                let timed_out = error == io::ErrorKind::TimedOut;
+                let timed_out = error.kind() == io::ErrorKind::TimedOut;
                 return Err(if timed_out {
                     Termination::TimeoutInConnect
                 } else {
@@ -209,15 +218,32 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
 }
 
 /// Connects to a server, and shakes hands where it speaks TLS: the connection, and its socket.
-async fn open(server: &upstream::Server, header: &[u8], asked: Option<&str>) -> io::Result<(Server, RawFd)> {
+async fn open(
+    server: &upstream::Server,
+    header: &[u8],
+    asked: Option<&str>,
+) -> Result<(Server, RawFd), (NoConnection, io::Error)> {
     // It may be nowhere since it was chosen.
-    let address = server.address().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let stream = upstream::announce(address, server.source, header).await?;
+    let nowhere = || (NoConnection::Server, io::ErrorKind::AddrNotAvailable.into());
+    let address = server.address().ok_or_else(nowhere)?;
+    let unreached = |error| match upstream::is_exhausted(&error) {
+        true => (NoConnection::Exhausted, error),
+        false => (NoConnection::Server, error),
+    };
+    let stream = upstream::announce(address, server.source, header).await.map_err(unreached)?;
     let socket = stream.as_raw_fd();
     let server = match &server.secure {
-        None if server.is_secure() => return Err(io::Error::other("no TLS for this server in mode tcp")),
+        None if server.is_secure() => {
+            let error = io::Error::other("no TLS for this server in mode tcp");
+            return Err((NoConnection::Server, error));
+        }
         None => Server::Plain(stream),
-        Some(secure) => Server::Secure(Box::new(secure.handshake(stream, address.ip(), asked).await?)),
+        Some(secure) => {
+            let for_client = server.is_asked_for_clients_name();
+            let disagreed = |error| (NoConnection::Handshake { for_client }, error);
+            let secure = secure.handshake(stream, address.ip(), asked).await.map_err(disagreed)?;
+            Server::Secure(Box::new(secure))
+        }
     };
     Ok((server, socket))
 }

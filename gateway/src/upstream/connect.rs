@@ -2,6 +2,7 @@
 //! this node does not have yet.
 
 use async_trait::async_trait;
+use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use pingora::connectors::L4Connect;
@@ -46,6 +47,11 @@ fn failed(error: io::Error) -> Box<Error> {
     Error::because(kind, "in a way of our own", error)
 }
 
+/// Whether this node had nothing left for a connection.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&Errno::from_raw(code)))
+}
+
 /// A connection that begins with `header`, which may be empty.
 pub(crate) async fn announce(
     address: SocketAddr,
@@ -73,3 +79,7 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
     socket.bind(SocketAddr::new(source, 0))?;
     socket.connect(address).await
 }
+
+/// No more files for this process or this system, no port at the address that it goes out from, no memory.
+const EXHAUSTED: [Errno; 5] =
+    [Errno::EMFILE, Errno::ENFILE, Errno::EADDRNOTAVAIL, Errno::ENOBUFS, Errno::ENOMEM];

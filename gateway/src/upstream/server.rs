@@ -17,6 +17,7 @@ use healthcheck_core::State;
 use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
+use rustls_pki_types::ServerName;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
@@ -113,6 +114,21 @@ impl Server {
     /// Whether it is spoken with only in TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.sni.is_some()
+    }
+
+    /// Whether it is asked for a name that its client chooses.
+    pub(crate) fn is_asked_for_clients_name(&self) -> bool {
+        matches!(self.sni, Some(Sni::Host | Sni::Client))
+    }
+
+    /// Whether it can be asked for the name that it is asked for, for a request to `host` whose client has asked for
+    /// `asked`. Without a name nothing would be verified.
+    pub(crate) fn can_be_asked_for(&self, host: &str, asked: Option<&str>) -> bool {
+        match self.sni {
+            Some(Sni::Host) => ServerName::try_from(host_name(host)).is_ok(),
+            Some(Sni::Client) => asked.is_none_or(|name| ServerName::try_from(name).is_ok()),
+            Some(Sni::None | Sni::Name(_)) | None => true,
+        }
     }
 
     /// What connections to it are kept by, where one is like the other for all requests.

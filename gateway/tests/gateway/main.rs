@@ -3,6 +3,7 @@
 mod bad_input;
 mod balance;
 mod binds;
+mod blame;
 mod breaker;
 mod capture;
 mod certificates;

@@ -86,12 +86,14 @@ fn a_server_is_asked_for_the_name_that_the_client_asks_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cert, key) = pair(folder.path(), "api.example");
     let tls = format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display());
-    let keys = format!("ca_file = \"{}\", sni = \"ssl_fc_sni\"", nginx.file("ca.pem"));
-    let http = Gateway::of_backend_before(
-        &tls,
-        &format!("server = [{{ name = \"s1\", address = \"{}\", ssl = true, {keys} }}]", nginx.tls),
+    let backend = format!(
+        "breaker = {{ error_limit = 1, open = \"60s\" }}\n\
+         server = [{{ name = \"s1\", address = \"{}\", ssl = true, ca_file = \"{}\", sni = \"ssl_fc_sni\" }}]",
+        nginx.tls,
+        nginx.file("ca.pem")
     );
-    for gateway in [gateway(nginx.tls, &tls, &keys), http] {
+    for mode in ["tcp", "http"] {
+        let gateway = Gateway::of_backend_before(&format!("mode = \"{mode}\"\n{tls}"), &backend);
         let ask = |name: &str| {
             let to = format!("{name}:443:{}", gateway.front);
             let url = format!("https://{name}/");
@@ -108,6 +110,7 @@ fn a_server_is_asked_for_the_name_that_the_client_asks_for() {
         };
         assert!(ask("api.example").contains(" api.example "), "{}", ask("api.example"));
         assert!(!ask("other.example").contains("other.example"), "the server is not of that name");
+        assert!(ask("api.example").contains(" api.example "), "and is not blamed for it");
     }
 }
 
