@@ -73,7 +73,7 @@ pub(crate) fn unconnected(session: &Session, request: &mut Request, mut error: B
 fn failed(session: &Session, request: &mut Request, mut error: Box<Error>, failure: Failure) -> Box<Error> {
     if let Some(lease) = &request.lease {
         if failure != Failure::StaleConnection {
-            lease.server().failed();
+            lease.failed();
             // What breaks off later has been heard of as an answer.
             if request.response.is_none() {
                 lease.observed(None, failure != Failure::NotConnected);

@@ -47,6 +47,11 @@ impl Layer {
 pub struct Row(AtomicU32);
 
 impl Row {
+    /// What has failed says nothing about what comes.
+    pub fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// A request has ended: what a full row does, if this has filled it.
     pub fn heard(&self, policy: &Policy, status: Option<u16>, connected: bool) -> Option<OnError> {
         if policy.layer.succeeded(status, connected)? {

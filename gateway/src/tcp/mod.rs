@@ -182,7 +182,7 @@ impl Session {
                 let exhausted = reason == NoConnection::Exhausted;
                 return Err(if exhausted { Termination::NoResources } else { Termination::ServerInConnect });
             }
-            lease.server().failed();
+            lease.failed();
             lease.observed(None, false);
             request.tried.push(lease.server);
             if !tries::reconnects(request) {

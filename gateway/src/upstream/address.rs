@@ -7,7 +7,6 @@ use pingora::upstreams::peer::{HttpPeer, Peer};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a server is reached.
 pub(super) enum Reach {
@@ -20,13 +19,14 @@ pub(super) enum Reach {
 /// How a server is reached where it is now.
 pub(super) struct Way {
     peer: HttpPeer,
-    address: SocketAddr,
+    /// `None`: it is nowhere, and `peer` reaches nobody.
+    address: Option<SocketAddr>,
     /// What connections made by `peer` are kept by.
     key: u64,
 }
 
 impl Way {
-    fn new(peer: HttpPeer, address: SocketAddr) -> Self {
+    fn new(peer: HttpPeer, address: Option<SocketAddr>) -> Self {
         Self { key: peer.reuse_hash(), peer, address }
     }
 }
@@ -34,8 +34,6 @@ impl Way {
 /// A server that moves.
 pub(super) struct Moving {
     now: ArcSwap<Way>,
-    /// Whether it is anywhere; if not, `now` is where it last was.
-    is_known: AtomicBool,
     /// Whether TLS goes by its address, where there is no name to ask for.
     is_asked_for_address: bool,
     /// Makes what is kept for one place of no use for the next.
@@ -45,17 +43,16 @@ pub(super) struct Moving {
 impl Reach {
     pub(super) fn new(server: &Server, peer: HttpPeer) -> Self {
         match server.address {
-            Address::At(address) => Self::Fixed(Box::new(Way::new(peer, address))),
+            Address::At(address) => Self::Fixed(Box::new(Way::new(peer, Some(address)))),
             Address::Named => Self::Named(Moving {
-                now: ArcSwap::from_pointee(Way::new(peer, NOWHERE)),
-                is_known: AtomicBool::new(false),
+                now: ArcSwap::from_pointee(Way::new(peer, None)),
                 is_asked_for_address: server.tls.as_ref().is_some_and(|tls| !matches!(tls.sni, Sni::Name(_))),
                 salt: RandomState::new(),
             }),
         }
     }
 
-    /// What connections to it are made by. One that was nowhere by now would fail to connect.
+    /// What connections to it are made by. To one that is nowhere there is none, so the request is tried elsewhere.
     pub(super) fn peer(&self) -> HttpPeer {
         match self {
             Self::Fixed(way) => way.peer.clone(),
@@ -66,8 +63,8 @@ impl Reach {
     /// Where it is, as far as that is known.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Fixed(way) => Some(way.address),
-            Self::Named(moving) => moving.is_known.load(Ordering::Relaxed).then(|| moving.now.load().address),
+            Self::Fixed(way) => way.address,
+            Self::Named(moving) => moving.now.load().address,
         }
     }
 
@@ -79,24 +76,51 @@ impl Reach {
         }
     }
 
-    /// It is there from now on, or nowhere: connections that are kept to where it was are not used any more.
-    pub(super) fn moved(&self, address: Option<SocketAddr>) {
-        let Self::Named(moving) = self else { return };
-        let was_known = moving.is_known.swap(address.is_some(), Ordering::Relaxed);
-        let Some(address) = address else { return };
+    /// It is there from now on, or nowhere: connections that are kept to where it was are not used any more. Whether
+    /// that is somewhere else than before.
+    pub(super) fn moved(&self, address: Option<SocketAddr>) -> bool {
+        let Self::Named(moving) = self else { return false };
         let before = moving.now.load();
-        if was_known && before.address == address {
-            return;
+        if before.address == address {
+            return false;
         }
         let mut peer = before.peer.clone();
-        peer._address = AnyAddress::Inet(address);
+        let at = address.unwrap_or(NOWHERE);
+        peer._address = AnyAddress::Inet(at);
         peer.group_key = moving.salt.hash_one((peer.group_key, address));
         if moving.is_asked_for_address {
-            peer.sni = address.ip().to_string();
+            peer.sni = at.ip().to_string();
         }
         moving.now.store(Arc::new(Way::new(peer, address)));
+        true
     }
 }
 
-/// Where nothing is.
+/// Where nothing is: connecting to it is refused.
 pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_reached_where_it_is_and_nowhere_else_once_it_is_nowhere() {
+        let there = SocketAddr::from(([192, 0, 2, 1], 80));
+        let peer = HttpPeer::new(NOWHERE, true, String::new());
+        let reach = Reach::Named(Moving {
+            now: ArcSwap::from_pointee(Way::new(peer, None)),
+            is_asked_for_address: true,
+            salt: RandomState::new(),
+        });
+        let mut keys = vec![reach.key()];
+        for address in [Some(there), None, Some(there)] {
+            assert!(reach.moved(address) && !reach.moved(address));
+            let at = address.unwrap_or(NOWHERE);
+            let peer = reach.peer();
+            assert_eq!((reach.address(), peer._address.as_inet()), (address, Some(&at)));
+            assert_eq!(peer.sni, at.ip().to_string());
+            assert!(!keys.contains(&reach.key()), "nothing that was kept is used");
+            keys.push(reach.key());
+        }
+    }
+}

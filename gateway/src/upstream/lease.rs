@@ -19,6 +19,8 @@ pub(crate) struct Lease {
     gateway: Arc<Gateway>,
     pub(crate) backend: BackendId,
     pub(crate) server: usize,
+    /// How often the server had moved.
+    moves: u32,
 }
 
 /// What is known of a request that asks for a place.
@@ -54,6 +56,11 @@ pub(crate) struct Waiter {
 }
 
 impl Lease {
+    fn new(gateway: Arc<Gateway>, backend: BackendId, server: usize) -> Self {
+        let moves = gateway.backends[backend.0].servers[server].moves();
+        Self { gateway, backend, server, moves }
+    }
+
     /// Chooses a server for a request: the one that its client wants or sticks to, or the one that balancing
     /// says, which it sticks to from then on. `tried` have failed this request already.
     pub(crate) fn take(gateway: &Arc<Gateway>, ask: Ask, tried: &[usize]) -> Place {
@@ -66,7 +73,7 @@ impl Lease {
         let now = gateway.clock.now();
         let stuck = table.and_then(|table| table.update(table.address(client)?, now, stored).flatten());
         let stuck = wanted.filter(|place| may_use(*place)).or(stuck);
-        let lease = |server| Self { gateway: Arc::clone(gateway), backend: id, server };
+        let lease = |server| Self::new(Arc::clone(gateway), id, server);
         if let Some(server) = stuck
             && !backend.is_limited
             && !backend.ejects
@@ -129,18 +136,36 @@ impl Lease {
 
     /// The server has begun to answer.
     pub(crate) fn answered(&self) {
+        if self.is_elsewhere() {
+            return;
+        }
         self.gateway.backends[self.backend.0].answered(self.server);
     }
 
     /// Its check and its breaker hear what became of a request: the status of its answer, or `None` if there was none. `connected`:
     /// it was sent.
     pub(crate) fn observed(&self, status: Option<u16>, connected: bool) {
+        if self.is_elsewhere() {
+            return;
+        }
         let backend = &self.gateway.backends[self.backend.0];
         self.server().observed(status, connected);
         let Some(policy) = backend.breaker else { return };
         if let Some(succeeded) = policy.layer.succeeded(status, connected) {
             backend.observed(self.server, succeeded, self.gateway.clock.now());
         }
+    }
+
+    /// The server has failed this request.
+    pub(crate) fn failed(&self) {
+        if !self.is_elsewhere() {
+            self.server().failed();
+        }
+    }
+
+    /// Whether the server has moved meanwhile, so that nothing of this request says how it is.
+    fn is_elsewhere(&self) -> bool {
+        self.moves != self.server().moves()
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -160,7 +185,7 @@ impl Waiter {
         // Whoever calls it holds the gateway, so it is called or waits for ever.
         let server = (&mut self.turn).await.ok()?;
         stick(&self.gateway, self.backend, self.client, server);
-        Some(Lease { gateway: Arc::clone(&self.gateway), backend: self.backend, server })
+        Some(Lease::new(Arc::clone(&self.gateway), self.backend, server))
     }
 }
 

@@ -24,7 +24,7 @@ use base::Clock;
 use base_core::Time;
 use gateway_core::balance::{self, Balancer, Candidate, Member};
 use gateway_core::breaker::{self, Breaker};
-use gateway_core::config;
+use gateway_core::config::{self, Named, Question};
 use gateway_core::dispatch::Dispatcher;
 use gateway_core::eject::{Answers, Ejector};
 use gateway_core::queue::{Dynamic, Limits};
@@ -90,7 +90,12 @@ impl Backend {
         let members: Vec<Member<'_>> = backend
             .servers
             .iter()
-            .map(|server| Member { name: &server.name, weight: server.weight * balance::STEPS })
+            .enumerate()
+            .map(|(place, server)| {
+                // A service gives its servers weights of its own, up to the highest.
+                let weight = if of_service(backend, place) { balance::HEAVIEST } else { server.weight };
+                Member { name: &server.name, weight: weight * balance::STEPS }
+            })
             .collect();
         let seed = RandomState::new().hash_one(&backend.name);
         let balancer = Balancer::new(&backend.balance, backend.hash_type, &members, seed);
@@ -272,4 +277,10 @@ impl Backend {
     fn lock(&self) -> MutexGuard<'_, Choice> {
         self.choice.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether DNS says what the server at `place` weighs.
+fn of_service(backend: &config::Backend, place: usize) -> bool {
+    let is_service = |named: &&Named| matches!(named.question, Question::Service(_));
+    backend.named.iter().filter(is_service).any(|named| named.servers.contains(&place))
 }

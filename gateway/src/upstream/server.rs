@@ -39,8 +39,12 @@ pub(crate) struct Server {
     slowstart: Duration,
     /// Whether it may get work.
     up: AtomicBool,
-    /// When it last came up; 0: it was never down.
+    /// Whether it ever might.
+    was_up: AtomicBool,
+    /// When it last came up again; 0: it was never down.
     up_since: AtomicU64,
+    /// How often it has moved.
+    moves: AtomicU32,
     pub(crate) active: AtomicU32,
     pub(crate) requests: AtomicU64,
     pub(crate) errors: AtomicU64,
@@ -81,7 +85,9 @@ impl Server {
             backup: server.backup,
             slowstart: server.slowstart,
             up: AtomicBool::new(server.address != Address::Named),
+            was_up: AtomicBool::new(server.address != Address::Named),
             up_since: AtomicU64::new(0),
+            moves: AtomicU32::new(0),
             active: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -165,13 +171,23 @@ impl Server {
 
     /// It is there from now on, or nowhere; `weight` is what it has if where it is does not say.
     pub(super) fn moved(&self, endpoint: Option<Endpoint>, weight: u32) {
-        self.reach.moved(endpoint.map(|endpoint| endpoint.address));
+        if self.reach.moved(endpoint.map(|endpoint| endpoint.address)) {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+            if let Some((_, row)) = &self.on_error {
+                row.forget();
+            }
+        }
         if let Some(endpoint) = endpoint {
             let standing = self.standing();
             let weight = endpoint.weight.unwrap_or(weight);
             self.whole_weight.store(weight, Ordering::Relaxed);
             self.weight.store(standing.weight_of(weight), Ordering::Relaxed);
         }
+    }
+
+    /// How often it has moved: what happened before says nothing about where it is now.
+    pub(super) fn moves(&self) -> u32 {
+        self.moves.load(Ordering::Relaxed)
     }
 
     /// Where it is, as far as that is known.
@@ -188,8 +204,9 @@ impl Server {
     }
 
     fn set_up(&self, is_up: bool, now: Time) {
-        let was_up = self.up.swap(is_up, Ordering::Relaxed);
-        if is_up && !was_up {
+        let goes_up = !self.up.swap(is_up, Ordering::Relaxed) && is_up;
+        // The first time is its start, not its return.
+        if goes_up && self.was_up.swap(true, Ordering::Relaxed) {
             self.up_since.store(now.as_nanos(), Ordering::Relaxed);
         }
         if let Some(sessions) = self.sessions.as_ref().filter(|_| !is_up) {
@@ -265,7 +282,7 @@ impl Server {
     }
 
     /// Real traffic failed on it.
-    pub(crate) fn failed(&self) {
+    pub(super) fn failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         if let Some(checker) = self.checker.get() {
             checker.observe_failure();

@@ -54,7 +54,10 @@ fn what_has_nothing_to_hide_reaches_servers_letter_by_letter() {
         let line = "Cookie: a=1;b=2;; c=\"x\" ;";
         gateway.raw(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\nConnection: close\r\n\r\n").as_bytes());
         let heads = servers[0].heads();
-        assert!(heads[0].to_lowercase().contains(&format!("{}\r\n", line.to_lowercase())), "{keys}: {heads:?}");
+        assert!(
+            heads[0].to_lowercase().contains(&format!("{}\r\n", line.to_lowercase())),
+            "{keys}: {heads:?}"
+        );
     }
 }
 

@@ -29,6 +29,7 @@ mod listeners;
 mod lists;
 mod log;
 mod metrics;
+mod moves;
 mod observed;
 mod on_error;
 mod peers;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A name server on loopback.
-struct Names {
+pub(crate) struct Names {
     program: PathBuf,
     folder: tempfile::TempDir,
     address: SocketAddr,
@@ -19,7 +19,7 @@ struct Names {
 
 impl Names {
     /// `None`, which has been said, if there is no such program here.
-    fn start(hosts: &str, more: &[String]) -> Option<Self> {
+    pub(crate) fn start(hosts: &str, more: &[String]) -> Option<Self> {
         let program = program("dnsmasq")?;
         let folder = tempfile::tempdir().expect("a folder");
         let mut names = Self { program, folder, address: free_address(), process: None };
@@ -29,7 +29,7 @@ impl Names {
     }
 
     /// Has it say this from now on: lines of an address and a name.
-    fn say(&self, hosts: &str) {
+    pub(crate) fn say(&self, hosts: &str) {
         write(self.folder.path(), "hosts", hosts);
         if let Some(process) = &self.process {
             kill(Pid::from_raw(process.0.id() as i32), Signal::SIGHUP).expect("it is ours");
@@ -68,23 +68,29 @@ impl Names {
 
 /// Servers with one port on several addresses of loopback, each of which says which it is.
 fn servers<const COUNT: usize>() -> (u16, [Server; COUNT]) {
+    let (port, listeners) = listeners::<COUNT>();
+    let mut names = (1..).map(|place| format!("s{place}"));
+    let server = |listener: TcpListener| {
+        let answer = crate::harness::ok(&names.next().expect("as many as there are"));
+        Server::on(listener, move |_, _| Some(answer.clone()))
+    };
+    (port, listeners.map(server))
+}
+
+/// Listeners on one port of 127.0.7.1, 127.0.7.2 and so on.
+pub(crate) fn listeners<const COUNT: usize>() -> (u16, [TcpListener; COUNT]) {
     loop {
         let first = TcpListener::bind("127.0.7.1:0").expect("a port");
         let port = first.local_addr().expect("it is bound").port();
         let more = (2..=COUNT).map(|last| TcpListener::bind(format!("127.0.7.{last}:{port}")));
         let Ok(more) = more.collect::<Result<Vec<_>, _>>() else { continue };
         let mut listeners = std::iter::once(first).chain(more);
-        let server = |place: usize| {
-            let body = format!("s{}", place + 1);
-            let answer = crate::harness::ok(&body);
-            Server::on(listeners.next().expect("as many"), move |_, _| Some(answer.clone()))
-        };
-        return (port, std::array::from_fn(server));
+        return (port, std::array::from_fn(|_| listeners.next().expect("as many")));
     }
 }
 
 /// A backend whose name server is asked often.
-fn gateway(names: &Names, resolvers: &str, backend: &str) -> Gateway {
+pub(crate) fn gateway(names: &Names, resolvers: &str, backend: &str) -> Gateway {
     Gateway::start(&format!(
         "workers = 2\n[admin]\nbind = \"ADMIN\"\nsocket = \"FOLDER/gw.sock\"\n[log]\nto = \"FOLDER/access.log\"\n\
          [[stick_table]]\nname = \"clients\"\n\
@@ -105,7 +111,7 @@ fn answering(gateway: &Gateway) -> Vec<String> {
     all
 }
 
-fn address(gateway: &Gateway, server: &str) -> String {
+pub(crate) fn address(gateway: &Gateway, server: &str) -> String {
     let status = gateway.ctl(&["status"]);
     let line = status.lines().find(|line| line.split_whitespace().nth(1) == Some(server));
     line.unwrap_or_else(|| panic!("{server} is in {status}")).to_owned()
@@ -117,7 +123,7 @@ fn count(gateway: &Gateway, name: &str, result: &str) -> f64 {
     ))
 }
 
-const OFTEN: &str = "hold = { valid = \"50ms\", nx = \"0s\" }";
+pub(crate) const OFTEN: &str = "hold = { valid = \"50ms\", nx = \"0s\" }";
 
 #[test]
 fn servers_of_a_template_come_and_go_with_the_answers_and_who_stays_keeps_its_server() {

@@ -170,5 +170,7 @@ fn by_ticket(number: u64, servers: usize, share: impl Fn(usize) -> u32) -> Optio
     })
 }
 
+/// The most that a server may weigh (HAProxy manual, `weight`).
+pub const HEAVIEST: u32 = 256;
 /// Digits that a load keeps behind the point when it is divided by a weight of up to 256 × [`STEPS`].
 const LOAD_SCALE: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! SRV records (RFC 2782): where a service is, and what share of it.
 
 use super::Endpoint;
+use crate::balance::HEAVIEST;
 use std::net::{IpAddr, SocketAddr};
 
 /// An SRV record with the addresses of its target.
@@ -31,6 +32,3 @@ pub fn weighed(records: &[Record]) -> Vec<Endpoint> {
         })
         .collect()
 }
-
-/// The heaviest that a server may be.
-const HEAVIEST: u32 = 256;

@@ -4,6 +4,7 @@ use super::backend::maxconn;
 use super::checks;
 use super::values::{in_range, name, optional, unique};
 use super::{Result, cookie, resolvers};
+use crate::balance;
 use crate::config::{
     Address, Alpn, Backend, BackendId, Frontend, Mode, Named, Resolvers, Server, ServerTls, Sni, schema,
 };
@@ -293,7 +294,7 @@ const MAX_SERVERS: usize = 1024;
 /// So that there is room on both sides.
 const DEFAULT_WEIGHT: u32 = 100;
 /// HAProxy's range for weights.
-const MAX_WEIGHT: u32 = 256;
+const MAX_WEIGHT: u32 = balance::HEAVIEST;
 /// HAProxy's word for whom the system trusts.
 const SYSTEM_CA: &str = "@system-ca";
 /// HAProxy's word for the name that a request is for.
