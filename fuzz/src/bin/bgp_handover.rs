@@ -151,6 +151,7 @@ fn goes_on(saved: &bfd::Saved, mut now: Time) {
     let mut other = path();
     for _ in 0..50 {
         session.on(bfd::Event::Tick, now, &mut actions);
+        assert!(session.next_deadline().is_none_or(|deadline| deadline > now), "a busy loop");
         let packets: Vec<Packet> = actions
             .drain(..)
             .filter_map(|action| match action {
@@ -166,7 +167,6 @@ fn goes_on(saved: &bfd::Saved, mut now: Time) {
                 session.on(bfd::Event::Received(packet), now, &mut actions);
             }
         }
-        assert!(session.next_deadline().is_none_or(|deadline| deadline > now), "a busy loop");
         now = now + Duration::from_millis(50);
     }
 }
