@@ -92,6 +92,8 @@ impl FreqCtr {
         let period = millis(period);
         let elapsed = wrapping(now).wrapping_sub(self.tick);
         match elapsed / period {
+            // The first event begins a period, whatever the clock shows.
+            _ if (self.current, self.previous) == (0, 0) => (0, 0, period),
             0 => (self.current, self.previous, period - elapsed),
             1 => (0, self.current, period - (elapsed - period)),
             _ => (0, 0, period),
@@ -125,6 +127,17 @@ mod tests {
             [after(0), after(9_999), after(10_000), after(15_000), after(19_900), after(20_000)],
             [100, 100, 100, 50, 1, 0]
         );
+    }
+
+    #[test]
+    fn the_first_period_is_a_whole_one_however_young_the_clock_is() {
+        for start in [1, 7_000, 13_000] {
+            let start = Time::from_millis(start);
+            let mut rate = FreqCtr::default();
+            rate.add_many(100, start, PERIOD);
+            let after = |ms| rate.read(start + Duration::from_millis(ms), PERIOD);
+            assert_eq!([after(0), after(9_999), after(15_000)], [100, 100, 50], "from {start:?}");
+        }
     }
 
     proptest! {
