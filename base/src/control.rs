@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Longest command line that is read, in bytes.
 pub const MAX_COMMAND: u64 = 16 * 1024;
@@ -16,6 +16,8 @@ pub const MAX_COMMAND: u64 = 16 * 1024;
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that [`ask`] takes, in bytes.
 pub const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
 
 /// Why a daemon could not be asked.
 #[derive(Debug, Error)]
@@ -44,15 +46,24 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket"));
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    match std::fs::remove_file(path) {
+    bind(path, 0o660)
+}
+
+/// Opens a socket at `path` in the place of whatever was there, for those whom `mode` lets: at no moment can
+/// anybody else connect to it, and at no moment is there none.
+pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder)?;
+    let fresh = folder.join(format!(".{}", std::process::id()));
+    match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(&fresh)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+    let listener = socket.listen(BACKLOG)?;
+    std::fs::rename(&fresh, path)?;
     Ok(listener)
 }
 
@@ -125,6 +136,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the socket");
         let path = folder.path().join("run/control.sock");
         let listener = listen(&path).expect("a fresh path");
+        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
         let server = tokio::spawn(serve(listener, |line: String| async move { format!("you said {line}") }));
         assert_eq!(ask(&path, "show info").await.expect("an answer"), "you said show info");
         assert_eq!(listen(&path).expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);

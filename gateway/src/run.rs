@@ -28,6 +28,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -44,10 +46,12 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     let names = std::mem::take(&mut loaded.names);
     let gateway = Arc::new(Gateway::new(loaded, node, workers, clock, access_log));
     persist::load(&gateway);
-    peers::start(&gateway, peers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the control thread"))?;
-    let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, names));
+    let socket = listen(&runtime, &gateway)?;
+    // After all that may be taken: who can't start takes nothing over from the process that serves.
+    peers::start(&gateway, peers)?;
+    let outcome = runtime.block_on(control_thread(Arc::clone(&gateway), listeners, admin, socket, names));
     // What has not begun has nothing that is newer than its files.
     if outcome.is_ok() {
         persist::save_all(&gateway);
@@ -59,15 +63,20 @@ pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
     outcome
 }
 
+fn listen(runtime: &Runtime, gateway: &Gateway) -> Result<UnixListener, StartError> {
+    let _entered = runtime.enter();
+    let path = &gateway.config.admin.socket;
+    control::listen(path).map_err(|source| StartError::ControlSocket { path: path.clone(), source })
+}
+
 async fn control_thread(
     gateway: Arc<Gateway>,
     listeners: Vec<Vec<Listener>>,
     admin: Option<TcpListener>,
+    socket: UnixListener,
     names: upstream::Names,
 ) -> Result<(), StartError> {
     let path = gateway.config.admin.socket.clone();
-    let socket =
-        control::listen(&path).map_err(|source| StartError::ControlSocket { path: path.clone(), source })?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("signals"))?;
 
