@@ -6,7 +6,7 @@
 
 use super::cluster::{Cluster, Role, Shared};
 use super::mirror::Mirror;
-use crate::table::{Cursor, DataType, Entry, FreqCtr, Kind, Layout, Options, Row, StickTable, Stored};
+use crate::table::{Cursor, DataType, Entry, FreqCtr, Kind, Layout, Options, Row, StickTable, Stored, Walk};
 use base_core::Time;
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ struct Run {
     mirror: Arc<Mirror>,
     cursor: Cursor,
     live: bool,
+    /// Through all of its entries, since it has begun or ended.
+    walk: Option<Walk>,
 }
 
 /// The table for the sums of another one, made by `options`.
@@ -44,7 +46,7 @@ impl Aggregate {
         Self { source, target, own: Cursor::START, runs: Vec::new() }
     }
 
-    /// Adds up what has changed, at most about `most` entries of each run.
+    /// Adds up what has changed, at most about `most` entries of each run, and as many of one that has ended.
     pub fn go_on(&mut self, cluster: &Cluster, most: usize, now: Time) {
         let Some((source, target)) = cluster.tables().get(self.source).zip(cluster.tables().get(self.target))
         else {
@@ -57,53 +59,75 @@ impl Aggregate {
         self.runs.retain(|run| mirrors.iter().any(|mirror| Arc::ptr_eq(mirror, &run.mirror)));
         for mirror in mirrors.iter() {
             if !self.runs.iter().any(|run| Arc::ptr_eq(mirror, &run.mirror)) {
-                self.runs.push(Run { mirror: Arc::clone(mirror), cursor: Cursor::START, live: true });
+                let (mirror, cursor) = (Arc::clone(mirror), Cursor::START);
+                self.runs.push(Run { mirror, cursor, live: true, walk: None });
             }
         }
-        for Run { mirror, cursor, live } in &mut self.runs {
+        for Run { mirror, cursor, live, walk } in &mut self.runs {
             mirror.table.read_changes(cursor, most, now, &mut changed);
-            // What ran there counts no more, or counts again.
+            // What ran there counts no more, or counts again: of all that it has, some at a time.
             if std::mem::replace(live, mirror.is_live()) != *live {
-                mirror.table.for_each(now, &mut changed);
+                *walk = Some(Walk::default());
             }
+            let slots = u32::try_from(most).unwrap_or(u32::MAX);
+            walk.take_if(|walk| !mirror.table.walk(walk, slots, now, &mut changed));
         }
         keys.sort_unstable();
         keys.dedup();
-        keys.iter().for_each(|key| self.add_up(source, &target.table, key, now));
+        let fields = source.table.layout().stored();
+        let fields = fields.flat_map(|stored| (0..stored.elements).map(move |index| (*stored, index)));
+        let mut sums: Vec<_> = fields.map(|(stored, index)| Sum::new(stored, index)).collect();
+        keys.iter().for_each(|key| self.add_up(source, &target.table, key, &mut sums, now));
     }
 
-    fn add_up(&self, source: &Shared, target: &StickTable, key: &[u8], now: Time) {
-        for stored in source.table.layout().stored() {
-            let data = stored.data;
-            for index in 0..stored.elements {
-                if data.kind() == Kind::Rate {
-                    let mut all = Vec::new();
-                    self.each(source, key, now, |entry, _| all.push(entry.frequency(data, index)));
-                    let sum = FreqCtr::together(all.iter().copied(), now, stored.period);
-                    target.update(key, now, |entry| entry.set_frequency(data, index, sum));
-                    continue;
-                }
-                let mut sum = 0u64;
-                self.each(source, key, now, |entry, live| {
-                    let value =
-                        if data == DataType::ConnCur && !live { 0 } else { entry.element(data, index) };
-                    sum = sum.saturating_add(value);
-                });
-                target.update(key, now, |entry| {
-                    entry.set_element(data, index, sum);
-                    if data == DataType::ConnCur {
-                        entry.set(DataType::Gpt0, sum);
-                    }
-                });
-            }
+    /// Each run's entry is looked up once.
+    fn add_up(&self, source: &Shared, target: &StickTable, key: &[u8], sums: &mut [Sum], now: Time) {
+        sums.iter_mut().for_each(Sum::clear);
+        let mut add = |entry: &Entry<'_>, live| sums.iter_mut().for_each(|sum| sum.add(entry, live));
+        source.table.peek(key, now, |entry| add(entry, true));
+        for run in &self.runs {
+            let live = run.mirror.is_live();
+            run.mirror.table.peek(key, now, |entry| add(entry, live));
+        }
+        target.update(key, now, |entry| sums.iter().for_each(|sum| sum.write(entry, now)));
+    }
+}
+
+/// One field, added up.
+struct Sum {
+    stored: Stored,
+    index: u16,
+    total: u64,
+    rates: Vec<FreqCtr>,
+}
+
+impl Sum {
+    fn new(stored: Stored, index: u16) -> Self {
+        Self { stored, index, total: 0, rates: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.total = 0;
+        self.rates.clear();
+    }
+
+    fn add(&mut self, entry: &Entry<'_>, live: bool) {
+        match (self.stored.data, self.stored.data.kind()) {
+            (data, Kind::Rate) => self.rates.push(entry.frequency(data, self.index)),
+            (DataType::ConnCur, _) if !live => {}
+            (data, _) => self.total = self.total.saturating_add(entry.element(data, self.index)),
         }
     }
 
-    /// Each run's entry of a key, with whether it lives.
-    fn each(&self, source: &Shared, key: &[u8], now: Time, mut look: impl FnMut(&Entry<'_>, bool)) {
-        source.table.peek(key, now, |entry| look(entry, true));
-        for run in &self.runs {
-            run.mirror.table.peek(key, now, |entry| look(entry, run.mirror.is_live()));
+    fn write(&self, entry: &mut Entry<'_>, now: Time) {
+        let data = self.stored.data;
+        if data.kind() == Kind::Rate {
+            let together = FreqCtr::together(self.rates.iter().copied(), now, self.stored.period);
+            return entry.set_frequency(data, self.index, together);
+        }
+        entry.set_element(data, self.index, self.total);
+        if data == DataType::ConnCur {
+            entry.set(DataType::Gpt0, self.total);
         }
     }
 }

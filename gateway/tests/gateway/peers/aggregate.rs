@@ -37,6 +37,7 @@ fn haproxy(
          peers lab\n peer hap {own}\n peer gw1 {one}\n peer gw2 {two}\n\
          backend clients.agg\n stick-table type ipv6 size 1k expire 5m store conn_cur,http_req_rate(60s),gpt0 peers lab\n\
          frontend fe\n bind {front}\n http-request deny deny_status 429 if {{ src,table_http_req_rate(clients.agg) ge 10 }}\n\
+         http-request deny deny_status 403 if {{ src,table_gpt0(clients.agg) ge 2 }}\n\
          default_backend be\n\
          backend be\n server s1 {server}\n"
     );

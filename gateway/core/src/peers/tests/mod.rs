@@ -29,13 +29,23 @@ fn node(name: &str, run: &str, sums: bool, options: &Options) -> Cluster {
 
 /// Takes what one node has sent; the answers go to `replies`.
 fn take(incoming: &mut Incoming, bytes: &[u8], cluster: &Cluster, peer: &str) -> Result<Vec<u8>, Fault> {
+    take_at(incoming, bytes, cluster, peer, NOW)
+}
+
+fn take_at(
+    incoming: &mut Incoming,
+    bytes: &[u8],
+    cluster: &Cluster,
+    peer: &str,
+    now: Time,
+) -> Result<Vec<u8>, Fault> {
     let mut rest = bytes;
     while let Some((frame, length)) = frame::take(rest)? {
         match frame {
-            Frame::Define(body) => drop(incoming.define(body, cluster, With::Peer(peer), NOW)?),
+            Frame::Define(body) => drop(incoming.define(body, cluster, With::Peer(peer), now)?),
             Frame::Switch(body) => incoming.switch(body),
             Frame::Update(update, body) => {
-                incoming.update(update, body, cluster, With::Peer(peer), &Progress::default(), NOW)?;
+                incoming.update(update, body, cluster, With::Peer(peer), &Progress::default(), now)?;
             }
             Frame::Control(_) | Frame::Ack(_) | Frame::Unknown => {}
         }
@@ -255,12 +265,52 @@ fn a_session_learns_once_beats_early_and_dies_of_silence() {
     assert_eq!(finished, [Action::Send(Control::ResyncConfirm)]);
     let second = [Action::Send(Control::Heartbeat), Action::IsStock];
     assert_eq!(run(&mut link, Event::Tick, at(310)), second, "it has not said that it is a Headgate");
-    run(&mut link, Event::IsHeadgate, at(310));
+    assert_eq!(run(&mut link, Event::IsHeadgate, at(310)), [Action::IsHeadgate], "it was only slow");
+    assert_eq!(run(&mut link, Event::IsHeadgate, at(310)), [], "it says so with each table");
     let silent = [Action::Close(Reason::Silent), Action::Live(false)];
     assert_eq!(run(&mut link, Event::Tick, at(1_580)), silent, "1.5 s after what was heard last");
     let deadline = link.next_deadline().expect("it dials again");
     assert_eq!(run(&mut link, Event::Tick, deadline), [Action::Dial]);
     assert_eq!(run(&mut link, Event::Opened, at(2_000)), [Action::Live(true)], "it has learnt");
+}
+
+#[test]
+fn a_retired_link_wants_no_session() {
+    let mut link = Link::new("a", "b", 1, Time::ZERO);
+    run(&mut link, Event::Retire, Time::from_millis(1));
+    assert!(link.is_retired());
+    assert_eq!(run(&mut link, Event::Opened, Time::from_millis(2)), []);
+    run(&mut link, Event::Resume, Time::from_millis(3));
+    assert!(!link.is_retired());
+}
+
+#[test]
+fn a_headgate_that_was_taken_for_none_hears_of_all_runs_again() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur]);
+    let (one, other, old) =
+        (node("a", "r", true, &options), node("b", "r", true, &options), node("a", "old", true, &options));
+    let mut bytes = Vec::new();
+    Outgoing::new(&old, With::Next, &Progress::default(), true).push(&old, NOW, 10, &mut bytes);
+    let mut from_old = Incoming::default();
+    let Ok(Some((Frame::Define(body), _))) = frame::take(&bytes) else { panic!("no definition") };
+    from_old.define(body, &one, With::Previous, NOW).expect("it is whole");
+    let mut outgoing = Outgoing::new(&one, With::Peer("b"), &Progress::default(), true);
+    let mut incoming = Incoming::default();
+    let mut tell = |outgoing: &mut Outgoing| {
+        let mut bytes = Vec::new();
+        outgoing.push(&one, NOW, 10, &mut bytes);
+        take(&mut incoming, &bytes, &other, "a").expect("it is understood");
+        let runs = other.tables()[0].runs();
+        (
+            runs.iter().filter(|(_, live, _)| *live).count(),
+            runs.iter().map(|(.., entries)| entries).sum::<usize>(),
+        )
+    };
+    outgoing.is_stock();
+    fill(&one.tables()[0].table, &[(1, 1)]);
+    assert_eq!(tell(&mut outgoing), (1, 0), "it is told that there are sums, and none of them");
+    outgoing.is_headgate();
+    assert_eq!(tell(&mut outgoing), (2, 1));
 }
 
 #[test]
@@ -292,6 +342,9 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+mod aggregate;
+mod choices;
+mod held;
 mod processes;
 
 proptest! {
