@@ -2,6 +2,7 @@
 //! does with what it counts, and reads those of the others. HAProxy nodes know no such table and skip it.
 //!
 //! An entry is good for [`EXPIRE`]; what is not said again is forgotten, and with it the claim of a node that is gone.
+//! One that is sent again, after a session was lost, is good for that long from then.
 
 use super::cluster::{Cluster, Role, Shared};
 use crate::table::{DataType, Entry, KeyType, Layout, Options, StickTable, Stored};
@@ -65,9 +66,26 @@ pub fn others<'a>(cluster: &Cluster, names: impl Iterator<Item = (&'a str, bool)
         table.for_each(now, |row| node.vips.extend(read(row.key, &row.entry)));
     });
     for node in &mut fleet.peers {
+        // Stable: of two runs, the later one's row is the later.
         node.vips.sort_by_key(|row| row.vip);
+        node.vips.dedup_by(|later, earlier| {
+            let same = later.vip == earlier.vip;
+            if same {
+                *earlier = together(earlier, later);
+            }
+            same
+        });
     }
     fleet
+}
+
+/// What two processes of a node say of a VIP, as in an upgrade: the later one knows how the node has it, what either
+/// claims is claimed, and the node agrees only to what both agree to.
+fn together(earlier: &Row, later: &Row) -> Row {
+    let by_claim = |row: &&Row| (claim_number(row.claim), row.attempt);
+    let claims = [earlier, later].into_iter().max_by_key(by_claim).unwrap_or(later);
+    let agrees = if earlier.agrees == later.agrees { later.agrees } else { 0 };
+    Row { vip: later.vip, has: later.has, claim: claims.claim, attempt: claims.attempt, agrees }
 }
 
 fn find(cluster: &Cluster) -> Option<&Shared> {
@@ -95,12 +113,16 @@ fn word(has: Has, claim: Claim, attempt: u32) -> u32 {
         Has::Last => 1,
         Has::Announced => 2,
     };
-    let claim = match claim {
+    let claim = claim_number(claim);
+    has | claim << 4 | (attempt & MAX_ATTEMPT) << 8
+}
+
+fn claim_number(claim: Claim) -> u32 {
+    match claim {
         Claim::Nothing => 0,
         Claim::Wants => 1,
         Claim::Holds => 2,
-    };
-    has | claim << 4 | (attempt & MAX_ATTEMPT) << 8
+    }
 }
 
 /// What is not known is what hinders most: not announced, and claimed.
@@ -134,12 +156,11 @@ mod tests {
     }
 
     fn node(name: &str) -> Cluster {
-        Cluster::new(
-            name.to_owned(),
-            format!("hg-{name}"),
-            vec!["gw1".into(), "gw2".into()],
-            vec![shared(false)],
-        )
+        run(name, &format!("hg-{name}"))
+    }
+
+    fn run(name: &str, run: &str) -> Cluster {
+        Cluster::new(name.to_owned(), run.to_owned(), vec!["gw1".into(), "gw2".into()], vec![shared(false)])
     }
 
     /// What `from` has published since it last did reaches `to`.
@@ -147,7 +168,12 @@ mod tests {
         let (mut out, mut incoming) = (Vec::new(), Incoming::default());
         Outgoing::new(from, With::Peer(to.local()), &Progress::default(), true)
             .push(from, now, 100, &mut out);
-        let mut rest = &out[..];
+        read_all(&out, &mut incoming, from, to, now);
+        to.peer_is_live(from.local(), true);
+    }
+
+    fn read_all(out: &[u8], incoming: &mut Incoming, from: &Cluster, to: &Cluster, now: Time) {
+        let mut rest = out;
         while let Some((frame, length)) = frame::take(rest).expect("whole frames") {
             match frame {
                 Frame::Define(body) => {
@@ -160,7 +186,6 @@ mod tests {
             }
             rest = &rest[length..];
         }
-        to.peer_is_live(from.local(), true);
     }
 
     #[test]
@@ -198,5 +223,21 @@ mod tests {
         send(&one, &two, NOW);
         two.peer_is_live("gw1", false);
         assert_eq!(others(&two, [("gw1", false)].into_iter(), NOW).peers[0].vips, vec![]);
+    }
+
+    #[test]
+    fn two_processes_of_a_node_say_one_thing_of_each_vip() {
+        let (old, new, other) = (node("gw1"), run("gw1", "hg-next"), node("gw2"));
+        publish(&old, &[row("203.0.113.1", Has::Announced, Claim::Holds, 9, 1)], NOW);
+        publish(&new, &[row("203.0.113.1", Has::Withdrawn, Claim::Wants, 12, 2)], NOW);
+        let (mut out, mut incoming) = (Vec::new(), Incoming::default());
+        for process in [&old, &new] {
+            let mut outgoing = Outgoing::new(process, With::Peer("gw2"), &Progress::default(), true);
+            outgoing.push(process, NOW, 100, &mut out);
+            read_all(&out, &mut incoming, process, &other, NOW);
+            out.clear();
+        }
+        let fleet = others(&other, [("gw1", true)].into_iter(), NOW);
+        assert_eq!(fleet.peers[0].vips, vec![row("203.0.113.1", Has::Withdrawn, Claim::Holds, 9, 0)]);
     }
 }
