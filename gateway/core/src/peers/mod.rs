@@ -19,6 +19,7 @@ mod incoming;
 mod link;
 mod mirror;
 mod outgoing;
+mod renew;
 mod varint;
 pub mod vips;
 
@@ -33,3 +34,4 @@ pub use incoming::Incoming;
 pub use link::{Action, Event, Link, Reason};
 pub use mirror::Mirror;
 pub use outgoing::{Outgoing, Progress};
+pub use renew::Renewal;

@@ -290,19 +290,24 @@ impl StickTable {
 
     /// Goes on through all entries, for at most `most` slots; false at the end.
     pub fn walk(&self, walk: &mut Walk, most: u32, now: Time, mut each: impl FnMut(Row<'_>)) -> bool {
-        let Some(shard) = self.shards.get(walk.shard) else { return false };
-        let mut shard = lock(shard);
-        let end = walk.slot.saturating_add(most).min(shard.slots());
-        for slot in walk.slot..end {
+        let mut key = std::mem::take(&mut walk.key);
+        let goes_on = self.slots(walk, most, |shard, slot| {
             if shard.is_live(&self.shape, slot, now) {
-                self.show(&mut shard, slot, now, &mut walk.key, &mut each);
+                self.show(shard, slot, now, &mut key, &mut each);
             }
-        }
-        walk.slot = end;
-        if end == shard.slots() {
-            (walk.shard, walk.slot) = (walk.shard + 1, 0);
-        }
-        true
+        });
+        walk.key = key;
+        goes_on
+    }
+
+    /// Lines up held entries for peers once more, as if they had changed: they live on here, and are to do so
+    /// there. Goes on for at most `most` slots; false at the end.
+    pub fn renew_held(&self, walk: &mut Walk, most: u32) -> bool {
+        self.slots(walk, most, |shard, slot| {
+            if shard.holds(&self.shape, slot) > 0 {
+                shard.changed(&self.shape, slot);
+            }
+        })
     }
 
     /// Where a reader stands that wants to see only what changes from now on.
@@ -337,6 +342,19 @@ impl StickTable {
             }
         }
         false
+    }
+
+    /// The next `most` slots of a shard, used or not; false if there are no more.
+    fn slots(&self, walk: &mut Walk, most: u32, mut each: impl FnMut(&mut Shard, u32)) -> bool {
+        let Some(shard) = self.shards.get(walk.shard) else { return false };
+        let mut shard = lock(shard);
+        let end = walk.slot.saturating_add(most).min(shard.slots());
+        (walk.slot..end).for_each(|slot| each(&mut shard, slot));
+        walk.slot = end;
+        if end == shard.slots() {
+            (walk.shard, walk.slot) = (walk.shard + 1, 0);
+        }
+        true
     }
 
     fn show(
