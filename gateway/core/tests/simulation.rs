@@ -8,7 +8,7 @@ use base_core::random::Random;
 use base_core::{Machine, Time};
 use gateway_core::limits::Limit;
 use gateway_core::peers::{
-    Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Role, Shared, With, frame,
+    Action, Cluster, Event, Frame, Incoming, Link, Outgoing, Progress, Renewal, Role, Shared, With, frame,
 };
 use gateway_core::table::{DataType, KeyType, Layout, Options, StickTable, Stored};
 use std::hash::RandomState;
@@ -51,6 +51,8 @@ struct Node {
     ahead: Duration,
     running: [u64; KEYS],
     peers: Vec<Peer>,
+    /// What says again what runs for long, and when.
+    renewals: Vec<(Renewal, Time)>,
 }
 
 struct Peer {
@@ -109,14 +111,14 @@ impl World {
             key: KeyType::Integer,
             layout: Layout::new([DataType::ConnCur, DataType::HttpReqCnt].map(Stored::one)),
             size: 100,
-            expire: Duration::from_secs(86_400),
+            expire: EXPIRE,
             nopurge: false,
             shared: true,
         };
         let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
         let shared = Shared::new("t".into(), table, options.clone(), Role::Sums, true);
         let layout = Layout::new([Stored::one(DataType::ServerId)]);
-        let options = Options { layout, size: 10_000, ..options };
+        let options = Options { layout, size: 10_000, expire: Duration::from_secs(86_400), ..options };
         let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
         let sticky = Shared::new("s".into(), table, options, Role::Common, false);
         let name = format!("gw{place}");
@@ -128,12 +130,21 @@ impl World {
             let link = Link::new(&name, &format!("gw{to}"), self.random.below(u64::MAX), self.now + ahead);
             peers.push(Peer { to, link, progress: Progress::default(), session: None });
         }
-        Node { name, cluster, run, ahead, running: [0; KEYS], peers }
+        let mut running = [0; KEYS];
+        (running[LONG], self.counted[run][LONG]) = (1, 1);
+        let held = cluster.tables()[0].table.track((LONG as u32).to_be_bytes(), self.now + ahead, |entry| {
+            entry.add(DataType::ConnCur, 1);
+            entry.add(DataType::HttpReqCnt, 1);
+            ((), true)
+        });
+        assert!(held.is_some_and(|(_, held)| held.is_some()), "it is never let go");
+        let renewals = Renewal::of(&cluster, self.now + ahead);
+        let renewals = renewals.into_iter().map(|renewal| (renewal, self.now + ahead)).collect();
+        Node { name, cluster, run, ahead, running, peers, renewals }
     }
 
     fn run(&mut self) {
         for step in 0..STEPS {
-            self.now += Duration::from_millis(1);
             if step < STEPS - QUIET {
                 self.work();
                 self.stick();
@@ -144,22 +155,33 @@ impl World {
             if step == STEPS - QUIET / 2 {
                 self.ask_again();
             }
-            self.deliver();
-            for place in 0..self.nodes.len() {
-                self.turn(place, step);
-            }
-            if step.is_multiple_of(50) {
-                self.nothing_counts_twice();
-            }
+            self.step(step);
         }
         self.all_is_known();
         self.all_have_settled();
+        for _ in 0..3 {
+            let chosen = self.choose_again();
+            (0..200).for_each(|step| self.step(step));
+            self.all_have_settled();
+            self.all_stick_to(&chosen);
+        }
+    }
+
+    fn step(&mut self, step: u64) {
+        self.now += Duration::from_millis(1);
+        self.deliver();
+        for place in 0..self.nodes.len() {
+            self.turn(place, step);
+        }
+        if step.is_multiple_of(50) {
+            self.nothing_counts_twice();
+        }
     }
 
     /// Requests begin and end here and there.
     fn work(&mut self) {
         let place = self.random.below(self.nodes.len() as u64) as usize;
-        let key = self.random.below(KEYS as u64) as usize;
+        let key = self.random.below(LONG as u64) as usize;
         let wants_end = self.random.below(2) == 0;
         let node = &mut self.nodes[place];
         let ends = wants_end && node.running[key] > 0;
@@ -214,6 +236,22 @@ impl World {
         }
     }
 
+    /// Each client gets another server at some node, which knows what the others know: that is the last word.
+    fn choose_again(&mut self) -> Vec<u64> {
+        let mut chosen = Vec::new();
+        for client in 0..self.clients {
+            let node = &self.nodes[self.random.below(self.nodes.len() as u64) as usize];
+            let table = &node.cluster.tables()[1].table;
+            let server = table.update(client.to_be_bytes(), self.now + node.ahead, |entry| {
+                let server = 1 + (entry.get(DataType::ServerId) + 1) % 5;
+                entry.set(DataType::ServerId, server);
+                server
+            });
+            chosen.push(server.expect("there is room"));
+        }
+        chosen
+    }
+
     /// Cuts, heals, deaths and steps of a clock, each every few seconds.
     fn faults(&mut self) {
         let count = self.nodes.len();
@@ -229,7 +267,7 @@ impl World {
                 self.nodes[one] = self.node(one, count);
                 self.wires.retain(|wire| wire.to != one);
             }
-            5 => self.nodes[one].ahead += Duration::from_millis(self.random.below(10_000)),
+            5 => self.nodes[one].ahead += Duration::from_millis(self.random.below(5_000)),
             _ => {}
         }
     }
@@ -336,6 +374,13 @@ impl World {
 
     /// Deadlines, lessons, and every 5 ms what has changed.
     fn turn(&mut self, place: usize, step: u64) {
+        let node = &mut self.nodes[place];
+        let now = self.now + node.ahead;
+        for (renewal, at) in &mut node.renewals {
+            while *at <= now {
+                *at = renewal.go_on(&node.cluster, now);
+            }
+        }
         for peer in 0..self.nodes[place].peers.len() {
             let now = self.now + self.nodes[place].ahead;
             if self.nodes[place].peers[peer].link.next_deadline().is_some_and(|at| at <= now) {
@@ -387,7 +432,7 @@ impl World {
                         session.outgoing.teach();
                     }
                 }
-                Action::IsStock => panic!("all are Headgates"),
+                Action::IsStock | Action::IsHeadgate => panic!("all are Headgates, and say so at once"),
                 Action::Close(_) => self.hang_up(place, peer),
                 Action::Live(live) => {
                     let name = self.nodes[to].name.clone();
@@ -413,6 +458,16 @@ impl World {
                 let others = all - self.counted[node.run][key];
                 assert!(self.known(place, key)[1] <= others, "{} of key {key}", node.name);
             }
+        }
+    }
+
+    fn all_stick_to(&self, chosen: &[u64]) {
+        for (client, server) in (0u32..).zip(chosen) {
+            let node = &self.nodes[0];
+            let table = &node.cluster.tables()[1].table;
+            let known = table
+                .peek(client.to_be_bytes(), self.now + node.ahead, |entry| entry.get(DataType::ServerId));
+            assert_eq!(known, Some(*server), "client {client} goes where it was sent last");
         }
     }
 
@@ -443,7 +498,11 @@ impl World {
     }
 }
 
-const KEYS: usize = 4;
+const KEYS: usize = 5;
+/// The key of which each run has a request from its first moment on to the last, for longer than an entry lives.
+const LONG: usize = KEYS - 1;
+/// Longer than what clocks step by, and shorter than a run of the simulation.
+const EXPIRE: Duration = Duration::from_secs(15);
 /// Milliseconds of each run, and of its end, in which nothing happens any more: 3 s after a heal all is known.
 const STEPS: u64 = 23_000;
 const QUIET: u64 = 3_000;

@@ -1,13 +1,13 @@
 //! Two processes of one node, on a UNIX socket: the next one learns from the one that serves, and takes over.
 
 use super::session::{Accepted, Progressed, Session};
-use super::{HEADGATE, Peers, Stream};
+use super::{HEADGATE, PeerState, Peers, Stream};
 use crate::state::Gateway;
+use base::control;
 use base_core::Machine;
 use gateway_core::peers::handover::{Action, Event, Handover};
 use gateway_core::peers::{Event as Said, Hello, Progress, Status, With};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 /// `talks` says whether this process is the one that talks to other nodes.
 pub(super) async fn start(gateway: Arc<Gateway>, path: PathBuf, talks: watch::Sender<bool>) {
     let Some(peers) = &gateway.peers else { return };
-    let previous = tokio::time::timeout(HELLO_TIMEOUT, dial(peers, &path)).await;
+    let previous = tokio::time::timeout(DIAL_TIMEOUT, dial(peers, &path)).await;
     match previous.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(accepted) => {
             let (serve, serves) = oneshot::channel();
@@ -31,11 +31,16 @@ pub(super) async fn start(gateway: Arc<Gateway>, path: PathBuf, talks: watch::Se
                 let machine = Handover::from_previous(gateway.clock.now(), &mut actions);
                 let mut talk = Talk::new(&gateway, peers, accepted, machine, With::Previous);
                 talk.serve = Some(serve);
-                talk.run(actions).await;
+                talk.obey(actions);
+                talk.go_on_until(|_| false).await;
             });
             let _ = serves.await;
         }
-        Err(error) => tracing::debug!(%error, "there is no process to learn from"),
+        Err(error) if is_nobody(&error) => tracing::debug!(%error, "there is no process to learn from"),
+        Err(error) => tracing::warn!(
+            %error, path = %path.display(),
+            "the process before this one does not teach: what it has counted is lost"
+        ),
     }
     tokio::spawn(async move { wait_for_next(&gateway, &path, &talks).await });
 }
@@ -43,7 +48,7 @@ pub(super) async fn start(gateway: Arc<Gateway>, path: PathBuf, talks: watch::Se
 async fn wait_for_next(gateway: &Gateway, path: &Path, talks: &watch::Sender<bool>) {
     let Some(peers) = &gateway.peers else { return };
     loop {
-        let listener = match listen(path) {
+        let listener = match control::bind(path, 0o600) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "the next process can't be heard");
@@ -51,18 +56,68 @@ async fn wait_for_next(gateway: &Gateway, path: &Path, talks: &watch::Sender<boo
                 continue;
             }
         };
-        // Once the next process has taken over, the socket is its own until it is gone.
-        let mut succeeded = false;
-        while !succeeded {
-            let Ok((stream, _)) = listener.accept().await else { continue };
-            match tokio::time::timeout(HELLO_TIMEOUT, welcome(peers, stream)).await {
-                Ok(Ok(accepted)) => {
-                    let mut talk = Talk::new(gateway, peers, accepted, Handover::to_next(), With::Next);
-                    talk.talks = Some(talks);
-                    succeeded = talk.run(Vec::new()).await;
-                }
-                _ => tracing::warn!("who came was not the next process of this node"),
+        let mut talk = hand_over(gateway, peers, &listener, talks).await;
+        // The next process has taken over, and the path with it.
+        drop(listener);
+        talk.go_on_until(|_| false).await;
+        while UnixStream::connect(path).await.is_ok() {
+            // Another one has come after that.
+            tokio::time::sleep(PAUSE).await;
+        }
+        tracing::info!("the next process is gone; talking to peers again");
+        peers.succeeded.store(false, Ordering::Relaxed);
+        talks.send_replace(true);
+    }
+}
+
+/// Teaches who comes; returns the talk with the process that has taken over. Who comes last counts: the one before it
+/// may hang.
+async fn hand_over<'a>(
+    gateway: &'a Gateway,
+    peers: &'a Peers,
+    listener: &UnixListener,
+    talks: &'a watch::Sender<bool>,
+) -> Talk<'a> {
+    let mut current: Option<Talk<'a>> = None;
+    loop {
+        let taught = async {
+            match &mut current {
+                Some(talk) => talk.go_on_until(Handover::is_succeeded).await,
+                None => std::future::pending().await,
             }
+        };
+        let accepted = tokio::select! {
+            has_taken_over = taught => match current.take().filter(|_| has_taken_over) {
+                Some(talk) => return talk,
+                None => continue,
+            },
+            accepted = next_process(peers, listener) => accepted,
+        };
+        if let Some(mut hangs) = current.take() {
+            hangs.on(Event::Closed);
+        }
+        let machine = Handover::to_next(gateway.clock.now());
+        let talk = Talk::new(gateway, peers, accepted, machine, With::Next);
+        current = Some(Talk { talks: Some(talks), ..talk });
+    }
+}
+
+async fn next_process(peers: &Peers, listener: &UnixListener) -> Accepted {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the next process can't be accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        match tokio::time::timeout(HELLO_TIMEOUT, welcome(peers, stream)).await {
+            Ok(Ok(accepted)) => return accepted,
+            // A look whether somebody listens.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Ok(Err(error)) => tracing::warn!(%error, "who came was not the next process of this node"),
+            Err(_) => tracing::warn!("who came does not say what it is"),
         }
     }
 }
@@ -75,6 +130,10 @@ struct Talk<'a> {
     session: Session,
     with: With<'a>,
     progress: Progress,
+    /// What has gone and come.
+    state: PeerState,
+    /// The other side is gone.
+    closed: bool,
     /// To be told that there is nothing left to learn.
     serve: Option<oneshot::Sender<()>>,
     /// To be told which process talks to other nodes.
@@ -91,18 +150,21 @@ impl<'a> Talk<'a> {
     ) -> Self {
         let progress = Progress::default();
         let session = Session::new(accepted, &peers.cluster, with, &progress);
-        Self { gateway, peers, machine, session, with, progress, serve: None, talks: None }
+        let (state, closed) = (PeerState::default(), false);
+        Self { gateway, peers, machine, session, with, progress, state, closed, serve: None, talks: None }
     }
 
-    /// Talks until the other side is gone. Whether it had taken over.
-    async fn run(mut self, actions: Vec<Action>) -> bool {
+    /// Goes on until the machine is as wanted, or the other side is gone. Whether it is as wanted.
+    async fn go_on_until(&mut self, wanted: impl Fn(&Handover) -> bool) -> bool {
         let interval = self.gateway.config.peers.as_ref().map_or(INTERVAL, |peers| peers.update_interval);
         let clock = self.gateway.clock;
         let mut next_push = clock.now();
-        let mut succeeded = false;
-        self.obey(actions);
+        // What has come behind the hello.
         self.read();
-        loop {
+        while !self.closed {
+            if wanted(&self.machine) {
+                return true;
+            }
             let deadline = self.machine.next_deadline();
             let has_room = self.session.has_room();
             tokio::select! {
@@ -111,11 +173,11 @@ impl<'a> Talk<'a> {
                     next_push = clock.now() + interval;
                 }
                 progressed = self.session.go_on() => match progressed {
-                    Ok(Progressed::Read) if self.read() => {}
+                    Ok(Progressed::Read) => self.read(),
                     Ok(Progressed::Wrote) => {}
-                    Ok(Progressed::Read) | Err(_) => {
-                        self.on(Event::Closed);
-                        return succeeded;
+                    Err(error) => {
+                        tracing::info!(%error, "the other process of this node is gone");
+                        self.close();
                     }
                 },
                 () = clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => {
@@ -125,35 +187,36 @@ impl<'a> Talk<'a> {
             if self.session.teach(&self.peers.cluster, clock.now()) {
                 self.on(Event::Taught);
             }
-            succeeded |= self.machine.is_succeeded();
         }
+        false
     }
 
-    /// Takes what has come; false if it makes no sense.
-    fn read(&mut self) -> bool {
-        let mut events = Vec::new();
-        let (cluster, state) = (&self.peers.cluster, &self.peers.process);
+    /// Takes what has come.
+    fn read(&mut self) {
+        let mut events = vec![Event::Heard];
+        let cluster = &self.peers.cluster;
         let now = self.gateway.clock.now();
-        let taken = self.session.take(cluster, self.with, state, &mut self.progress, now, |said| {
+        let taken = self.session.take(cluster, self.with, &self.state, &mut self.progress, now, |said| {
             if let Said::Control(control) = said {
                 events.push(Event::Control(control));
             }
         });
         events.into_iter().for_each(|event| self.on(event));
-        taken.is_ok()
+        if let Err(fault) = taken {
+            tracing::warn!(?fault, "the other process of this node breaks the protocol");
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.on(Event::Closed);
     }
 
     fn on(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.machine.on(event, self.gateway.clock.now(), &mut actions);
         self.obey(actions);
-    }
-
-    fn talks(&self, talks: bool) {
-        self.peers.succeeded.store(!talks, Ordering::Relaxed);
-        if let Some(watch) = self.talks {
-            watch.send_replace(talks);
-        }
     }
 
     fn obey(&mut self, actions: Vec<Action>) {
@@ -174,30 +237,26 @@ impl<'a> Talk<'a> {
                     cluster.is_succeeded();
                     self.session.outgoing.is_succeeded();
                     tracing::info!("the next process has taken over the peers");
-                    self.talks(false);
+                    self.peers.succeeded.store(true, Ordering::Relaxed);
+                    if let Some(talks) = self.talks {
+                        talks.send_replace(false);
+                    }
                 }
-                Action::Resume => {
-                    tracing::info!("the next process is gone; talking to peers again");
-                    self.talks(true);
+                // Who waits for the next process sees first whether there is another one.
+                Action::Resume => {}
+                Action::Close => {
+                    tracing::warn!("the other process of this node hangs");
+                    self.closed = true;
                 }
-                Action::Forget => cluster.process_is_gone(),
+                Action::Forget => cluster.process_is_gone(self.with),
             }
         }
     }
 }
 
-/// Listens at `path`, in the place of whoever listened there.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut fresh = path.to_owned();
-    fresh.as_mut_os_string().push(format!(".{}", std::process::id()));
-    let _ = std::fs::remove_file(&fresh);
-    let listener = UnixListener::bind(&fresh)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
+/// Whether nobody is there at all.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Both processes have the same name.
@@ -221,6 +280,10 @@ async fn dial(peers: &Peers, path: &Path) -> io::Result<Accepted> {
 }
 
 async fn welcome(peers: &Peers, mut stream: UnixStream) -> io::Result<Accepted> {
+    let user = stream.peer_cred()?.uid();
+    if user != nix::unistd::geteuid().as_raw() && user != 0 {
+        return Err(io::Error::other(format!("it is of user {user}")));
+    }
     let mut bytes = Vec::new();
     let (hello, used) = loop {
         match Hello::take(&bytes) {
@@ -247,6 +310,8 @@ fn accepted(stream: Box<dyn Stream>, rest: Vec<u8>) -> Accepted {
 
 /// For the first words; both are on one machine.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// For both sides' first words, when somebody who says nothing came before.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Until the next try to listen.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often what has changed is sent, on a node without peers.

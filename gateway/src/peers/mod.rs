@@ -23,7 +23,7 @@ use gateway_core::Config;
 use gateway_core::config::TableId;
 use gateway_core::limits::{Others, Tracker};
 use gateway_core::peers::aggregate::{self, Aggregate};
-use gateway_core::peers::{Cluster, Role, Shared, vips};
+use gateway_core::peers::{Cluster, Renewal, Role, Shared, vips};
 use gateway_core::table::{DataType, StickTable};
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
@@ -47,8 +47,6 @@ pub(crate) struct Peers {
     pub(crate) speakers: AtomicU64,
     /// Whether the next process of this node has taken over.
     pub(crate) succeeded: AtomicBool,
-    /// How it goes with another process of this node.
-    process: PeerState,
     tls: Option<PeersTls>,
 }
 
@@ -127,7 +125,6 @@ impl Peers {
             states: others.iter().map(|_| PeerState::default()).collect(),
             cluster: Arc::new(Cluster::new(local, run, others, all)),
             succeeded: AtomicBool::new(false),
-            process: PeerState::default(),
             tls,
         })
     }
@@ -204,10 +201,22 @@ async fn run(gateway: Arc<Gateway>, listener: Option<TcpListener>, learnt: SyncS
         }
         tokio::spawn(accept::run(Arc::clone(&gateway), listener, inboxes.into(), talking));
     }
+    for renewal in Renewal::of(&peers.cluster, gateway.clock.now()) {
+        tokio::spawn(renew(Arc::clone(&gateway), renewal));
+    }
     let mut look = tokio::time::interval(LOOK);
     loop {
         look.tick().await;
         peers.cluster.forget(gateway.clock.now());
+    }
+}
+
+/// Tells others once more what runs for longer than an entry lives.
+async fn renew(gateway: Arc<Gateway>, mut renewal: Renewal) {
+    let Some(peers) = &gateway.peers else { return };
+    loop {
+        let next = renewal.go_on(&peers.cluster, gateway.clock.now());
+        gateway.clock.sleep_until(next).await;
     }
 }
 

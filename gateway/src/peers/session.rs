@@ -140,7 +140,7 @@ impl Session {
         mut event: impl FnMut(Event),
     ) -> Result<(), Fault> {
         let mut used = 0;
-        let updates = self.incoming.updates;
+        let (updates, refused) = (self.incoming.updates, self.incoming.refused);
         let outcome = loop {
             let (frame, length) = match frame::take(&self.input[used..]) {
                 Ok(Some(next)) => next,
@@ -177,6 +177,9 @@ impl Session {
         };
         self.input.drain(..used);
         self.incoming.acknowledge(&mut self.output);
+        if refused == 0 && self.incoming.refused > 0 {
+            tracing::warn!(?with, "it names more tables than there can be: the rest is skipped");
+        }
         count(&state.received, self.incoming.updates - updates);
         count(&state.sent, std::mem::take(&mut self.sent));
         outcome

@@ -146,6 +146,10 @@ impl Task<'_> {
 
     /// A connection stands: from now on it is the one that counts.
     fn open(&mut self, accepted: Accepted) {
+        if self.link.is_retired() {
+            // It came half-way when the next process took over: the peer is to find that one.
+            return;
+        }
         self.stop_dialling();
         let headgate = accepted.headgate;
         self.session =
@@ -206,6 +210,11 @@ impl Task<'_> {
                 Action::IsStock => {
                     if let Some(session) = &mut self.session {
                         session.outgoing.is_stock();
+                    }
+                }
+                Action::IsHeadgate => {
+                    if let Some(session) = &mut self.session {
+                        session.outgoing.is_headgate();
                     }
                 }
                 Action::Teach => {

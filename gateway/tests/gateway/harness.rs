@@ -33,15 +33,19 @@ impl Gateway {
             .replace("ADMIN", &admin.to_string())
             .replace("FOLDER", &folder.path().display().to_string());
         let file = write(folder.path(), "gateway.toml", &config);
-        let process = Command::new(env!("CARGO_BIN_EXE_headgate"))
-            .arg("run")
-            .arg(file)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the gateway starts");
+        let process = run(&file);
         let gateway = Self { folder, front, admin, process };
-        wait_until("the gateway is ready", || gateway.get_admin("/health").starts_with("HTTP/1.1 200"));
+        gateway.is_ready();
         gateway
+    }
+
+    /// Starts it again, as it was, at the same addresses; it is not ready yet.
+    pub(crate) fn restart(&mut self) {
+        self.process = run(&self.folder.path().join("gateway.toml"));
+    }
+
+    pub(crate) fn is_ready(&self) {
+        wait_until("the gateway is ready", || self.get_admin("/health").starts_with("HTTP/1.1 200"));
     }
 
     /// A whole configuration around `servers`, with `more` in the frontend.
@@ -131,6 +135,11 @@ impl Gateway {
         let pid = nix::unistd::Pid::from_raw(self.process.id() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it is ours");
     }
+}
+
+fn run(file: &Path) -> Child {
+    let mut headgate = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    headgate.arg("run").arg(file).stderr(Stdio::inherit()).spawn().expect("the gateway starts")
 }
 
 impl Drop for Gateway {

@@ -8,7 +8,7 @@
 //! In an upgrade two processes of a node live at once. The old one teaches the new one all that it knows, and
 //! is then heard through it: it has no sessions with other nodes any more, and the new one passes its run on.
 
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Speaker};
 use crate::limits::{Limit, MAX_LIMITS, Others};
 use crate::table::{DataType, Kind, Layout, Options, StickTable};
 use crate::track;
@@ -25,8 +25,10 @@ pub struct Cluster {
     /// The other nodes.
     others: Vec<String>,
     heard: AtomicU32,
-    /// Nodes that count as heard in an upgrade, in which sessions move from one process to the other.
-    granted: AtomicU32,
+    /// Nodes that count as heard in an upgrade, in which sessions move from one process to the other: as the
+    /// process before this one has heard them, and as this one did when the next took over.
+    learnt: AtomicU32,
+    left: AtomicU32,
     tables: Vec<Shared>,
 }
 
@@ -65,6 +67,16 @@ pub enum With<'a> {
     Previous,
     /// The process of this node that takes over.
     Next,
+}
+
+impl With<'_> {
+    pub(super) fn speaker(self) -> Speaker {
+        match self {
+            With::Peer(_) => Speaker::Node,
+            With::Previous => Speaker::Previous,
+            With::Next => Speaker::Next,
+        }
+    }
 }
 
 impl Shared {
@@ -137,22 +149,22 @@ impl Shared {
     }
 
     /// The mirror of a run of `node`, which lives now. `None` if this speaker is not to be listened to.
-    fn mirror(&self, node: &str, run: &str, by_process: bool, now: Time) -> Option<Arc<Mirror>> {
+    fn mirror(&self, node: &str, run: &str, speaker: Speaker, now: Time) -> Option<Arc<Mirror>> {
         let mirrors = self.mirrors.load_full();
         let is_it = |mirror: &&Arc<Mirror>| mirror.node == node && mirror.run == run;
         if let Some(found) = mirrors.iter().find(is_it) {
-            if by_process && found.is_live() && !found.is_by_process() {
+            if speaker != Speaker::Node && found.is_live() && found.is_by(Speaker::Node) {
                 // Its own node is heard.
                 return None;
             }
-            let same = found.is_live() && found.is_by_process() == by_process;
-            found.begin(by_process);
+            let same = found.is_live() && found.is_by(speaker);
+            found.begin(speaker);
             if !same {
                 self.mirrors.store(Arc::new(Vec::clone(&mirrors)));
             }
             return Some(Arc::clone(found));
         }
-        let mirror = Arc::new(Mirror::new(node, run, by_process, self.options.clone(), now));
+        let mirror = Arc::new(Mirror::new(node, run, speaker, self.options.clone(), now));
         let mut all = Vec::clone(&mirrors);
         let of_node = |mirror: &Arc<Mirror>| mirror.node == node;
         if all.iter().filter(|mirror| of_node(mirror)).count() >= MAX_RUNS
@@ -167,7 +179,7 @@ impl Shared {
 
     fn end_runs_of(&self, node: &str) {
         let mirrors = self.mirrors.load();
-        let ended = mirrors.iter().filter(|mirror| mirror.node == node && !mirror.is_by_process());
+        let ended = mirrors.iter().filter(|mirror| mirror.node == node && mirror.is_by(Speaker::Node));
         ended.for_each(|mirror| mirror.end());
     }
 }
@@ -175,8 +187,8 @@ impl Shared {
 impl Cluster {
     /// Of `local` in the run `run`, and the other nodes.
     pub fn new(local: String, run: String, others: Vec<String>, tables: Vec<Shared>) -> Self {
-        let (heard, granted) = (AtomicU32::new(1), AtomicU32::new(0));
-        Self { local, run, others, heard, granted, tables }
+        let [learnt, left] = [const { AtomicU32::new(0) }; 2];
+        Self { local, run, others, heard: AtomicU32::new(1), learnt, left, tables }
     }
 
     /// This node's name among its peers.
@@ -204,7 +216,8 @@ impl Cluster {
 
     /// Nodes that are heard, with this one, and nodes there are.
     pub fn nodes(&self) -> (u32, u32) {
-        let heard = self.heard.load(Ordering::Relaxed).max(self.granted.load(Ordering::Relaxed));
+        let heard = [&self.heard, &self.learnt, &self.left].map(|heard| heard.load(Ordering::Relaxed));
+        let heard = heard.into_iter().max().unwrap_or(1);
         (heard, u32::try_from(self.others.len() + 1).unwrap_or(u32::MAX))
     }
 
@@ -232,36 +245,28 @@ impl Cluster {
             mirrors.iter().any(|list| list.iter().any(|mirror| mirror.node == node && mirror.is_live()))
         };
         let heard = self.others.iter().filter(|node| lives(node)).count() + 1;
-        self.granted.store(u32::try_from(heard).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.learnt.store(u32::try_from(heard).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// The other nodes have had their time to speak for themselves.
     pub fn hears_only_nodes(&self) {
-        self.granted.store(0, Ordering::Relaxed);
-        for mirror in
-            self.tables.iter().flat_map(|shared| shared.mirrors().iter().cloned().collect::<Vec<_>>())
-        {
-            if mirror.is_by_process() && mirror.node != self.local {
-                mirror.end();
-            }
-        }
+        self.learnt.store(0, Ordering::Relaxed);
+        self.end_runs(|mirror| mirror.is_by(Speaker::Previous) && mirror.node != self.local);
     }
 
     /// The next process has taken over: the other nodes are heard through it.
     pub fn is_succeeded(&self) {
-        self.granted.store(self.heard.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.left.store(self.nodes().0, Ordering::Relaxed);
     }
 
-    /// The other process of this node is gone, and with it what ran there.
-    pub fn process_is_gone(&self) {
-        self.granted.store(0, Ordering::Relaxed);
-        for mirror in
-            self.tables.iter().flat_map(|shared| shared.mirrors().iter().cloned().collect::<Vec<_>>())
-        {
-            if mirror.is_by_process() && mirror.is_live() {
-                mirror.end();
-            }
+    /// This other process of the node is gone, and with it what ran there.
+    pub fn process_is_gone(&self, with: With<'_>) {
+        match with {
+            With::Previous => self.learnt.store(0, Ordering::Relaxed),
+            With::Next => self.left.store(0, Ordering::Relaxed),
+            With::Peer(_) => return,
         }
+        self.end_runs(|mirror| mirror.is_by(with.speaker()));
     }
 
     /// Drops runs that have ended and of which nothing is left.
@@ -273,6 +278,21 @@ impl Cluster {
                 // Only the thread of the peers adds and drops runs.
                 shared.mirrors.store(Arc::new(rest));
             }
+        }
+    }
+
+    /// The most tables that can be named in one session: whoever names more is not from this cluster.
+    pub(super) fn most_tables(&self, with: With<'_>) -> usize {
+        let nodes = match with {
+            With::Peer(_) => 1,
+            With::Previous | With::Next => self.others.len() + 1,
+        };
+        (self.tables.len() * (1 + nodes * MAX_RUNS)).max(LEAST_TABLES)
+    }
+
+    fn end_runs(&self, which: impl Fn(&Mirror) -> bool) {
+        for shared in &self.tables {
+            shared.mirrors().iter().filter(|mirror| which(mirror)).for_each(|mirror| mirror.end());
         }
     }
 
@@ -309,11 +329,11 @@ impl Cluster {
         if !fits || (node == self.local && run == self.run) {
             return None;
         }
-        let by_process = !matches!(with, With::Peer(_));
-        if !by_process && is_first(place) {
+        let speaker = with.speaker();
+        if speaker == Speaker::Node && is_first(place) {
             self.tables[place].end_runs_of(node);
         }
-        Some(Target::Mirror(place, self.tables[place].mirror(node, run, by_process, now)?))
+        Some(Target::Mirror(place, self.tables[place].mirror(node, run, speaker, now)?))
     }
 }
 
@@ -328,5 +348,7 @@ pub(super) enum Target {
 
 /// Runs of one node that are remembered until their rates have aged out.
 const MAX_RUNS: usize = 8;
+/// Tables that may be named in a session, however few there are here: the other side may have more.
+const LEAST_TABLES: usize = 256;
 /// Bytes of a run's name.
 const MAX_RUN_NAME: usize = 32;

@@ -22,6 +22,8 @@ pub struct Incoming {
     pub updates: u64,
     /// Updates of tables that are not known here, or look otherwise.
     pub ignored: u64,
+    /// Definitions of more tables than there can be.
+    pub refused: u64,
 }
 
 #[derive(Debug)]
@@ -63,13 +65,18 @@ impl Incoming {
                 if let Some(Target::Mirror(_, before)) = &table.target
                     && !matches!(&target, Some(Target::Mirror(_, now)) if Arc::ptr_eq(before, now))
                 {
-                    // Its number is another's now: that run is over.
-                    before.end();
+                    // Its number is another's now: that run is over, unless somebody else speaks for it.
+                    if before.is_by(with.speaker()) {
+                        before.end();
+                    }
                 }
                 (table.definition, table.target) = (definition, target);
                 Some(place)
             }
-            None if self.tables.len() >= MAX_TABLES => None,
+            None if self.tables.len() >= cluster.most_tables(with) => {
+                self.refused += 1;
+                None
+            }
             None => {
                 self.tables.push(InTable { definition, target, last: 0, unacknowledged: false });
                 Some(self.tables.len() - 1)
@@ -119,7 +126,7 @@ impl Incoming {
                 seen_here = sticks.map(|_| seen.of(*place));
                 (own, false)
             }
-            Some(Target::Mirror(_, mirror)) if mirror.is_by_process() == by_process => {
+            Some(Target::Mirror(_, mirror)) if mirror.is_by(with.speaker()) => {
                 mirror.hear(now);
                 (&mirror.table, true)
             }
@@ -222,5 +229,3 @@ fn take_u32(body: &mut &[u8]) -> Option<u32> {
 }
 
 const ACK: u8 = 0x84;
-/// Tables that a peer may define in a session.
-const MAX_TABLES: usize = 256;

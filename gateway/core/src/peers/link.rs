@@ -98,6 +98,8 @@ pub enum Action {
     Close(Reason),
     /// It has not said that it is another Headgate, so it is none: send it the sums.
     IsStock,
+    /// It has said so after all.
+    IsHeadgate,
     /// It can be heard from now on, or not.
     Live(bool),
 }
@@ -132,6 +134,11 @@ impl Link {
     /// Whether the connection stands.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
+    }
+
+    /// Whether another process of this node talks to the peer: no session is to be opened.
+    pub fn is_retired(&self) -> bool {
+        self.retired
     }
 
     fn open(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -170,7 +177,7 @@ impl Link {
                 if now >= open.beat_at {
                     actions.push(Action::Send(Control::Heartbeat));
                     open.beats = open.beats.saturating_add(1);
-                    if open.beats == 2 && !open.headgate {
+                    if open.beats == BEATS_OF_STOCK && !open.headgate {
                         actions.push(Action::IsStock);
                     }
                     open.beat_at = now + if open.beats == 1 { SECOND_BEAT } else { BEAT };
@@ -258,7 +265,11 @@ impl Machine for Link {
             (Event::Opened, _) if !self.retired => self.open(now, actions),
             (Event::Unreachable, State::Dialing { .. }) => self.wait(now, AGAIN),
             (Event::Refused(_), State::Dialing { .. }) => self.wait(now, REFUSED),
-            (Event::IsHeadgate, State::Open(open)) => open.headgate = true,
+            (Event::IsHeadgate, State::Open(open)) => {
+                if !std::mem::replace(&mut open.headgate, true) && open.beats >= BEATS_OF_STOCK {
+                    actions.push(Action::IsHeadgate);
+                }
+            }
             (Event::Control(control), State::Open(_)) => self.control(control, now, actions),
             (Event::Taught, State::Open(_)) => actions.push(Action::Send(Control::ResyncFinished)),
             (Event::Closed, State::Open(_)) => {
@@ -308,6 +319,8 @@ const LESSON_TIMEOUT: Duration = Duration::from_secs(5);
 /// something: so it hears something at once, and again.
 const FIRST_BEAT: Duration = Duration::from_millis(10);
 const SECOND_BEAT: Duration = Duration::from_millis(240);
+/// Who has not said by then that it is a Headgate counts as none, a quarter of a second after the first word.
+const BEATS_OF_STOCK: u32 = 2;
 /// Three of them within the time after which a Headgate counts as dead.
 const BEAT: Duration = Duration::from_millis(500);
 /// HAProxy beats after 3 s of silence.

@@ -3,7 +3,7 @@
 use crate::table::{Options, StickTable};
 use base_core::Time;
 use std::hash::RandomState;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// What one run of a gateway has counted itself.
 #[derive(Debug)]
@@ -13,21 +13,33 @@ pub struct Mirror {
     /// The life of its process.
     pub(super) run: String,
     live: AtomicBool,
-    /// Another process of this node speaks for it, instead of its own.
-    by_process: AtomicBool,
+    /// A [`Speaker`].
+    speaker: AtomicU8,
     /// When it was heard of last, in milliseconds.
     heard: AtomicU64,
     /// Its numbers.
     pub table: StickTable,
 }
 
+/// Who speaks for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Speaker {
+    /// Its own node.
+    Node,
+    /// The process of this node before this one.
+    Previous,
+    /// The process of this node after this one.
+    Next,
+}
+
 impl Mirror {
-    pub(super) fn new(node: &str, run: &str, by_process: bool, options: Options, now: Time) -> Self {
+    pub(super) fn new(node: &str, run: &str, speaker: Speaker, options: Options, now: Time) -> Self {
         Self {
             node: node.to_owned(),
             run: run.to_owned(),
             live: AtomicBool::new(true),
-            by_process: AtomicBool::new(by_process),
+            speaker: AtomicU8::new(speaker as u8),
             heard: AtomicU64::new(now.as_millis()),
             table: StickTable::new(options, &RandomState::new()),
         }
@@ -38,9 +50,9 @@ impl Mirror {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Whether another process of this node speaks for it.
-    pub(super) fn is_by_process(&self) -> bool {
-        self.by_process.load(Ordering::Relaxed)
+    /// Whether it is this one that speaks for it.
+    pub(super) fn is_by(&self, speaker: Speaker) -> bool {
+        self.speaker.load(Ordering::Relaxed) == speaker as u8
     }
 
     /// Whether nothing of it can count any more: its last entry has expired.
@@ -55,9 +67,9 @@ impl Mirror {
     }
 
     /// It lives, and who speaks for it.
-    pub(super) fn begin(&self, by_process: bool) {
+    pub(super) fn begin(&self, speaker: Speaker) {
         self.live.store(true, Ordering::Relaxed);
-        self.by_process.store(by_process, Ordering::Relaxed);
+        self.speaker.store(speaker as u8, Ordering::Relaxed);
     }
 
     /// What ran there runs no more.

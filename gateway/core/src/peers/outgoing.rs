@@ -7,7 +7,7 @@
 
 use super::cluster::{Cluster, Role, Shared, With};
 use super::definition::{Definition, Texts, encode_values};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Speaker};
 use super::{frame, varint};
 use crate::table::{Cursor, KeyType, Row, StickTable, Walk};
 use base_core::Time;
@@ -37,7 +37,11 @@ pub struct Outgoing {
     runs: Vec<OutRun>,
     /// The lists that these were chosen from.
     chosen: Vec<Arc<Vec<Arc<Mirror>>>>,
+    /// Tables that are to be ended, with the places of what they are of.
+    ended: Vec<OutRun>,
     next_id: u64,
+    /// Numbers of tables that have ended: they are used again.
+    free: Vec<u64>,
     texts: Texts,
     /// The table that was defined last.
     current: Option<u64>,
@@ -45,7 +49,7 @@ pub struct Outgoing {
     lesson: Option<Lesson>,
 }
 
-/// Who listens.
+/// Who listens: nobody is told of what it has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
     Peer,
@@ -64,6 +68,8 @@ struct OutTable {
     announced: bool,
     cursor: Cursor,
     pushed: u32,
+    /// The highest number that the peer has acknowledged.
+    acknowledged: u32,
     /// A moment that waits for its acknowledgement: the number sent last, and where the reader stood.
     mark: Option<(u32, Cursor)>,
 }
@@ -78,8 +84,8 @@ struct OutRun {
 
 #[derive(Debug, Default)]
 struct Lesson {
-    /// Runs come first, then tables.
-    table: usize,
+    /// Runs come first, then tables; for the next process the other way round, as its time is short.
+    part: usize,
     walk: Walk,
 }
 
@@ -100,6 +106,8 @@ impl Outgoing {
             tables,
             runs: Vec::new(),
             chosen: Vec::new(),
+            ended: Vec::new(),
+            free: Vec::new(),
             texts: Texts::default(),
             current: None,
             timed,
@@ -120,6 +128,13 @@ impl Outgoing {
     /// The peer is no Headgate: it can't add up what the runs of the others have counted.
     pub fn is_stock(&mut self) {
         self.audience = Audience::Stock;
+        self.chosen.clear();
+    }
+
+    /// It is one after all: it was only slow to say so.
+    pub fn is_headgate(&mut self) {
+        self.audience = Audience::Peer;
+        self.chosen.clear();
     }
 
     /// The next process has taken over: from now on it hears what this node's processes count, and nothing else.
@@ -131,13 +146,19 @@ impl Outgoing {
     /// Appends a part of the lesson; false when it is over.
     pub fn go_on_teaching(&mut self, cluster: &Cluster, now: Time, out: &mut Vec<u8>) -> bool {
         let Some(mut lesson) = self.lesson.take() else { return false };
-        if lesson.table == 0 && lesson.walk.is_at_start() {
+        if lesson.part == 0 && lesson.walk.is_at_start() {
             self.choose_runs(cluster);
         }
         let (texts, current) = (&mut self.texts, &mut self.current);
         let mut writer = Writer { out, texts, current, timed: self.timed, now };
-        let runs = self.runs.len();
-        let goes_on = if let Some(OutRun { place, mirror, table }) = self.runs.get_mut(lesson.table) {
+        let part = lesson.part;
+        let (run, table) = match self.audience {
+            Audience::Next { .. } => (part.checked_sub(self.tables.len()), Some(part)),
+            _ => (Some(part), part.checked_sub(self.runs.len())),
+        };
+        let goes_on = if let Some(OutRun { place, mirror, table }) =
+            run.and_then(|run| self.runs.get_mut(run))
+        {
             let name = || run_name(cluster, *place, mirror);
             let source = Source { table: &mirror.table, name: &name, announced: true };
             let goes_on = table.teach(&source, &mut lesson.walk, &mut writer);
@@ -146,17 +167,19 @@ impl Outgoing {
             }
             goes_on
         } else {
-            let place = lesson.table - runs;
-            let Some((state, shared)) = self.tables.get_mut(place).zip(cluster.tables().get(place)) else {
-                return false;
-            };
+            let state = table.and_then(|place| self.tables.get_mut(place).zip(cluster.tables().get(place)));
+            let Some((state, shared)) = state else { return false };
             let name = || cluster.wire_name(shared);
             let announced = shared.role == Role::Sums;
             let source = Source { table: &shared.table, name: &name, announced };
-            self.audience.hears(shared.role) && state.teach(&source, &mut lesson.walk, &mut writer)
+            match self.audience.hears(shared.role) {
+                Hears::All => state.teach(&source, &mut lesson.walk, &mut writer),
+                Hears::Name => state.announce(&source, &mut writer),
+                Hears::Nothing => false,
+            }
         };
         if !goes_on {
-            lesson = Lesson { table: lesson.table + 1, walk: Walk::default() };
+            lesson = Lesson { part: part + 1, walk: Walk::default() };
         }
         self.lesson = Some(lesson);
         true
@@ -168,24 +191,32 @@ impl Outgoing {
         let mut more = false;
         let (texts, current) = (&mut self.texts, &mut self.current);
         let mut writer = Writer { out, texts, current, timed: self.timed, now };
+        for OutRun { mirror, table, .. } in self.ended.drain(..) {
+            writer.end(table.id, &Source { table: &mirror.table, name: &String::new, announced: true });
+            self.free.push(table.id);
+        }
         // What ran before this process first, so that who listens does not take it for ended meanwhile.
         self.runs.retain_mut(|OutRun { place, mirror, table }| {
             let name = || run_name(cluster, *place, mirror);
             let source = Source { table: &mirror.table, name: &name, announced: true };
             let live = mirror.is_live();
-            match live {
-                true => more |= table.push(&source, most, &mut writer),
-                false => writer.end(table.id, &source),
+            if live {
+                more |= table.push(&source, most, &mut writer);
+            } else {
+                writer.end(table.id, &source);
+                self.free.push(table.id);
             }
             live
         });
         for (state, shared) in self.tables.iter_mut().zip(cluster.tables()) {
-            if self.audience.hears(shared.role) {
-                let name = || cluster.wire_name(shared);
-                let announced = shared.role == Role::Sums;
-                let source = Source { table: &shared.table, name: &name, announced };
-                more |= state.push(&source, most, &mut writer);
-            }
+            let name = || cluster.wire_name(shared);
+            let announced = shared.role == Role::Sums;
+            let source = Source { table: &shared.table, name: &name, announced };
+            more |= match self.audience.hears(shared.role) {
+                Hears::All => state.push(&source, most, &mut writer),
+                Hears::Name => state.announce(&source, &mut writer),
+                Hears::Nothing => false,
+            };
         }
         more
     }
@@ -199,10 +230,9 @@ impl Outgoing {
         else {
             return;
         };
-        if number > state.pushed {
-            return;
-        }
-        if let Some((_, cursor)) = state.mark.take_if(|(marked, _)| *marked <= number) {
+        // In a lesson the reader stands where the table will be when it is over.
+        let is_all = number == state.pushed && self.lesson.is_none();
+        if let Some(cursor) = state.acknowledged(number, is_all) {
             progress.acknowledged.resize(progress.acknowledged.len().max(place + 1), Cursor::default());
             progress.acknowledged[place] = cursor;
         }
@@ -225,34 +255,49 @@ impl Outgoing {
         for (place, mirror) in wanted {
             let known = before.iter().position(|run| Arc::ptr_eq(&run.mirror, &mirror));
             self.runs.push(known.map(|known| before.swap_remove(known)).unwrap_or_else(|| {
-                self.next_id += 1;
-                OutRun { place, mirror, table: OutTable::new(self.next_id - 1, Cursor::default()) }
+                let id = self.free.pop().unwrap_or_else(|| {
+                    self.next_id += 1;
+                    self.next_id - 1
+                });
+                OutRun { place, mirror, table: OutTable::new(id, Cursor::default()) }
             }));
         }
+        self.ended.append(&mut before);
     }
 }
 
 impl Audience {
-    fn hears(self, role: Role) -> bool {
+    fn hears(self, role: Role) -> Hears {
         match (self, role) {
-            (Self::Stock, Role::Aggregate) => true,
-            (_, Role::Sums) => true,
-            (Self::Peer | Self::Stock, Role::Common) => true,
-            (Self::Next { succeeded }, Role::Common | Role::Private) => !succeeded,
-            _ => false,
+            // It is how a Headgate knows another, which may be slow to say what it is.
+            (Self::Stock, Role::Sums) => Hears::Name,
+            (Self::Stock, Role::Aggregate) => Hears::All,
+            (_, Role::Sums) => Hears::All,
+            (Self::Peer | Self::Stock, Role::Common) => Hears::All,
+            (Self::Next { succeeded: false }, Role::Common | Role::Private) => Hears::All,
+            _ => Hears::Nothing,
         }
     }
 
-    /// Nobody is told of what it has told.
     fn hears_of(self, mirror: &Mirror, local: &str) -> bool {
         match self {
             Self::Stock => false,
             Self::Peer => mirror.node == local && mirror.is_live(),
-            Self::Previous => !mirror.is_by_process() && mirror.is_live(),
-            Self::Next { succeeded: true } => mirror.node == local && mirror.is_live(),
-            Self::Next { succeeded: false } => true,
+            Self::Previous => !mirror.is_by(Speaker::Previous) && mirror.is_live(),
+            Self::Next { succeeded: true } => {
+                mirror.node == local && mirror.is_live() && !mirror.is_by(Speaker::Next)
+            }
+            Self::Next { succeeded: false } => !mirror.is_by(Speaker::Next),
         }
     }
+}
+
+/// How much of a table somebody is told.
+enum Hears {
+    All,
+    /// That there is one.
+    Name,
+    Nothing,
 }
 
 /// Where the entries of a table are, and how it is called there.
@@ -274,7 +319,17 @@ struct Writer<'a> {
 
 impl OutTable {
     fn new(id: u64, cursor: Cursor) -> Self {
-        Self { id, announced: false, cursor, pushed: 0, mark: None }
+        Self { id, announced: false, cursor, pushed: 0, acknowledged: 0, mark: None }
+    }
+
+    /// How far the peer has come at least, if that is news; it has all if `is_all`.
+    fn acknowledged(&mut self, number: u32, is_all: bool) -> Option<Cursor> {
+        if number > self.pushed {
+            return None;
+        }
+        self.acknowledged = self.acknowledged.max(number);
+        let marked = self.mark.take_if(|(marked, _)| *marked <= number);
+        if is_all { Some(self.cursor.clone()) } else { marked.map(|(_, cursor)| cursor) }
     }
 
     /// A part of a lesson; false at the table's end.
@@ -289,17 +344,23 @@ impl OutTable {
         source.table.walk(walk, LESSON, writer.now, |row| writer.put(&row, source, pushed, true))
     }
 
-    fn push(&mut self, source: &Source<'_>, most: usize, writer: &mut Writer<'_>) -> bool {
+    /// Names the table; that is all.
+    fn announce(&mut self, source: &Source<'_>, writer: &mut Writer<'_>) -> bool {
         if source.announced && !self.announced {
             writer.define(self.id, source);
         }
         self.announced = true;
+        false
+    }
+
+    fn push(&mut self, source: &Source<'_>, most: usize, writer: &mut Writer<'_>) -> bool {
+        self.announce(source, writer);
         let (id, pushed, now) = (self.id, &mut self.pushed, writer.now);
         let more = source.table.read_changes(&mut self.cursor, most, now, |row| {
             writer.define(id, source);
             writer.put(&row, source, pushed, false);
         });
-        if self.mark.is_none() && self.pushed > 0 {
+        if self.mark.is_none() && self.pushed > self.acknowledged {
             self.mark = Some((self.pushed, self.cursor.clone()));
         }
         more

@@ -1,7 +1,7 @@
 //! A limit for the cluster is one limit, however a client spreads over its nodes.
 
 use super::{Node, addresses};
-use crate::harness::{Gateway, Server, connect, ok, read_answer, wait_until};
+use crate::harness::{Gateway, Server, connect, ok, pause, read_answer, wait_until};
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -177,6 +177,61 @@ fn what_runs_at_once_is_counted_over_all_nodes_and_forgotten_with_the_node_it_ra
     let through = through.into_iter().filter_map(|thread| thread.join().ok()).filter(|ok| *ok).count();
     assert_eq!(through, 30, "nothing of the dead process is left");
     drop(held);
+}
+
+/// Requests that never end, from a client for itself, on a node.
+fn hold(gateway: &Gateway, count: usize) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut stream = connect(gateway.front);
+        stream.write_all(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is open");
+        stream
+    };
+    (0..count).map(open).collect()
+}
+
+#[test]
+fn a_node_that_is_killed_and_back_within_100_ms_leaves_nothing_that_runs() {
+    let server = Server::start(|head, _| {
+        while head.starts_with("GET /held") {
+            pause(Duration::from_millis(50));
+        }
+        Some(ok("s1"))
+    });
+    let binds = addresses();
+    let limit = "limit = [{ table = \"clients\", conn_cur = 10, scope = \"cluster\" }]";
+    let mut gateways = [0, 1, 2].map(|place| start(place, &binds, server.address, limit));
+    all_hear_each_other(&gateways);
+    let is_full = |gateway: &Gateway| gateway.get("/").contains(" 429 ");
+    for round in 1..=3 {
+        let held = hold(&gateways[0], 10);
+        for gateway in &gateways[1..] {
+            wait_until("ten run on the first node", || is_full(gateway));
+        }
+        gateways[0].process.kill().expect("it runs");
+        gateways[0].process.wait().expect("it ends");
+        let killed = std::time::Instant::now();
+        gateways[0].restart();
+        for gateway in &gateways[1..] {
+            wait_until("nothing of it runs any more", || !is_full(gateway));
+        }
+        let empty = killed.elapsed();
+        gateways[0].is_ready();
+        eprintln!("round {round}: nothing counted any more {empty:?} after the kill");
+        assert!(
+            empty < Duration::from_millis(1_500),
+            "it did not take the silence of a dead node: {empty:?}"
+        );
+        all_hear_each_other(&gateways);
+        // All of the limit is there again, for any node.
+        let again = hold(&gateways[round % 3], 10);
+        for gateway in &gateways {
+            wait_until("ten run again", || is_full(gateway));
+        }
+        drop((held, again));
+        for gateway in &gateways {
+            wait_until("they have ended", || !is_full(gateway));
+        }
+    }
 }
 
 #[test]

@@ -194,6 +194,78 @@ fn of_two_processes_the_one_that_has_taken_over_writes_the_files() {
 }
 
 #[test]
+fn of_three_processes_only_the_last_talks_whichever_ends_first() {
+    let lab = Lab::new();
+    let (first, other) = (lab.start(0), lab.start(1));
+    hear_each_other(&first, &other);
+    let talks = |gateway: &Gateway| gateway.metric("headgate_peer_up{peer=\"gw2\"}") == 1.0;
+    let second = lab.start(0);
+    wait_until("the second one talks", || talks(&second) && !talks(&first));
+    let third = lab.start(0);
+    wait_until("the third one talks", || talks(&third) && !talks(&second));
+    drop(second);
+    let sessions = third.metric("headgate_peer_sessions_total{peer=\"gw2\"}");
+    let end = std::time::Instant::now() + Duration::from_secs(2);
+    while std::time::Instant::now() < end {
+        assert!(!talks(&first), "the first one does not talk while the third one does");
+        pause(Duration::from_millis(50));
+    }
+    assert!(talks(&third) && third.metric("headgate_peer_sessions_total{peer=\"gw2\"}") == sessions);
+    drop(third);
+    wait_until("nobody is left but the first one", || talks(&first));
+}
+
+#[test]
+fn who_stalls_or_makes_no_sense_on_the_socket_keeps_no_process_from_coming() {
+    let lab = Lab::new();
+    let (old, other) = (lab.start(0), lab.start(1));
+    hear_each_other(&old, &other);
+    assert!(old.get("/").contains("200 OK"));
+    let dial = || std::os::unix::net::UnixStream::connect(socket(lab.folder.path())).expect("it listens");
+    let hello = b"HAProxyS 2.1\ngw1\ngw1 hg1 1\n";
+    let mut garbage = dial();
+    garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it listens");
+    let mut breaks = dial();
+    breaks
+        .write_all(&[hello.as_slice(), &[10, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat())
+        .expect("it listens");
+    let mut stalls = dial();
+    stalls.write_all(&[hello.as_slice(), &[0, 0]].concat()).expect("it listens");
+    let mut status = [0; 4];
+    stalls.read_exact(&mut status).expect("it is welcome");
+    let new = lab.start(0);
+    assert!(
+        value(&new.ctl(&["show", "table", "alone"]), "server_key").is_some(),
+        "it has learnt all the same"
+    );
+    hear_each_other(&new, &other);
+    wait_until("both lives are known", || lives(&other) == 2);
+}
+
+#[test]
+fn a_process_that_can_not_start_takes_nothing_over() {
+    let lab = Lab::new();
+    let (old, other) = (lab.start(0), lab.start(1));
+    hear_each_other(&old, &other);
+    let config = std::fs::read_to_string(old.folder.path().join("gateway.toml")).expect("its configuration");
+    // Other addresses, but the same control socket.
+    let config = config
+        .replace(&old.front.to_string(), &addresses::<1>()[0].to_string())
+        .replace(&old.admin.to_string(), &addresses::<1>()[0].to_string());
+    let file = crate::harness::write(lab.folder.path(), "second.toml", &config);
+    let sessions = other.metric("headgate_peer_sessions_total{peer=\"gw1\"}");
+    let fails = std::process::Command::new(env!("CARGO_BIN_EXE_headgate"))
+        .arg("run")
+        .arg(file)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("it runs");
+    assert!(!fails.success());
+    assert_eq!(other.metric("headgate_peer_sessions_total{peer=\"gw1\"}"), sessions);
+    assert_eq!(lives(&other), 1);
+}
+
+#[test]
 fn a_socket_that_nobody_listens_on_is_replaced_and_a_process_alone_starts_at_once() {
     let lab = Lab::new();
     drop(std::os::unix::net::UnixListener::bind(socket(lab.folder.path())).expect("a socket"));

@@ -75,7 +75,7 @@ fn what_runs_in_the_old_process_is_heard_through_the_new_one_until_it_is_gone() 
     push((&new, &mut new_other), (&other, &mut other_new), With::Peer("a"));
     assert_eq!((others(&new), others(&other)), ((5, 10), (6, 20)));
 
-    new.process_is_gone();
+    new.process_is_gone(With::Previous);
     push((&new, &mut new_other), (&other, &mut other_new), With::Peer("a"));
     assert_eq!((others(&new), others(&other)), ((0, 10), (1, 20)), "it runs nothing, its count stays");
     let later = NOW + Duration::from_secs(31);
@@ -106,4 +106,92 @@ fn the_old_process_hears_of_other_nodes_through_the_new_one_and_nobody_hears_its
     new.peer_is_live("b", false);
     push((&new, &mut new_old), (&old, &mut old_new), With::Next);
     assert_eq!([&old, &new].map(others), [(2, 20), (1, 20)], "who is gone for the one is gone for both");
+}
+
+#[test]
+fn the_end_of_a_node_for_the_old_process_is_not_its_end_for_the_new_one_that_hears_it() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let (old, new) = (node("a", "old", true, &options), node("a", "new", true, &options));
+    let other = node("b", "run", true, &options);
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    let (mut other_old, mut old_other) = (End::new(&other, With::Peer("a")), End::new(&old, With::Peer("b")));
+    let (mut other_new, mut new_other) = (End::new(&other, With::Peer("a")), End::new(&new, With::Peer("b")));
+    runs(&other, 4);
+    old.peer_is_live("b", true);
+    push((&other, &mut other_old), (&old, &mut old_other), With::Peer("b"));
+    push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    new.peer_is_live("b", true);
+    push((&other, &mut other_new), (&new, &mut new_other), With::Peer("b"));
+    old.peer_is_live("b", false);
+    push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    assert_eq!(others(&new), (4, 10));
+}
+
+#[test]
+fn the_next_process_learns_of_every_run_of_a_large_cluster() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let nodes: Vec<_> = (0..60).map(|number| format!("n{number}")).collect();
+    let process = |run: &str| {
+        let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
+        let shared = Shared::new("t".into(), table, options.clone(), Role::Sums, true);
+        Cluster::new("a".into(), run.into(), nodes.clone(), vec![shared])
+    };
+    let (old, new) = (process("old"), process("new"));
+    for name in &nodes {
+        for run in 0..5 {
+            let other = node(name, &format!("run{run}"), true, &options);
+            runs(&other, 1);
+            let (mut from, mut to) = (End::new(&other, With::Peer("a")), End::new(&old, With::Peer(name)));
+            push((&other, &mut from), (&old, &mut to), With::Peer(name));
+        }
+    }
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    old_new.outgoing.teach();
+    let mut lesson = Vec::new();
+    while old_new.outgoing.go_on_teaching(&old, NOW, &mut lesson) {}
+    read(&lesson, (&new, &mut new_old), With::Previous);
+    assert_eq!((old.tables()[0].runs().len(), new.tables()[0].runs().len()), (300, 300));
+    assert_eq!(new_old.incoming.ignored, 0);
+}
+
+#[test]
+fn runs_that_come_and_go_take_up_no_more_room_than_those_there_are() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let (old, new) = (node("a", "old", true, &options), node("a", "new", true, &options));
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    for number in 0..600 {
+        let other = node("b", &format!("run{number}"), true, &options);
+        runs(&other, 1);
+        let (mut other_old, mut old_other) =
+            (End::new(&other, With::Peer("a")), End::new(&old, With::Peer("b")));
+        push((&other, &mut other_old), (&old, &mut old_other), With::Peer("b"));
+        push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    }
+    assert_eq!(new_old.incoming.ignored, 0);
+    assert_eq!(others(&new).0, 1, "the last of them runs one");
+}
+
+#[test]
+fn of_three_processes_the_end_of_the_last_is_not_that_of_the_first() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let [first, second, third] = ["first", "second", "third"].map(|run| node("a", run, true, &options));
+    let (mut first_second, mut second_first) =
+        (End::new(&first, With::Next), End::new(&second, With::Previous));
+    let (mut second_third, mut third_second) =
+        (End::new(&second, With::Next), End::new(&third, With::Previous));
+    for (process, count) in [(&first, 1), (&second, 2), (&third, 4)] {
+        runs(process, count);
+    }
+    first_second.outgoing.is_succeeded();
+    second_third.outgoing.is_succeeded();
+    for _ in 0..3 {
+        push((&first, &mut first_second), (&second, &mut second_first), With::Previous);
+        push((&second, &mut second_first), (&first, &mut first_second), With::Next);
+        push((&second, &mut second_third), (&third, &mut third_second), With::Previous);
+        push((&third, &mut third_second), (&second, &mut second_third), With::Next);
+    }
+    assert_eq!([&first, &second, &third].map(|process| others(process).0), [6, 5, 3]);
+    second.process_is_gone(With::Next);
+    push((&second, &mut second_first), (&first, &mut first_second), With::Next);
+    assert_eq!([&first, &second].map(|process| others(process).0), [2, 1], "the first one lives");
 }

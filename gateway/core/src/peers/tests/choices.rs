@@ -1,0 +1,94 @@
+//! Two nodes that choose a server for the same client.
+
+use super::*;
+
+/// One end of a session between two nodes, with how far the other side has come.
+struct End {
+    cluster: Cluster,
+    peer: &'static str,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    progress: Progress,
+}
+
+impl End {
+    fn new(name: &str, peer: &'static str) -> Self {
+        let cluster = node(name, "r", false, &options(KeyType::Ip, &[DataType::ServerId]));
+        let outgoing = Outgoing::new(&cluster, With::Peer(peer), &Progress::default(), true);
+        let mut incoming = Incoming::default();
+        incoming.is_headgate();
+        Self { cluster, peer, outgoing, incoming, progress: Progress::default() }
+    }
+
+    fn choose(&self, client: u8, server: u64) {
+        let table = &self.cluster.tables()[0].table;
+        table.update([0, 0, 0, client], NOW, |entry| entry.set(DataType::ServerId, server));
+    }
+
+    fn server(&self, client: u8) -> Option<u64> {
+        let table = &self.cluster.tables()[0].table;
+        table.peek([0, 0, 0, client], NOW, |entry| entry.get(DataType::ServerId))
+    }
+
+    fn push(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.outgoing.push(&self.cluster, NOW, 10, &mut bytes);
+        bytes
+    }
+
+    /// Takes what the other side has sent; returns what it answers at once.
+    fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (mut rest, with) = (bytes, With::Peer(self.peer));
+        while let Some((frame, length)) = frame::take(rest).expect("it is understood") {
+            match frame {
+                Frame::Define(body) => drop(self.incoming.define(body, &self.cluster, with, NOW)),
+                Frame::Update(update, body) => {
+                    let taken = self.incoming.update(update, body, &self.cluster, with, &self.progress, NOW);
+                    taken.expect("it is whole");
+                }
+                Frame::Ack(body) => self.outgoing.acknowledged(body, &mut self.progress),
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+        let mut acks = Vec::new();
+        self.incoming.acknowledge(&mut acks);
+        acks
+    }
+}
+
+/// What has changed at `from` comes to `to`, which acknowledges it.
+fn exchange(from: &mut End, to: &mut End) {
+    let acks = to.take(&from.push());
+    from.take(&acks);
+    assert!(from.push().is_empty(), "it has all");
+}
+
+#[test]
+fn a_later_choice_of_the_node_that_knew_of_the_first_stays() {
+    let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
+    for client in [1, 2, 3] {
+        one.choose(client, 1);
+        exchange(&mut one, &mut other);
+        exchange(&mut other, &mut one);
+    }
+    // Its server is down there: the other node, whose word does not count in a conflict, knows what it does.
+    other.choose(3, 2);
+    exchange(&mut other, &mut one);
+    exchange(&mut one, &mut other);
+    assert_eq!([one.server(3), other.server(3)], [Some(2); 2]);
+}
+
+#[test]
+fn of_two_choices_that_cross_the_first_names_stays() {
+    let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
+    one.choose(1, 1);
+    other.choose(1, 2);
+    let (from_one, from_other) = (one.push(), other.push());
+    let (acks_of_other, acks_of_one) = (other.take(&from_one), one.take(&from_other));
+    one.take(&acks_of_other);
+    other.take(&acks_of_one);
+    exchange(&mut one, &mut other);
+    exchange(&mut other, &mut one);
+    assert_eq!([one.server(1), other.server(1)], [Some(1); 2]);
+}
