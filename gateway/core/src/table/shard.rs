@@ -43,6 +43,7 @@ pub(super) struct Shard {
 /// is in line once for a change that nobody has read yet, however often it changes.
 #[derive(Debug, Default)]
 struct Changes {
+    /// With [`MOVED`], it stands here for a change that stood at the front before.
     line: VecDeque<u32>,
     /// The number of the first in line.
     first: u32,
@@ -211,7 +212,7 @@ impl Shard {
         if waits {
             return;
         }
-        self.line_up(shape, slot);
+        self.line_up(shape, slot, 0);
         // What was read long ago goes; what stands at the front and still counts stands at the end again.
         for _ in 0..2 {
             if self.changes.line.len() <= 2 * self.len() + SLACK {
@@ -219,22 +220,25 @@ impl Shard {
             }
             let number = self.changes.first;
             let Some(slot) = self.changes.line.pop_front() else { return };
+            let slot = slot & !MOVED;
             self.changes.first = number.wrapping_add(1);
-            if self.slot(shape, slot)[CHANGE_AND_USE] == number {
-                self.line_up(shape, slot);
+            if slot < self.slots && self.slot(shape, slot)[CHANGE_AND_USE] == number {
+                self.line_up(shape, slot, MOVED);
             }
         }
     }
 
-    /// Whether an entry has changed here and, if so, whether after a reader stood at `from`.
+    /// Whether an entry has changed here and, if so, whether after a reader stood at `from`. What has stood in line
+    /// for long has been read by all who are there.
     pub(super) fn has_changed(&self, shape: &Shape, slot: u32, from: u32) -> Option<bool> {
         let number = self.slot(shape, slot)[CHANGE_AND_USE];
-        self.changes.is(number, slot).then_some(number.wrapping_sub(from) < FAR)
+        let stands = self.changes.at(number)?;
+        (stands & !MOVED == slot).then_some(stands & MOVED == 0 && number.wrapping_sub(from) < FAR)
     }
 
-    fn line_up(&mut self, shape: &Shape, slot: u32) {
+    fn line_up(&mut self, shape: &Shape, slot: u32, moved: u32) {
         let number = self.changes.next();
-        self.changes.line.push_back(slot);
+        self.changes.line.push_back(slot | moved);
         self.slot_mut(shape, slot)[CHANGE_AND_USE] = number;
         if number == FREE.wrapping_sub(1) {
             // The number that means "free" is skipped.
@@ -252,7 +256,7 @@ impl Shard {
     pub(super) fn read_change(&mut self, shape: &Shape, from: u32) -> Option<(u32, Option<u32>)> {
         let behind = from.wrapping_sub(self.changes.first) > FAR;
         let number = if behind { self.changes.first } else { from };
-        let slot = *self.changes.line.get(number.wrapping_sub(self.changes.first) as usize)?;
+        let slot = self.changes.at(number)? & !MOVED;
         if self.changes.read.wrapping_sub(number.wrapping_add(1)) > FAR {
             self.changes.read = number.wrapping_add(1);
         }
@@ -397,8 +401,12 @@ impl Changes {
         self.first.wrapping_add(self.line.len() as u32)
     }
 
+    fn at(&self, number: u32) -> Option<u32> {
+        self.line.get(number.wrapping_sub(self.first) as usize).copied()
+    }
+
     fn is(&self, number: u32, slot: u32) -> bool {
-        self.line.get(number.wrapping_sub(self.first) as usize) == Some(&slot)
+        self.at(number).is_some_and(|stands| stands & !MOVED == slot)
     }
 }
 
@@ -431,6 +439,8 @@ const HASH: usize = 5;
 const FREE: u32 = u32::MAX;
 /// No slot: past any that can exist.
 const NONE: u32 = u32::MAX;
+/// In the line of changes, beside a slot: no table has so many slots that one of them has this bit.
+const MOVED: u32 = 1 << 31;
 /// Numbers of changes wrap; what is further away than this lies behind.
 const FAR: u32 = 1 << 31;
 /// Changes in line beyond two for each entry.

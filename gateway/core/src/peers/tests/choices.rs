@@ -32,7 +32,7 @@ impl End {
 
     fn push(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.outgoing.push(&self.cluster, NOW, 10, &mut bytes);
+        while self.outgoing.push(&self.cluster, NOW, 10, &mut bytes) {}
         bytes
     }
 
@@ -77,6 +77,26 @@ fn a_later_choice_of_the_node_that_knew_of_the_first_stays() {
     exchange(&mut other, &mut one);
     exchange(&mut one, &mut other);
     assert_eq!([one.server(3), other.server(3)], [Some(2); 2]);
+}
+
+#[test]
+fn a_choice_that_was_made_long_ago_is_not_taken_for_a_new_one() {
+    let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
+    (10..90).for_each(|client| one.choose(client, 1));
+    exchange(&mut one, &mut other);
+    // The table's line of changes is so long that what stands at its front moves to its end.
+    for number in 0..300 {
+        one.choose(1, 1 + number % 5);
+        exchange(&mut one, &mut other);
+    }
+    (50..90).for_each(|client| one.choose(client, 3));
+    (10..50).for_each(|client| other.choose(client, 2));
+    exchange(&mut other, &mut one);
+    exchange(&mut one, &mut other);
+    exchange(&mut other, &mut one);
+    for client in 10..50 {
+        assert_eq!([one.server(client), other.server(client)], [Some(2); 2], "client {client}");
+    }
 }
 
 #[test]
