@@ -52,7 +52,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// Opens a socket at `path` in the place of whatever was there, for those whom `mode` lets: at no moment can
 /// anybody else connect to it, and at no moment is there none.
 pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     std::fs::create_dir_all(folder)?;
     let fresh = folder.join(format!(".{}", std::process::id()));
     match std::fs::remove_file(&fresh) {
