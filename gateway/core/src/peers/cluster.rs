@@ -148,21 +148,15 @@ impl Shared {
         format!("{}.{node}.{run}", self.name)
     }
 
-    /// The mirror of a run of `node`, which lives now. `None` if this speaker is not to be listened to.
-    fn mirror(&self, node: &str, run: &str, speaker: Speaker, now: Time) -> Option<Arc<Mirror>> {
+    /// The mirror of a run of `node`, which lives now, as this speaker says.
+    fn mirror(&self, node: &str, run: &str, speaker: Speaker, now: Time) -> Arc<Mirror> {
         let mirrors = self.mirrors.load_full();
         let is_it = |mirror: &&Arc<Mirror>| mirror.node == node && mirror.run == run;
         if let Some(found) = mirrors.iter().find(is_it) {
-            if speaker != Speaker::Node && found.is_live() && found.is_by(Speaker::Node) {
-                // Its own node is heard.
-                return None;
-            }
-            let same = found.is_live() && found.is_by(speaker);
-            found.begin(speaker);
-            if !same {
+            if found.begin(speaker) {
                 self.mirrors.store(Arc::new(Vec::clone(&mirrors)));
             }
-            return Some(Arc::clone(found));
+            return Arc::clone(found);
         }
         let mirror = Arc::new(Mirror::new(node, run, speaker, self.options.clone(), now));
         let mut all = Vec::clone(&mirrors);
@@ -174,13 +168,16 @@ impl Shared {
         }
         all.push(Arc::clone(&mirror));
         self.mirrors.store(Arc::new(all));
-        Some(mirror)
+        mirror
     }
 
-    fn end_runs_of(&self, node: &str) {
-        let mirrors = self.mirrors.load();
-        let ended = mirrors.iter().filter(|mirror| mirror.node == node && mirror.is_by(Speaker::Node));
-        ended.for_each(|mirror| mirror.end());
+    /// Of these runs this speaker does not say any more that they live.
+    fn end_runs(&self, speaker: Speaker, which: impl Fn(&Mirror) -> bool) {
+        let mirrors = self.mirrors.load_full();
+        let ended = mirrors.iter().filter(|mirror| which(mirror) && mirror.end(speaker)).count();
+        if ended > 0 {
+            self.mirrors.store(Arc::new(Vec::clone(&mirrors)));
+        }
     }
 }
 
@@ -234,24 +231,19 @@ impl Cluster {
             return;
         }
         self.heard.fetch_sub(1, Ordering::Relaxed);
-        self.tables.iter().for_each(|shared| shared.end_runs_of(peer));
+        self.end_runs(Speaker::Node, |mirror| mirror.node == peer);
     }
 
     /// The process before this one has taught all that it knows: until the other nodes are heard themselves,
     /// they count as it has heard them.
     pub fn has_learnt(&self) {
-        let mirrors = self.tables.iter().map(Shared::mirrors).collect::<Vec<_>>();
-        let lives = |node: &str| {
-            mirrors.iter().any(|list| list.iter().any(|mirror| mirror.node == node && mirror.is_live()))
-        };
-        let heard = self.others.iter().filter(|node| lives(node)).count() + 1;
-        self.learnt.store(u32::try_from(heard).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.learnt.store(self.nodes_that_live(), Ordering::Relaxed);
     }
 
     /// The other nodes have had their time to speak for themselves.
     pub fn hears_only_nodes(&self) {
         self.learnt.store(0, Ordering::Relaxed);
-        self.end_runs(|mirror| mirror.is_by(Speaker::Previous) && mirror.node != self.local);
+        self.end_runs(Speaker::Previous, |mirror| mirror.node != self.local);
     }
 
     /// The next process has taken over: the other nodes are heard through it.
@@ -266,11 +258,15 @@ impl Cluster {
             With::Next => self.left.store(0, Ordering::Relaxed),
             With::Peer(_) => return,
         }
-        self.end_runs(|mirror| mirror.is_by(with.speaker()));
+        self.end_runs(with.speaker(), |_| true);
     }
 
-    /// Drops runs that have ended and of which nothing is left.
+    /// Drops runs that have ended and of which nothing is left. Once the next process has taken over, looks whom that
+    /// one hears.
     pub fn forget(&self, now: Time) {
+        if self.left.load(Ordering::Relaxed) > 0 {
+            self.left.store(self.nodes_that_live(), Ordering::Relaxed);
+        }
         for shared in &self.tables {
             let mirrors = shared.mirrors.load_full();
             if mirrors.iter().any(|mirror| mirror.is_over(now)) {
@@ -290,10 +286,25 @@ impl Cluster {
         (self.tables.len() * (1 + nodes * MAX_RUNS)).max(LEAST_TABLES)
     }
 
-    fn end_runs(&self, which: impl Fn(&Mirror) -> bool) {
-        for shared in &self.tables {
-            shared.mirrors().iter().filter(|mirror| which(mirror)).for_each(|mirror| mirror.end());
+    /// A session says of a run no more that it lives.
+    pub(super) fn end_run(&self, place: usize, run: &Arc<Mirror>, with: With<'_>) {
+        if let Some(shared) = self.tables.get(place) {
+            shared.end_runs(with.speaker(), |mirror| std::ptr::eq(mirror, &**run));
         }
+    }
+
+    fn end_runs(&self, speaker: Speaker, which: impl Fn(&Mirror) -> bool) {
+        self.tables.iter().for_each(|shared| shared.end_runs(speaker, &which));
+    }
+
+    /// Nodes of which a run is known to live, with this one.
+    fn nodes_that_live(&self) -> u32 {
+        let mirrors = self.tables.iter().map(Shared::mirrors).collect::<Vec<_>>();
+        let lives = |node: &str| {
+            mirrors.iter().any(|list| list.iter().any(|mirror| mirror.node == node && mirror.is_live()))
+        };
+        let living = self.others.iter().filter(|node| lives(node)).count();
+        u32::try_from(living + 1).unwrap_or(u32::MAX)
     }
 
     /// Where what comes under `name` belongs. The first run that a peer's session names ends those of the
@@ -331,9 +342,9 @@ impl Cluster {
         }
         let speaker = with.speaker();
         if speaker == Speaker::Node && is_first(place) {
-            self.tables[place].end_runs_of(node);
+            self.tables[place].end_runs(speaker, |mirror| mirror.node == node);
         }
-        Some(Target::Mirror(place, self.tables[place].mirror(node, run, speaker, now)?))
+        Some(Target::Mirror(place, self.tables[place].mirror(node, run, speaker, now)))
     }
 }
 

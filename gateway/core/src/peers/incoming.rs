@@ -62,13 +62,11 @@ impl Incoming {
         self.current = match place {
             Some(place) => {
                 let table = &mut self.tables[place];
-                if let Some(Target::Mirror(_, before)) = &table.target
+                if let Some(Target::Mirror(place, before)) = &table.target
                     && !matches!(&target, Some(Target::Mirror(_, now)) if Arc::ptr_eq(before, now))
                 {
                     // Its number is another's now: that run is over, unless somebody else speaks for it.
-                    if before.is_by(with.speaker()) {
-                        before.end();
-                    }
+                    cluster.end_run(*place, before, with);
                 }
                 (table.definition, table.target) = (definition, target);
                 Some(place)
@@ -126,7 +124,7 @@ impl Incoming {
                 seen_here = sticks.map(|_| seen.of(*place));
                 (own, false)
             }
-            Some(Target::Mirror(_, mirror)) if mirror.is_by(with.speaker()) => {
+            Some(Target::Mirror(_, mirror)) if mirror.is_heard_from(with.speaker()) => {
                 mirror.hear(now);
                 (&mirror.table, true)
             }

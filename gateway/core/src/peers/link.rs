@@ -265,8 +265,9 @@ impl Machine for Link {
             (Event::Opened, _) if !self.retired => self.open(now, actions),
             (Event::Unreachable, State::Dialing { .. }) => self.wait(now, AGAIN),
             (Event::Refused(_), State::Dialing { .. }) => self.wait(now, REFUSED),
-            (Event::IsHeadgate, State::Open(open)) => {
-                if !std::mem::replace(&mut open.headgate, true) && open.beats >= BEATS_OF_STOCK {
+            (Event::IsHeadgate, State::Open(open)) if !open.headgate => {
+                open.headgate = true;
+                if open.beats >= BEATS_OF_STOCK {
                     actions.push(Action::IsHeadgate);
                 }
             }

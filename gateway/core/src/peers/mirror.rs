@@ -3,7 +3,7 @@
 use crate::table::{Options, StickTable};
 use base_core::Time;
 use std::hash::RandomState;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What one run of a gateway has counted itself.
 #[derive(Debug)]
@@ -12,25 +12,24 @@ pub struct Mirror {
     pub(super) node: String,
     /// The life of its process.
     pub(super) run: String,
-    live: AtomicBool,
-    /// A [`Speaker`].
-    speaker: AtomicU8,
+    /// Those who say that it lives: it does as long as there is one.
+    speakers: AtomicU8,
     /// When it was heard of last, in milliseconds.
     heard: AtomicU64,
     /// Its numbers.
     pub table: StickTable,
 }
 
-/// Who speaks for a run.
+/// Who speaks for a run; of several, the first is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Speaker {
     /// Its own node.
-    Node,
+    Node = 1,
     /// The process of this node before this one.
-    Previous,
+    Previous = 2,
     /// The process of this node after this one.
-    Next,
+    Next = 4,
 }
 
 impl Mirror {
@@ -38,8 +37,7 @@ impl Mirror {
         Self {
             node: node.to_owned(),
             run: run.to_owned(),
-            live: AtomicBool::new(true),
-            speaker: AtomicU8::new(speaker as u8),
+            speakers: AtomicU8::new(speaker as u8),
             heard: AtomicU64::new(now.as_millis()),
             table: StickTable::new(options, &RandomState::new()),
         }
@@ -47,12 +45,18 @@ impl Mirror {
 
     /// Whether what runs there counts.
     pub fn is_live(&self) -> bool {
-        self.live.load(Ordering::Relaxed)
+        self.speakers.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether it is this one that speaks for it.
-    pub(super) fn is_by(&self, speaker: Speaker) -> bool {
-        self.speaker.load(Ordering::Relaxed) == speaker as u8
+    /// Whether this one says that it lives.
+    pub(super) fn is_told_by(&self, speaker: Speaker) -> bool {
+        self.speakers.load(Ordering::Relaxed) & speaker as u8 != 0
+    }
+
+    /// Whether this is the one whose numbers are taken.
+    pub(super) fn is_heard_from(&self, speaker: Speaker) -> bool {
+        let speakers = self.speakers.load(Ordering::Relaxed);
+        speakers & speakers.wrapping_neg() == speaker as u8
     }
 
     /// Whether nothing of it can count any more: its last entry has expired.
@@ -66,14 +70,13 @@ impl Mirror {
         self.heard.store(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// It lives, and who speaks for it.
-    pub(super) fn begin(&self, speaker: Speaker) {
-        self.live.store(true, Ordering::Relaxed);
-        self.speaker.store(speaker as u8, Ordering::Relaxed);
+    /// This one says that it lives. True if that is news.
+    pub(super) fn begin(&self, speaker: Speaker) -> bool {
+        self.speakers.fetch_or(speaker as u8, Ordering::Relaxed) & speaker as u8 == 0
     }
 
-    /// What ran there runs no more.
-    pub(super) fn end(&self) {
-        self.live.store(false, Ordering::Relaxed);
+    /// This one does not say so any more. True if that is news.
+    pub(super) fn end(&self, speaker: Speaker) -> bool {
+        self.speakers.fetch_and(!(speaker as u8), Ordering::Relaxed) & speaker as u8 != 0
     }
 }

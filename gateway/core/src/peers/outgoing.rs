@@ -283,11 +283,11 @@ impl Audience {
         match self {
             Self::Stock => false,
             Self::Peer => mirror.node == local && mirror.is_live(),
-            Self::Previous => !mirror.is_by(Speaker::Previous) && mirror.is_live(),
+            Self::Previous => !mirror.is_told_by(Speaker::Previous) && mirror.is_live(),
             Self::Next { succeeded: true } => {
-                mirror.node == local && mirror.is_live() && !mirror.is_by(Speaker::Next)
+                mirror.node == local && mirror.is_live() && !mirror.is_told_by(Speaker::Next)
             }
-            Self::Next { succeeded: false } => !mirror.is_by(Speaker::Next),
+            Self::Next { succeeded: false } => !mirror.is_told_by(Speaker::Next),
         }
     }
 }

@@ -160,28 +160,28 @@ mod tests {
     }
 
     fn run(name: &str, run: &str) -> Cluster {
-        Cluster::new(name.to_owned(), run.to_owned(), vec!["gw1".into(), "gw2".into()], vec![shared(false)])
+        Cluster::new(name.to_owned(), run.to_owned(), vec!["gw1".into(), "gw2".into()], vec![shared(true)])
     }
 
     /// What `from` has published since it last did reaches `to`.
     fn send(from: &Cluster, to: &Cluster, now: Time) {
-        let (mut out, mut incoming) = (Vec::new(), Incoming::default());
+        let mut out = Vec::new();
         Outgoing::new(from, With::Peer(to.local()), &Progress::default(), true)
             .push(from, now, 100, &mut out);
-        read_all(&out, &mut incoming, from, to, now);
+        read_all(&out, to, With::Peer(from.local()), now);
         to.peer_is_live(from.local(), true);
     }
 
-    fn read_all(out: &[u8], incoming: &mut Incoming, from: &Cluster, to: &Cluster, now: Time) {
-        let mut rest = out;
+    fn read_all(out: &[u8], to: &Cluster, with: With<'_>, now: Time) {
+        let (mut rest, mut incoming) = (out, Incoming::default());
         while let Some((frame, length)) = frame::take(rest).expect("whole frames") {
             match frame {
                 Frame::Define(body) => {
-                    assert!(incoming.define(body, to, With::Peer(from.local()), now).expect("a definition"));
+                    assert!(incoming.define(body, to, with, now).expect("a definition"));
                 }
-                Frame::Update(update, body) => incoming
-                    .update(update, body, to, With::Peer(from.local()), &Progress::default(), now)
-                    .expect("an update"),
+                Frame::Update(update, body) => {
+                    incoming.update(update, body, to, with, &Progress::default(), now).expect("an update")
+                }
                 _ => {}
             }
             rest = &rest[length..];
@@ -230,13 +230,12 @@ mod tests {
         let (old, new, other) = (node("gw1"), run("gw1", "hg-next"), node("gw2"));
         publish(&old, &[row("203.0.113.1", Has::Announced, Claim::Holds, 9, 1)], NOW);
         publish(&new, &[row("203.0.113.1", Has::Withdrawn, Claim::Wants, 12, 2)], NOW);
-        let (mut out, mut incoming) = (Vec::new(), Incoming::default());
-        for process in [&old, &new] {
-            let mut outgoing = Outgoing::new(process, With::Peer("gw2"), &Progress::default(), true);
-            outgoing.push(process, NOW, 100, &mut out);
-            read_all(&out, &mut incoming, process, &other, NOW);
-            out.clear();
-        }
+        let mut out = Vec::new();
+        Outgoing::new(&old, With::Next, &Progress::default(), true).push(&old, NOW, 100, &mut out);
+        read_all(&out, &new, With::Previous, NOW);
+        out.clear();
+        Outgoing::new(&new, With::Peer("gw2"), &Progress::default(), true).push(&new, NOW, 100, &mut out);
+        read_all(&out, &other, With::Peer("gw1"), NOW);
         let fleet = others(&other, [("gw1", true)].into_iter(), NOW);
         assert_eq!(fleet.peers[0].vips, vec![row("203.0.113.1", Has::Withdrawn, Claim::Holds, 9, 0)]);
     }
