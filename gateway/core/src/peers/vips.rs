@@ -180,7 +180,7 @@ mod tests {
                     assert!(incoming.define(body, to, with, now).expect("a definition"));
                 }
                 Frame::Update(update, body) => {
-                    incoming.update(update, body, to, with, &Progress::default(), now).expect("an update")
+                    incoming.update(update, body, to, with, &Progress::default(), now).expect("an update");
                 }
                 _ => {}
             }
