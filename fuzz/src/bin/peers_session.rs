@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (here, there) = (cluster("a"), cluster("b"));
     let mut now = Time::from_millis(u64::from(input.word()));
     let mut link = Link::new("a", "b", 1, now);
-    let mut process = handover::Handover::to_next();
+    let mut process = handover::Handover::to_next(now);
     let mut progress = Progress::default();
     let mut session = Session::new(&here, With::Peer("b"), &progress);
     let mut other = Incoming::default();
@@ -86,6 +86,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 }
                 Action::Teach => session.outgoing.teach(),
                 Action::IsStock => session.outgoing.is_stock(),
+                Action::IsHeadgate => session.outgoing.is_headgate(),
                 _ => {}
             }
         }
