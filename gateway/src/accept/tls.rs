@@ -21,10 +21,7 @@ use tokio_rustls::server::TlsStream as Io;
 
 /// Makes TLS of a connection.
 #[derive(Clone)]
-pub(crate) struct Acceptor {
-    side: TlsSide,
-    acceptor: TlsAcceptor,
-}
+pub(crate) struct Acceptor(TlsSide);
 
 /// A connection over TLS.
 #[derive(Debug)]
@@ -33,19 +30,20 @@ pub(crate) struct TlsStream(Io<Buffered>);
 impl Acceptor {
     /// For one frontend.
     pub(crate) fn new(side: &TlsSide) -> Self {
-        Self { side: side.clone(), acceptor: TlsAcceptor::from(Arc::clone(&side.config)) }
+        Self(side.clone())
     }
 
     /// Shakes hands; `None` if the client does not, not in time, or may not go on with its session.
     pub(super) async fn handshake(&self, io: Buffered, within: Duration) -> Option<(TlsStream, Handshake)> {
-        let stream = tokio::time::timeout(within, self.acceptor.accept(io)).await.ok()?.ok()?;
+        let acceptor = TlsAcceptor::from(self.0.config());
+        let stream = tokio::time::timeout(within, acceptor.accept(io)).await.ok()?.ok()?;
         let handshake = self.look(stream.get_ref().1)?;
         Some((TlsStream(stream), handshake))
     }
 
     fn look(&self, session: &ServerConnection) -> Option<Handshake> {
         let chain = session.peer_certificates();
-        let client_auth = self.side.client_auth.as_ref();
+        let client_auth = self.0.client_auth.as_ref();
         let goes_on = session.handshake_kind() == Some(HandshakeKind::Resumed);
         if goes_on && client_auth.is_some_and(|client_auth| !client_auth.still_holds(chain)) {
             return None;

@@ -27,6 +27,14 @@ pub(crate) struct ClientAuth {
 #[derive(Debug)]
 struct Current(Arc<dyn ClientCertVerifier>);
 
+/// What a handshake asks of its client.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    client_auth: Arc<ClientAuth>,
+    /// Who signs, as far as clients are told. It is lent for longer than what was read last stays in place.
+    names: Vec<DistinguishedName>,
+}
+
 impl ClientAuth {
     /// Reads the files for the first time: all must be right.
     pub(crate) fn load(asked: &config::ClientAuth) -> Result<Self, Diagnostic> {
@@ -40,16 +48,17 @@ impl ClientAuth {
         })
     }
 
-    /// Reads files that have changed.
-    pub(crate) fn renew(&self, frontend: &str) {
+    /// Reads files that have changed; whether there are others to ask by now.
+    pub(crate) fn renew(&self, frontend: &str) -> bool {
         let now = version(&self.asked);
         let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         if *known == now {
-            return;
+            return false;
         }
         *known = now;
         let read = read(&self.asked);
-        self.broken.store(read.is_err(), Ordering::Relaxed);
+        let is_read = read.is_ok();
+        self.broken.store(!is_read, Ordering::Relaxed);
         match read {
             Ok(current) => {
                 tracing::info!(frontend, "who may sign for clients, and who is revoked, is read again");
@@ -57,6 +66,7 @@ impl ClientAuth {
             }
             Err(error) => tracing::warn!(frontend, %error, "clients are judged as before"),
         }
+        is_read
     }
 
     /// Whether the files in force are older than those that are there.
@@ -69,19 +79,31 @@ impl ClientAuth {
     pub(crate) fn still_holds(&self, chain: Option<&[CertificateDer<'_>]>) -> bool {
         match chain.and_then(|chain| chain.split_first()) {
             None => self.asked.is_optional,
-            Some((first, rest)) => self.verify_client_cert(first, rest, UnixTime::now()).is_ok(),
+            Some((first, rest)) => {
+                self.current.load().0.verify_client_cert(first, rest, UnixTime::now()).is_ok()
+            }
         }
     }
 }
 
-impl ClientCertVerifier for ClientAuth {
+impl Asking {
+    /// With the names that were read last.
+    pub(crate) fn new(client_auth: &Arc<ClientAuth>) -> Self {
+        let names = match client_auth.asked.tells_names {
+            true => client_auth.current.load().0.root_hint_subjects().to_vec(),
+            false => Vec::new(),
+        };
+        Self { client_auth: Arc::clone(client_auth), names }
+    }
+}
+
+impl ClientCertVerifier for Asking {
     fn client_auth_mandatory(&self) -> bool {
-        !self.asked.is_optional
+        !self.client_auth.asked.is_optional
     }
 
-    /// None: a client shows what it has, and learns nothing of who else comes here.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+        &self.names
     }
 
     fn verify_client_cert(
@@ -90,7 +112,7 @@ impl ClientCertVerifier for ClientAuth {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.current.load().0.verify_client_cert(end_entity, intermediates, now)
+        self.client_auth.current.load().0.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -99,7 +121,7 @@ impl ClientCertVerifier for ClientAuth {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.load().0.verify_tls12_signature(message, cert, signed)
+        self.client_auth.current.load().0.verify_tls12_signature(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -108,11 +130,11 @@ impl ClientCertVerifier for ClientAuth {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.load().0.verify_tls13_signature(message, cert, signed)
+        self.client_auth.current.load().0.verify_tls13_signature(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current.load().0.supported_verify_schemes()
+        self.client_auth.current.load().0.supported_verify_schemes()
     }
 }
 

@@ -125,6 +125,29 @@ fn servers_learn_who_the_client_is_and_not_whom_it_claims_to_be() {
 }
 
 #[test]
+fn clients_are_told_whose_signatures_count_by_now_unless_that_is_kept_back() {
+    let (server, folder) = (Server::named("s1"), tempfile::tempdir().expect("a folder"));
+    let path = folder.path();
+    if program("openssl").is_none() {
+        return;
+    }
+    Authority::new(path, "ca.pem");
+    let asks = |more: &str| {
+        let file = path.join("ca.pem");
+        gateway(&server, path, &format!("verify = \"optional\", ca_file = \"{}\"{more}", file.display()))
+    };
+    let (told, kept) = (asks(""), asks(", no_ca_names = true"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let said = get(&told, &[version]);
+        assert!(said.contains("Acceptable client certificate CA names") && said.contains("ca.pem"), "{said}");
+        assert!(get(&kept, &[version]).contains("No client certificate CA names sent"));
+    }
+    Authority::new(path, "next.pem");
+    std::fs::rename(path.join("next.pem"), path.join("ca.pem")).expect("in place");
+    wait_until("another one counts", || get(&told, &[]).contains("next.pem"));
+}
+
+#[test]
 fn who_is_revoked_is_out_also_with_a_session_from_before() {
     let (server, folder) = (Server::named("s1"), tempfile::tempdir().expect("a folder"));
     let path = folder.path();

@@ -213,6 +213,8 @@ pub struct ClientAuth {
     pub is_optional: bool,
     /// PEM file with those who sign for clients.
     pub ca_file: PathBuf,
+    /// Whether clients are told who these are.
+    pub tells_names: bool,
     /// PEM file with lists of revoked ones.
     pub crl_file: Option<PathBuf>,
     /// What to tell when they do not load.

@@ -129,6 +129,7 @@ pub(in crate::config) struct Tls {
     pub(in crate::config) verify: Option<Verify>,
     pub(in crate::config) ca_file: Option<Spanned<PathBuf>>,
     pub(in crate::config) crl_file: Option<Spanned<PathBuf>>,
+    pub(in crate::config) no_ca_names: Option<Spanned<bool>>,
     pub(in crate::config) ticket_keys: Option<Spanned<PathBuf>>,
     #[serde(default = "default_lifetime")]
     pub(in crate::config) lifetime: Spanned<Span>,

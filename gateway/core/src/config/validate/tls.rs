@@ -31,7 +31,15 @@ pub(super) fn tls(source: &Source, tls: Spanned<schema::Tls>) -> Result<Tls> {
             );
         }
     };
-    let client_auth = client_auth(source, span, tls.verify, tls.ca_file, tls.crl_file)?;
+    let mut client_auth = client_auth(source, span, tls.verify, tls.ca_file, tls.crl_file)?;
+    match (&mut client_auth, tls.no_ca_names) {
+        (Some(client_auth), Some(none)) => client_auth.tells_names = !none.into_inner(),
+        (None, Some(none)) => {
+            let error = source.at(none.span(), "no client is asked for a certificate");
+            return Err(error.help("add verify = \"required\" or \"optional\""));
+        }
+        (_, None) => {}
+    }
     let lifetime = duration(source, &tls.lifetime, "lifetime")?;
     let keys = |path: Spanned<PathBuf>| {
         let origin = source.at(path.span(), "the ticket keys do not load");
@@ -72,6 +80,7 @@ fn client_auth(
             origin: source.at(ca_file.span(), "certificates of clients can't be verified"),
             ca_file: ca_file.into_inner(),
             crl_file: crl_file.map(Spanned::into_inner),
+            tells_names: true,
         })),
     }
 }
