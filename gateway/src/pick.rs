@@ -7,11 +7,12 @@ use crate::sys;
 use crate::upstream::{Ask, Lease, Place, Waiter};
 use gateway_core::queue::Wish;
 use gateway_core::record::Termination;
+use nix::sys::socket::{MsgFlags, recv};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::future::Future;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use tokio::io::Interest;
 
@@ -101,26 +102,43 @@ pub(crate) async fn gone(session: &mut Session, socket: Option<RawFd>) {
         let _ = session.read_body_or_idle(true).await;
         return;
     }
-    left(socket, true).await;
+    left(socket, End::Half).await;
 }
 
-/// Ends when the other side of a socket has gone away: also if it has closed only its sending side, where `half`
-/// says so.
-pub(crate) async fn left(socket: Option<RawFd>, half: bool) {
+/// What of the other side of a socket counts as its going away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It is cut off.
+    Cut,
+    /// Or it ends its sending side and has sent nothing that waits to be read.
+    Unheard,
+    /// Or it ends its sending side.
+    Half,
+}
+
+/// Ends when the other side of a socket has gone away.
+pub(crate) async fn left(socket: Option<RawFd>, end: End) {
     let watched = socket.and_then(|socket| sys::watch(socket).ok());
     let Some(watched) = watched else { return std::future::pending().await };
-    if !half {
-        // Nobody is told of a connection that can't be watched: its timeout ends the wait.
-        let cut = watched.ready(Interest::ERROR).await;
-        if cut.is_err() {
-            std::future::pending::<()>().await;
+    if end != End::Cut {
+        while let Ok(mut ready) = watched.readable().await {
+            if ready.ready().is_read_closed() {
+                break;
+            }
+            ready.clear_ready();
         }
-        return;
-    }
-    while let Ok(mut ready) = watched.readable().await {
-        if ready.ready().is_read_closed() {
+        if end == End::Half || !waits_to_be_read(watched.get_ref()) {
             return;
         }
-        ready.clear_ready();
     }
+    // Nobody is told of a connection that can't be watched: its timeout ends the wait.
+    let cut = watched.ready(Interest::ERROR).await;
+    if cut.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn waits_to_be_read(socket: &impl AsRawFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(socket.as_raw_fd(), &mut [0], flags).is_ok_and(|bytes| bytes > 0)
 }

@@ -150,7 +150,10 @@ async fn tunnel(
     let (stream, name): (Stream, _) = match &shared.tls {
         None => {
             let name = match frontend.inspect_delay {
-                Some(within) => tcp::server_name(&mut io, within).await,
+                Some(within) => {
+                    session.is_heard();
+                    tcp::server_name(&mut io, within).await
+                }
                 None => None,
             };
             (Box::new(io), name)

@@ -12,6 +12,7 @@ mod relay;
 
 pub(crate) use inspect::server_name;
 
+use crate::pick::End;
 use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
 use crate::tls::identity::Handshake;
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     request: Request,
     traffic: Traffic,
     handshake: Option<Handshake>,
+    /// Whether something of what its client has sent has been read already.
+    is_heard: bool,
 }
 
 /// A connection to a server.
@@ -70,7 +73,7 @@ impl Session {
         request.client = Some(Client { address, chain_is_trusted: false });
         request.termination = Termination::Killed;
         request.count();
-        Self { worker, request, traffic: Traffic::default(), handshake: None }
+        Self { worker, request, traffic: Traffic::default(), handshake: None, is_heard: false }
     }
 
     /// Asks the limits; if they refuse it, it has ended.
@@ -89,8 +92,14 @@ impl Session {
         }
     }
 
+    /// Something of what its client has sent has been read, and waits here.
+    pub(crate) fn is_heard(&mut self) {
+        self.is_heard = true;
+    }
+
     /// Says what the TLS handshake has shown.
     pub(crate) fn shook_hands(&mut self, handshake: Handshake) {
+        self.is_heard = true;
         self.handshake = Some(handshake);
     }
 
@@ -150,7 +159,8 @@ impl Session {
         let aborts = request.backend.is_some_and(|backend| gateway.config.backends[backend.0].abortonclose);
         loop {
             request.lease = None;
-            let lease = pick::server(gateway, request, key, || pick::left(socket, aborts)).await;
+            let end = if aborts { End::Half } else { End::Cut };
+            let lease = pick::server(gateway, request, key, || pick::left(socket, end)).await;
             let lease = lease.map_err(|_| request.termination)?;
             let config = &gateway.config.backends[lease.backend.0];
             let picked = gateway.clock.now();
@@ -166,7 +176,12 @@ impl Session {
             });
             let header = header.as_deref().unwrap_or_default();
             let opened = open(lease.server(), header, name);
-            let (reason, error) = match timeout(config.connect_timeout, opened).await {
+            let opened = tokio::select! {
+                biased;
+                opened = timeout(config.connect_timeout, opened) => opened,
+                () = gone(socket, self.is_heard) => return Err(Termination::ClientInConnect),
+            };
+            let (reason, error) = match opened {
                 Ok(Ok((server, socket))) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
@@ -217,6 +232,12 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
     if *balance == Algorithm::Source { balance.key(client, "", |_| None) } else { None }
 }
 
+/// Ends when a client has gone while a server is connected to. Where that takes no time nothing is watched.
+async fn gone(socket: Option<RawFd>, is_heard: bool) {
+    tokio::time::sleep(UNWATCHED).await;
+    pick::left(socket, if is_heard { End::Cut } else { End::Unheard }).await;
+}
+
 /// Connects to a server, and shakes hands where it speaks TLS: the connection, and its socket.
 async fn open(
     server: &upstream::Server,
@@ -264,3 +285,6 @@ fn patience(frontend: &Frontend, backend: &Backend) -> relay::Patience {
         server: (left(backend.server_fin_timeout, server), Termination::TimeoutInData),
     }
 }
+
+/// As long as servers nearby take at most: to watch a client costs more than to connect to one.
+const UNWATCHED: Duration = Duration::from_millis(10);

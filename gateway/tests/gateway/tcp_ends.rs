@@ -1,9 +1,9 @@
 //! Mode tcp: who ends, and who waits for whom.
 
-use crate::harness::{connect, wait_until};
+use crate::harness::{connect, pause, wait_until};
 use crate::tcp::{echo, gateway, rest, server};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, SystemTime};
 
 const QUEUE: &str = "headgate_queue{backend=\"be\"}";
@@ -50,6 +50,34 @@ fn a_client_that_has_ended_its_side_keeps_its_place_in_line_where_told_so_and_on
     wait_until("it has left", || gateway.metric(QUEUE) == 1.0);
     drop(holds);
     assert_eq!(rest(&mut ended), b"squestion");
+}
+
+#[test]
+fn a_client_that_goes_while_its_server_is_connected_to_gives_its_place_back_at_once() {
+    // It takes connections, and never shakes hands.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("it is bound");
+    let tls = "connect_timeout = \"60s\"\ndefault_server = { ssl = true, verify = \"none\" }";
+    let gateway = gateway(&[address], "", tls);
+    let running = || gateway.metric("headgate_server_active{backend=\"be\",server=\"s0\"}");
+    let go: [fn(TcpStream); 3] = [drop, cut, |mut stream| {
+        stream.write_all(b"question").expect("sent");
+        cut(stream);
+    }];
+    for (turn, go) in (1..).zip(go) {
+        let client = gateway.connect();
+        wait_until("a server is connected to", || running() == 1.0);
+        go(client);
+        wait_until("its place is free", || running() == 0.0);
+        let line = gateway.log_lines(turn).remove(turn - 1);
+        assert!(line.contains(" be/s0 ") && line.contains(" CC "), "{line}");
+    }
+    let mut asks = gateway.connect();
+    asks.write_all(b"question").expect("sent");
+    asks.shutdown(Shutdown::Write).expect("ended");
+    wait_until("a server is connected to", || running() == 1.0);
+    pause(Duration::from_millis(300));
+    assert_eq!(running(), 1.0, "who has asked waits for the answer");
 }
 
 #[test]
