@@ -91,9 +91,7 @@ impl Control {
                     .zip(&backend.servers)
                     .map(|(config, server)| ServerStatus {
                         name: config.name.clone(),
-                        address: server
-                            .address()
-                            .map_or_else(|| "-".to_owned(), |address| address.to_string()),
+                        address: server.place(),
                         status: server.status(),
                         active: server.active.load(Ordering::Relaxed),
                         requests: server.requests.load(Ordering::Relaxed),

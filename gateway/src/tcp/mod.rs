@@ -31,7 +31,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
@@ -48,6 +48,7 @@ pub(crate) struct Session {
 /// A connection to a server.
 enum Server {
     Plain(TcpStream),
+    Local(UnixStream),
     Secure(Box<TlsStream<TcpStream>>),
 }
 
@@ -147,6 +148,7 @@ impl Session {
         let (clock, traffic) = (&gateway.clock, &mut self.traffic);
         match &mut server {
             Server::Plain(server) => relay::relay(client, server, patience, clock, traffic).await,
+            Server::Local(server) => relay::relay(client, server, patience, clock, traffic).await,
             Server::Secure(server) => relay::relay(client, server.as_mut(), patience, clock, traffic).await,
         }
     }
@@ -244,13 +246,18 @@ async fn open(
     header: &[u8],
     asked: Option<&str>,
 ) -> Result<(Server, RawFd), (NoConnection, io::Error)> {
-    // It may be nowhere since it was chosen.
-    let nowhere = || (NoConnection::Server, io::ErrorKind::AddrNotAvailable.into());
-    let address = server.address().ok_or_else(nowhere)?;
     let unreached = |error| match upstream::is_exhausted(&error) {
         true => (NoConnection::Exhausted, error),
         false => (NoConnection::Server, error),
     };
+    if let Some(path) = server.path() {
+        let stream = upstream::announce_on(path, header).await.map_err(unreached)?;
+        let socket = stream.as_raw_fd();
+        return Ok((Server::Local(stream), socket));
+    }
+    // It may be nowhere since it was chosen.
+    let nowhere = || (NoConnection::Server, io::ErrorKind::AddrNotAvailable.into());
+    let address = server.address().ok_or_else(nowhere)?;
     let stream = upstream::announce(address, server.source, header).await.map_err(unreached)?;
     let socket = stream.as_raw_fd();
     let server = match &server.secure {

@@ -6,6 +6,7 @@ use pingora::protocols::l4::socket::SocketAddr as AnyAddress;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How a server is reached.
@@ -21,13 +22,15 @@ pub(super) struct Way {
     peer: HttpPeer,
     /// `None`: it is nowhere, and `peer` reaches nobody.
     address: Option<SocketAddr>,
+    /// Its UNIX socket, for which `address` only stands where one is told.
+    path: Option<PathBuf>,
     /// What connections made by `peer` are kept by.
     key: u64,
 }
 
 impl Way {
     fn new(peer: HttpPeer, address: Option<SocketAddr>) -> Self {
-        Self { key: peer.reuse_hash(), peer, address }
+        Self { key: peer.reuse_hash(), peer, address, path: None }
     }
 }
 
@@ -42,8 +45,12 @@ pub(super) struct Moving {
 
 impl Reach {
     pub(super) fn new(server: &Server, peer: HttpPeer) -> Self {
-        match server.address {
-            Address::At(address) => Self::Fixed(Box::new(Way::new(peer, Some(address)))),
+        match &server.address {
+            Address::At(address) => Self::Fixed(Box::new(Way::new(peer, Some(*address)))),
+            Address::Unix(path) => {
+                let way = Way::new(peer, Some(LOCAL));
+                Self::Fixed(Box::new(Way { path: Some(path.clone()), ..way }))
+            }
             Address::Named => Self::Named(Moving {
                 now: ArcSwap::from_pointee(Way::new(peer, None)),
                 is_asked_for_address: server.tls.as_ref().is_some_and(|tls| !matches!(tls.sni, Sni::Name(_))),
@@ -65,6 +72,14 @@ impl Reach {
         match self {
             Self::Fixed(way) => way.address,
             Self::Named(moving) => moving.now.load().address,
+        }
+    }
+
+    /// Its UNIX socket, if it is there.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Fixed(way) => way.path.as_deref(),
+            Self::Named(_) => None,
         }
     }
 
@@ -98,6 +113,8 @@ impl Reach {
 
 /// Where nothing is: connecting to it is refused.
 pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// What stands for a UNIX socket where an address is told: by checks, to agents, in headers.
+pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
 #[cfg(test)]
 mod tests {

@@ -2,12 +2,12 @@
 
 use super::agents;
 use crate::state::Gateway;
-use gateway_core::config::{self, Check, Watch};
+use gateway_core::config::{self, Address, Check, Watch};
 use gateway_core::proxy_protocol::{Version, own};
 use healthcheck::checker::Setup;
 use healthcheck::probe::{Header, Names};
 use healthcheck::{Checker, Prober, Slots};
-use healthcheck_core::State;
+use healthcheck_core::{Kind, State};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -106,8 +106,19 @@ fn prober(
         Version::V1 => (|source, destination| own(Version::V1, source, destination)) as Header,
         Version::V2 => |source, destination| own(Version::V2, source, destination),
     });
+    let path = match &server.address {
+        Address::Unix(path) if server.is_checked_where_it_serves(&check.spec) => Some(path.clone()),
+        _ => None,
+    };
+    if path.is_some() && (spec.tls.is_some() || matches!(spec.kind, Kind::Tls)) {
+        let mut diagnostic = check.origin.clone();
+        diagnostic.message = format!("TLS with server `{}`, which is on a UNIX socket", server.name);
+        return Err(Box::new(
+            diagnostic.help("check it without TLS, or at a port of its own (`check_port`)"),
+        ));
+    }
     match Prober::new(spec.kind, spec.tls.as_ref(), Names::default()) {
-        Ok(prober) => Ok(Some(prober.announcing(header))),
+        Ok(prober) => Ok(Some(prober.announcing(header).on(path))),
         Err(error) => {
             let mut diagnostic = check.origin.clone();
             diagnostic.message = format!("this check can't speak TLS: {error}");

@@ -11,8 +11,9 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::{Error, ErrorType, OkOrErr, Result};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// Where connections to a server come from.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ impl L4Connect for Source {
 #[async_trait]
 impl L4Connect for Announced {
     async fn connect(&self, address: &AnyAddress) -> Result<Stream> {
+        if let AnyAddress::Unix(address) = address {
+            let path = address.as_pathname().or_err(ErrorType::ConnectError, "not a path")?;
+            return announce_on(path, &self.header).await.map(Stream::from).map_err(failed);
+        }
         let address = address.as_inet().or_err(ErrorType::ConnectError, "not an IP address")?;
         announce(*address, self.source, &self.header).await.map(Stream::from).map_err(failed)
     }
@@ -61,6 +66,13 @@ pub(crate) async fn announce(
     let mut server = connect(address, source).await?;
     // Or the first bytes would wait until the header is acknowledged.
     server.set_nodelay(true)?;
+    server.write_all(header).await?;
+    Ok(server)
+}
+
+/// The same to a UNIX socket.
+pub(crate) async fn announce_on(path: &Path, header: &[u8]) -> io::Result<UnixStream> {
+    let mut server = UnixStream::connect(path).await?;
     server.write_all(header).await?;
     Ok(server)
 }

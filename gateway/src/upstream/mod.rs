@@ -13,7 +13,7 @@ mod sessions;
 mod tls;
 
 pub(crate) use checks::{probers, start as start_checks};
-pub(crate) use connect::{announce, is_exhausted};
+pub(crate) use connect::{announce, announce_on, is_exhausted};
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use names::{Known, Names, load as load_names, start as resolve};
 pub(crate) use server::Server;

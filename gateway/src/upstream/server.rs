@@ -16,11 +16,14 @@ use healthcheck::checker::Snapshot;
 use healthcheck_core::State;
 use healthcheck_core::agent::{Admin, Standing};
 use pingora::protocols::ALPN;
+use pingora::protocols::l4::socket::SocketAddr as AnyAddress;
 use pingora::upstreams::peer::HttpPeer;
 use rustls_pki_types::ServerName;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
+use std::os::unix::net::SocketAddr as UnixAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -190,9 +193,23 @@ impl Server {
         self.moves.load(Ordering::Relaxed)
     }
 
-    /// Where it is, as far as that is known.
+    /// Where it is, as far as that is known; of a UNIX socket what stands for it.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.reach.address()
+    }
+
+    /// Its UNIX socket, if it is there.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.reach.path()
+    }
+
+    /// Where it is, for operators.
+    pub(crate) fn place(&self) -> String {
+        match (self.path(), self.address()) {
+            (Some(path), _) => format!("unix@{}", path.display()),
+            (None, Some(address)) => address.to_string(),
+            (None, None) => "-".to_owned(),
+        }
     }
 
     /// Goes up or down as check and agent agree: which of them.
@@ -294,9 +311,15 @@ impl Server {
 fn peer(backend: &config::Backend, server: &config::Server, identity: Option<Identity>) -> HttpPeer {
     let address = match server.address {
         Address::At(address) => address,
+        Address::Unix(_) => address::LOCAL,
         Address::Named => address::NOWHERE,
     };
     let mut peer = HttpPeer::new(address, server.tls.is_some(), String::new());
+    if let Address::Unix(path) = &server.address
+        && let Ok(address) = UnixAddr::from_pathname(path)
+    {
+        peer._address = AnyAddress::Unix(address);
+    }
     // Connections are used again only for the server that they were made for.
     peer.group_key = RandomState::new().hash_one((&backend.name, &server.name));
     let options = &mut peer.options;

@@ -50,4 +50,5 @@ mod tcp_ends;
 mod tcp_tls;
 mod trace;
 mod tracks;
+mod unix_servers;
 mod websocket;

@@ -18,6 +18,7 @@ use base::Clock;
 use base_core::Time;
 use healthcheck_core::{CheckStatus, Finding, Kind, Outcome, TlsCheck};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use tls::Connector;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,6 +30,7 @@ pub struct Prober {
     tls: Option<Connector>,
     names: Names,
     announces: Option<Header>,
+    path: Option<PathBuf>,
 }
 
 /// What a connection begins with, TLS included, from `source` to `destination`.
@@ -40,7 +42,7 @@ impl Prober {
         let implied = TlsCheck::default();
         let tls = tls.or_else(|| matches!(kind, Kind::Tls).then_some(&implied));
         let tls = tls.map(|tls| Connector::new(tls, &kind)).transpose()?;
-        Ok(Self { kind, tls, names, announces: None })
+        Ok(Self { kind, tls, names, announces: None, path: None })
     }
 
     /// The same, for a command that is told these names.
@@ -55,33 +57,60 @@ impl Prober {
         Self { announces, ..self }
     }
 
+    /// The same, over the UNIX socket at `path`, if there is one: without TLS, and what it asks is called by its target.
+    #[must_use]
+    pub fn on(self, path: Option<PathBuf>) -> Self {
+        Self { path, ..self }
+    }
+
     /// Asks `target` once, and ends by `deadline`.
     pub async fn probe(&self, target: SocketAddr, clock: Clock, deadline: Time) -> Outcome {
         let started = clock.now();
         let Finding { status, code, note } = match &self.kind {
             Kind::Command(command) => command::run(command, &self.names, target, clock, deadline).await,
             Kind::File { path, absent } => file::look(path.clone(), *absent, clock, deadline).await,
-            _ => match tcp::connect(target, clock, deadline).await {
-                Err(status) => finding(status),
-                Ok(mut stream) => match self.announce(&mut stream, target, clock, deadline).await {
-                    false => finding(CheckStatus::L4Connection),
-                    true => self.over(stream, target, clock, deadline).await,
-                },
+            _ => match &self.path {
+                Some(path) => self.local(path, target, clock, deadline).await,
+                None => self.remote(target, clock, deadline).await,
             },
         };
         Outcome { status, code, note, duration: clock.now().since(started) }
     }
 
+    async fn remote(&self, target: SocketAddr, clock: Clock, deadline: Time) -> Finding {
+        let mut stream = match tcp::connect(target, clock, deadline).await {
+            Ok(stream) => stream,
+            Err(status) => return finding(status),
+        };
+        let source = stream.local_addr().ok();
+        match self.announce(&mut stream, source, target, clock, deadline).await {
+            false => finding(CheckStatus::L4Connection),
+            true => self.over(stream, target, clock, deadline).await,
+        }
+    }
+
+    async fn local(&self, path: &Path, target: SocketAddr, clock: Clock, deadline: Time) -> Finding {
+        let mut stream = match tcp::connect_on(path, clock, deadline).await {
+            Ok(stream) => stream,
+            Err(status) => return finding(status),
+        };
+        match self.announce(&mut stream, Some(target), target, clock, deadline).await {
+            false => finding(CheckStatus::L4Connection),
+            true => self.ask(stream, target, clock, deadline).await.0,
+        }
+    }
+
     /// Whether the connection has begun as it should.
     async fn announce(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncWrite + Unpin),
+        source: Option<SocketAddr>,
         target: SocketAddr,
         clock: Clock,
         deadline: Time,
     ) -> bool {
         let Some(header) = self.announces else { return true };
-        let Ok(source) = stream.local_addr() else { return false };
+        let Some(source) = source else { return false };
         let header = header(source, target);
         matches!(by(clock, deadline, stream.write_all(&header)).await, Some(Ok(())))
     }

@@ -6,7 +6,8 @@ use base_core::Time;
 use healthcheck_core::CheckStatus;
 use std::io;
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
+use std::path::Path;
+use tokio::net::{TcpStream, UnixStream};
 
 /// Connects to `target`, or says what stood in the way.
 pub(super) async fn connect(
@@ -15,6 +16,14 @@ pub(super) async fn connect(
     deadline: Time,
 ) -> Result<TcpStream, CheckStatus> {
     match by(clock, deadline, TcpStream::connect(target)).await {
+        None => Err(CheckStatus::L4Timeout),
+        Some(stream) => stream.map_err(|error| classify(&error)),
+    }
+}
+
+/// The same to the UNIX socket at `path`.
+pub(super) async fn connect_on(path: &Path, clock: Clock, deadline: Time) -> Result<UnixStream, CheckStatus> {
+    match by(clock, deadline, UnixStream::connect(path)).await {
         None => Err(CheckStatus::L4Timeout),
         Some(stream) => stream.map_err(|error| classify(&error)),
     }

@@ -53,6 +53,8 @@ pub struct Server {
 pub enum Address {
     /// Here.
     At(SocketAddr),
+    /// On this UNIX socket.
+    Unix(PathBuf),
     /// Where a name of its backend says.
     Named,
 }
@@ -83,7 +85,7 @@ impl Server {
     }
 
     /// Another port, or another address, need not speak as this one does.
-    fn is_checked_where_it_serves(&self, check: &CheckSpec) -> bool {
+    pub fn is_checked_where_it_serves(&self, check: &CheckSpec) -> bool {
         let elsewhere = matches!(self.watch, Watch::Check { addr, port } if addr.is_some() || port.is_some());
         !elsewhere && check.addr.is_none() && check.port.is_none()
     }

@@ -5,7 +5,7 @@ use super::values::name;
 use crate::config::{Bind, Frontend, Listen, Place, UnixBind, schema};
 use base_core::diagnose::Source;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 pub(super) fn bind(source: &Source, bind: Spanned<SocketAddr>) -> Bind {
@@ -18,10 +18,10 @@ pub(super) fn listen(source: &Source, written: &Spanned<String>) -> Result<Liste
     let text = written.get_ref();
     let wrong = |help: String| Err(source.at(written.span(), format!("can't listen on `{text}`")).help(help));
     let on = if let Some(path) = text.strip_prefix("unix@") {
-        if !Path::new(path).is_absolute() || path.len() > LONGEST_PATH {
-            return wrong(format!("expected unix@ and a path from / on, of at most {LONGEST_PATH} bytes"));
+        match unix(path) {
+            Ok(path) => Place::Unix(path),
+            Err(help) => return wrong(help),
         }
-        Place::Unix(path.into())
     } else if let Some(number) = text.strip_prefix("fd@") {
         match number.parse() {
             Ok(number @ FIRST_DESCRIPTOR..) => Place::Descriptor(number),
@@ -34,6 +34,14 @@ pub(super) fn listen(source: &Source, written: &Spanned<String>) -> Result<Liste
         }
     };
     Ok(Listen { origin: source.at(written.span(), format!("can't listen on {on}")), on })
+}
+
+/// The path of a UNIX socket; the error says what is expected.
+pub(super) fn unix(path: &str) -> std::result::Result<PathBuf, String> {
+    if !Path::new(path).is_absolute() || path.len() > LONGEST_PATH || path.contains('\0') {
+        return Err(format!("expected unix@ and a path from / on, of at most {LONGEST_PATH} bytes"));
+    }
+    Ok(path.into())
 }
 
 /// Who may connect to UNIX sockets.

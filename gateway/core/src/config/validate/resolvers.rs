@@ -1,6 +1,7 @@
 //! Who is asked for the addresses of servers, what names they have, and which servers share one.
 
 use super::Result;
+use super::bind::unix;
 use super::values::{duration, in_range, name, optional, resolve, unique};
 use crate::config::{Address, Initial, Named, Question, Resolvers, ResolversId, schema};
 use crate::resolve::{Hold, Policy, Preference};
@@ -86,9 +87,15 @@ pub(super) fn address(source: &Source, written: &Spanned<String>) -> Result<(Add
     if let Ok(address) = text.parse() {
         return Ok((Address::At(address), None));
     }
+    let wrong = || source.at(written.span(), format!("`{text}` is not where a server can be"));
+    if let Some(path) = text.strip_prefix("unix@") {
+        let path = unix(path).map_err(|help| wrong().help(help))?;
+        return Ok((Address::Unix(path), None));
+    }
     let error = || {
-        let error = source.at(written.span(), format!("`{text}` is not where a server can be"));
-        Err(error.help("expected `address:port`, `name:port`, or a service such as `_http._tcp.name`"))
+        let help =
+            "expected `address:port`, `unix@/path`, `name:port`, or a service such as `_http._tcp.name`";
+        Err(wrong().help(help))
     };
     let question = match text.rsplit_once(':') {
         None if text.starts_with('_') && is_name(text) => Question::Service(text.clone()),

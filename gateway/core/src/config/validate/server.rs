@@ -33,6 +33,9 @@ pub(super) fn all(
             let error = source.at(written.span(), "the servers of a template are where a name says");
             return Err(error.help("expected `name:port`, or a service such as `_http._tcp.name`"));
         }
+        if matches!(address, Address::Unix(_)) {
+            fits_unix(source, written, &server)?;
+        }
         for number in 1..=count.unwrap_or(1) {
             let name = match count {
                 None => name.clone(),
@@ -57,6 +60,17 @@ pub(super) fn all(
         return Err(error.help(format!("give it 1 to {MAX_SERVERS} [[backend.server]]")));
     }
     Ok((servers, named))
+}
+
+/// Who is on this machine is reached neither in TLS nor from an address.
+fn fits_unix(source: &Source, written: &Spanned<schema::Server>, server: &schema::Server) -> Result<()> {
+    let what = match server {
+        schema::Server { ssl: Some(true), .. } => "TLS",
+        schema::Server { source: Some(_), .. } => "a source",
+        _ => return Ok(()),
+    };
+    let error = source.at(written.span(), format!("{what} on a UNIX socket"));
+    Err(error.help("leave out ssl and source, also in default_server, or give an address"))
 }
 
 /// What holds for all servers that do not say otherwise.
