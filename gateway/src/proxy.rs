@@ -19,7 +19,7 @@ use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
 use gateway_core::track;
-use http::header::{HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -78,6 +78,11 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         self.mark(upstream, request)?;
         let is_h2 = upstream.version == Version::HTTP_2;
+        // What pingora keeps can't be bounded for each server.
+        let is_bounded = request.lease.as_ref().is_some_and(|lease| lease.server().pool.is_some());
+        if is_bounded && !is_h2 && !upstream.headers.contains_key(UPGRADE) {
+            upstream.insert_header(CONNECTION, "close")?;
+        }
         self.for_server(session, request, is_h2, upstream)
     }
 

@@ -61,7 +61,7 @@ impl Edge {
         let Some(link) = link(session) else { return Ok(()) };
         if let Some(lease) = &request.lease {
             let backend = &self.gateway.config.backends[lease.backend.0];
-            if !backend.reuses && !is_h2 {
+            if !backend.reuses && !is_h2 && !fields.has("upgrade") {
                 fields.set("connection", HeaderValue::from_static("close"))?;
             }
             if let Some(name) = &backend.http_send_name_header {

@@ -29,6 +29,7 @@ pub mod observe;
 pub mod on_error;
 pub mod peers;
 pub mod persist;
+pub mod pool;
 pub mod proxy_protocol;
 pub mod queue;
 pub mod record;

@@ -24,7 +24,7 @@ use pingora::proxy::{ProxyHttp, Session};
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::Peer;
 use pingora::{Error, ErrorType, Result};
-use pool::Pool;
+use pool::{Pool, Rest};
 use server::Server;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -121,16 +121,17 @@ impl Exchange {
 
     async fn attempt(&self, session: &mut Session, request: &mut Request) -> Result<()> {
         self.edge.choose(session, request).await?;
-        let (server, key, reused) = match self.connect(session, request).await {
+        let (server, key, carried) = match self.connect(session, request).await {
             Ok(connected) => connected,
             Err(error) => return Err(tries::unconnected(session, request, error.into_up()).into_up()),
         };
         let patience = self.edge.server_timeout(request).unwrap_or(Duration::MAX);
         let mut server = Server::new(server, patience);
+        let reused = carried > 0;
         match self.exchange(session, &mut server, reused, request).await {
             Ok(()) => {
                 if let Some(server) = server.rest() {
-                    self.keep(key, server, request);
+                    self.keep(key, server, carried.saturating_add(1), request);
                 }
                 Ok(())
             }
@@ -138,34 +139,41 @@ impl Exchange {
         }
     }
 
-    /// A connection to the server that was chosen, what it is kept by, and whether it was used before.
-    async fn connect(&self, session: &Session, request: &Request) -> Result<(Stream, u64, bool)> {
+    /// A connection to the server that was chosen, what it is kept by, and how many requests it has carried.
+    async fn connect(&self, session: &Session, request: &Request) -> Result<(Stream, u64, u32)> {
         let Some(lease) = &request.lease else { return Err(Error::new(ErrorType::InternalError)) };
         let Some(now) = request.picked else { return Err(Error::new(ErrorType::InternalError)) };
         let one_for_all = lease.server().key();
-        if let Some((key, server)) = one_for_all.and_then(|key| Some((key, self.pool.take(key, now)?))) {
-            return Ok((server, key, true));
+        if let Some((key, kept)) = one_for_all.and_then(|key| Some((key, self.pool.take(key, now)?))) {
+            return Ok((kept.0, key, kept.1));
         }
         let peer = Edge::peer(session, request, lease);
         let key = one_for_all.unwrap_or_else(|| peer.reuse_hash());
         match one_for_all.map_or_else(|| self.pool.take(key, now), |_| None) {
-            Some(server) => Ok((server, key, true)),
+            Some((server, carried)) => Ok((server, key, carried)),
             None => {
                 // In a box, as all that is rare here: what waits for a server should weigh little.
                 let server = Box::pin(self.connector.new_stream(&*peer)).await?;
-                Ok((server, key, false))
+                Ok((server, key, 0))
             }
         }
     }
 
-    fn keep(&self, key: u64, server: Stream, request: &Request) {
-        let Some(backend) = request.backend else { return };
+    /// Has a connection rest that has carried so many requests, unless its server's bounds have it closed.
+    fn keep(&self, key: u64, stream: Stream, requests: u32, request: &Request) {
+        let Some(lease) = &request.lease else { return };
         let gateway = &self.edge.gateway;
-        let backend = &gateway.config.backends[backend.0];
-        if backend.reuses {
-            let now = gateway.clock.now();
-            self.pool.put(key, server, now, now + backend.pool_purge_delay);
+        let backend = &gateway.config.backends[lease.backend.0];
+        if !backend.reuses {
+            return;
         }
+        let place = lease.server().pool.as_ref().map(|bounds| bounds.keep(requests));
+        if matches!(place, Some(None)) {
+            return;
+        }
+        let now = gateway.clock.now();
+        let connection = Rest { stream, requests, _place: place.flatten() };
+        self.pool.put(key, connection, now, now + backend.pool_purge_delay);
     }
 
     /// One request and its answer.

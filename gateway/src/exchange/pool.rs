@@ -2,6 +2,7 @@
 //! whether one still stands is asked when it is taken, and once in a while.
 
 use base_core::Time;
+use gateway_core::pool::Idle;
 use pingora::protocols::Stream;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -22,8 +23,17 @@ struct Resting {
     count: usize,
 }
 
+/// A connection that is to rest.
+pub(super) struct Rest {
+    pub(super) stream: Stream,
+    /// Those that it has carried.
+    pub(super) requests: u32,
+    /// Its place among those of its server that rest, where these are bounded.
+    pub(super) _place: Option<Idle>,
+}
+
 struct Rested {
-    stream: Stream,
+    connection: Rest,
     since: Time,
     until: Time,
 }
@@ -34,26 +44,26 @@ impl Pool {
         Self { resting: Mutex::default(), most }
     }
 
-    /// The connection used last of those kept by `key` that still stand.
-    pub(super) fn take(&self, key: u64, now: Time) -> Option<Stream> {
+    /// The connection used last of those kept by `key` that still stand, and how many requests it has carried.
+    pub(super) fn take(&self, key: u64, now: Time) -> Option<(Stream, u32)> {
         let resting = &mut *self.lock();
         let rested = resting.by_key.get_mut(&key)?;
         while let Some(mut last) = rested.pop_back() {
             resting.count -= 1;
             if last.stands(now) {
-                return Some(last.stream);
+                return Some((last.connection.stream, last.connection.requests));
             }
         }
         None
     }
 
     /// Keeps a connection; where there are too many, the one unused for longest goes.
-    pub(super) fn put(&self, key: u64, stream: Stream, now: Time, until: Time) {
+    pub(super) fn put(&self, key: u64, connection: Rest, now: Time, until: Time) {
         let resting = &mut *self.lock();
         if resting.count >= self.most {
             resting.drop_oldest();
         }
-        resting.by_key.entry(key).or_default().push_back(Rested { stream, since: now, until });
+        resting.by_key.entry(key).or_default().push_back(Rested { connection, since: now, until });
         resting.count += 1;
     }
 
@@ -88,7 +98,8 @@ impl Rested {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
         let mut context = Context::from_waker(Waker::noop());
-        now < self.until && Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_pending()
+        now < self.until
+            && Pin::new(&mut self.connection.stream).poll_read(&mut context, &mut buffer).is_pending()
     }
 }
 
@@ -103,7 +114,8 @@ mod tests {
     fn connection(pool: &Pool, key: u64, age: u64) -> DuplexStream {
         let (server, other) = duplex(16);
         let since = START + Duration::from_secs(age);
-        pool.put(key, Box::new(server), since, since + Duration::from_secs(60));
+        let connection = Rest { stream: Box::new(server), requests: 1, _place: None };
+        pool.put(key, connection, since, since + Duration::from_secs(60));
         other
     }
 

@@ -9,6 +9,7 @@ use base_core::Time;
 use gateway_core::balance::{self, Candidate};
 use gateway_core::config::{self, Address, Sni};
 use gateway_core::on_error;
+use gateway_core::pool::Bounds;
 use gateway_core::proxy_protocol::Version;
 use gateway_core::resolve::Endpoint;
 use healthcheck::Checker;
@@ -58,6 +59,8 @@ pub(crate) struct Server {
     /// What its check learns from requests, and those that failed in a row.
     on_error: Option<(on_error::Policy, on_error::Row)>,
     reach: Reach,
+    /// Which connections to it are kept, where that is bounded.
+    pub(crate) pool: Option<Arc<Bounds>>,
     /// The name that it is asked for, if it speaks TLS.
     sni: Option<Sni>,
     pub(crate) source: Option<IpAddr>,
@@ -80,6 +83,7 @@ impl Server {
         let secure = identity.as_ref().and_then(|identity| identity.secure.clone());
         Self {
             reach: Reach::new(server, peer(backend, server, identity)),
+            pool: server.pool.any().then(|| Bounds::new(server.pool)),
             weight: AtomicU32::new(server.weight),
             whole_weight: AtomicU32::new(server.weight),
             checked: AtomicBool::new(true),

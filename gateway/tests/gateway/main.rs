@@ -41,6 +41,7 @@ mod reference;
 mod requests;
 mod resolvers;
 mod retries;
+mod reuse;
 mod robustness;
 mod rules;
 mod runtime;

@@ -2,6 +2,7 @@
 
 use super::{Agent, Watch};
 use crate::on_error;
+use crate::pool;
 use crate::proxy_protocol::Version;
 use base_core::diagnose::Diagnostic;
 use healthcheck_core::{CheckSpec, TlsCheck};
@@ -22,6 +23,8 @@ pub struct Server {
     pub maxconn: Option<u32>,
     /// Requests at once on it while its backend has little to do; `None`: `maxconn`.
     pub minconn: Option<u32>,
+    /// Which connections to it are kept.
+    pub pool: pool::Policy,
     /// What stands for it in the backend's cookie.
     pub cookie: Option<String>,
     /// Whether it only serves when no other can.

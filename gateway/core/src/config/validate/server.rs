@@ -8,6 +8,7 @@ use crate::balance;
 use crate::config::{
     Address, Alpn, Backend, BackendId, Frontend, Mode, Named, Resolvers, Server, ServerTls, Sni, schema,
 };
+use crate::pool;
 use crate::proxy_protocol::Version;
 use crate::route::HostPattern;
 use base_core::diagnose::Source;
@@ -143,6 +144,7 @@ fn one(
         weight: server.weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| *weight.get_ref()),
         maxconn: maxconn(source, server.maxconn.as_ref())?,
         minconn: None,
+        pool: pool(source, server)?,
         cookie: cookie::value(source, server.cookie.as_ref())?,
         backup: server.backup.unwrap_or(false),
         slowstart: slowstart.unwrap_or_default(),
@@ -176,6 +178,23 @@ fn minconn(source: &Source, backend: &schema::Backend, server: &schema::Server) 
         );
     }
     Ok(Some(*written.get_ref()))
+}
+
+/// Which connections to it are kept, which is bounded for those that carry one request at a time.
+fn pool(source: &Source, server: &schema::Server) -> Result<pool::Policy> {
+    let speaks_h2 = http(source, server)?.1 == 2;
+    for (bound, key) in [(&server.pool_max_conn, "pool_max_conn"), (&server.max_reuse, "max_reuse")] {
+        let Some(bound) = bound else { continue };
+        in_range(source, bound, 0..=MAX_KEPT, key)?;
+        if speaks_h2 {
+            let error = source.at(bound.span(), format!("{key} is for connections of HTTP/1.1"));
+            return Err(error.help("leave it out, or have this server speak nothing but HTTP/1.1"));
+        }
+    }
+    Ok(pool::Policy {
+        most_idle: server.pool_max_conn.as_ref().map(|most| *most.get_ref()),
+        max_reuse: server.max_reuse.as_ref().map(|most| *most.get_ref()),
+    })
 }
 
 fn check_send_proxy(source: &Source, server: &schema::Server) -> Result<Option<bool>> {
@@ -305,6 +324,8 @@ pub(super) fn tls_fits_modes(frontends: &[Frontend], backends: &[Backend]) -> Re
 
 /// Servers of a backend.
 const MAX_SERVERS: usize = 1024;
+/// More connections to a server, or requests on one, than there will be.
+const MAX_KEPT: u32 = 1_000_000_000;
 /// So that there is room on both sides.
 const DEFAULT_WEIGHT: u32 = 100;
 /// HAProxy's range for weights.
