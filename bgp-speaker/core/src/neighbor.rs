@@ -296,18 +296,30 @@ impl Neighbor {
         }
         self.rib_out.want(routes);
         self.flush(actions);
-        for (vip, decision) in standings.iter() {
+        self.tell(&standings, actions);
+    }
+
+    /// Says which VIPs it has been told something else of. There may be many, and as many neighbors: both are walked side by
+    /// side, as they are in the same order.
+    fn tell(&mut self, standings: &Standings, actions: &mut Vec<Action>) {
+        if !self.told.keys().eq(standings.keys()) {
+            let told = |vip: &IpAddr| (*vip, self.told.get(vip).copied().unwrap_or(Standing::Withdrawn));
+            self.told = standings.keys().map(told).collect();
+        }
+        let mut told = std::mem::take(&mut self.told);
+        for ((vip, decision), before) in standings.iter().zip(told.values_mut()) {
             let decision = self.soften(*decision);
             // Not every neighbor can be told everything: it may not speak the VIP's family.
             let standing =
                 if self.rib_out.holds((*vip).into()) { decision.standing } else { Standing::Withdrawn };
-            let before = self.told.insert(*vip, standing).unwrap_or(Standing::Withdrawn);
-            if before != standing {
+            if *before != standing {
+                *before = standing;
                 // A neighbor that was away is late by its own doing.
                 let since = decision.since.max(self.session.since()).max(self.soaked);
                 actions.push(Action::Told { vip: *vip, decision: Decision { since, ..decision } });
             }
         }
+        self.told = told;
     }
 }
 
