@@ -83,8 +83,35 @@ impl Program {
     }
 
     /// Stops it, which a check has to notice in time; then kills it.
+    /// Whether no thread of it or of its children runs.
+    fn has_stopped(&self) -> bool {
+        // Behind its name, in brackets, a stat has the state, the parent and the group.
+        let fields = |path: std::path::PathBuf| {
+            let stat = std::fs::read_to_string(path).unwrap_or_default();
+            let behind = stat.rsplit_once(") ").map(|(_, behind)| behind).unwrap_or_default();
+            behind.split(' ').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let folders = |path: &str| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let group = self.0.id().to_string();
+        let ours = folders("/proc").map(|process| process.path());
+        let mut ours = ours.filter(|process| fields(process.join("stat")).get(2) == Some(&group));
+        ours.all(|process| {
+            let tasks = process.join("task");
+            folders(&tasks.display().to_string()).all(|task| {
+                matches!(fields(task.path().join("stat")).first().map(String::as_str), Some("T" | "Z") | None)
+            })
+        })
+    }
+
     pub(crate) async fn hangs_and_dies(self, check: &str, target: SocketAddr, hung: CheckStatus) {
         self.signal(Signal::SIGSTOP);
+        let stopped = async {
+            // Another of its threads may answer for as long as it takes to stop them all.
+            while !self.has_stopped() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        super::common::soon(stopped).await;
         let found = run_for(check, target, Duration::from_millis(300)).await;
         self.signal(Signal::SIGCONT);
         assert_eq!(found.status, hung);
