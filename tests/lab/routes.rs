@@ -158,21 +158,34 @@ fn host_route(message: &[u8]) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
     let kind = u16_at(message, 4)?;
     let route = message.get(HEADER..)?;
     let (prefix_length, table) = (*route.get(1)?, *route.get(4)?);
-    if !(kind == RTM_NEWROUTE || kind == RTM_DELROUTE) || prefix_length != 32 || table != RT_TABLE_MAIN {
+    if prefix_length != 32 || table != RT_TABLE_MAIN {
         return None;
     }
-    let (mut vip, mut via) = (None, None);
-    let mut attributes = route.get(RTMSG..)?;
+    let all = route.get(RTMSG..)?;
+    let vip = attribute(all, RTA_DST).and_then(address)?;
+    match kind {
+        // By another kind of next hop it is not told where it leads, but it is not gone.
+        RTM_NEWROUTE => Some((vip, Some(next_hop(all)?))),
+        RTM_DELROUTE => Some((vip, None)),
+        _ => None,
+    }
+}
+
+/// The next hop, or the first of several.
+fn next_hop(attributes: &[u8]) -> Option<Ipv4Addr> {
+    let first = |several: &[u8]| attribute(several.get(RTNEXTHOP..)?, RTA_GATEWAY).and_then(address);
+    let gateway = attribute(attributes, RTA_GATEWAY).and_then(address);
+    gateway.or_else(|| attribute(attributes, RTA_MULTIPATH).and_then(first))
+}
+
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     while let Some(length) = u16_at(attributes, 0).map(usize::from).filter(|length| *length >= 4) {
-        let value = attributes.get(4..length).and_then(address);
-        match u16_at(attributes, 2)? {
-            RTA_DST => vip = value,
-            RTA_GATEWAY => via = value,
-            _ => {}
+        if u16_at(attributes, 2)? == wanted {
+            return attributes.get(4..length);
         }
         attributes = attributes.get(align(length)..).unwrap_or_default();
     }
-    Some((vip?, via.filter(|_| kind == RTM_NEWROUTE)))
+    None
 }
 
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
@@ -202,7 +215,40 @@ const RTM_DELROUTE: u16 = 25;
 const RT_TABLE_MAIN: u8 = 254;
 const RTA_DST: u16 = 1;
 const RTA_GATEWAY: u16 = 5;
+const RTA_MULTIPATH: u16 = 9;
 const HEADER: usize = 16;
 const RTMSG: usize = 12;
+const RTNEXTHOP: usize = 8;
 /// Changes that are kept; far more than any test makes.
 const MAX_CHANGES: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    const HOP: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 2);
+
+    fn with(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).expect("short");
+        [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
+    }
+
+    fn message(kind: u16, attributes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER + RTMSG + attributes.len()).expect("short");
+        let mut header = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; HEADER - 6]].concat();
+        header.extend([2, 32, 0, 0, RT_TABLE_MAIN, 0, 0, 0, 0, 0, 0, 0]);
+        [&header, attributes].concat()
+    }
+
+    #[test]
+    fn a_route_is_gone_when_the_kernel_says_so_and_not_when_it_has_several_next_hops() {
+        let (vip, hop) = (with(RTA_DST, &VIP.octets()), with(RTA_GATEWAY, &HOP.octets()));
+        let several = with(RTA_MULTIPATH, &[&[16, 0, 0, 0, 2, 0, 0, 0], &hop[..], &[8; 16]].concat());
+        let new = |more: &[u8]| messages(&message(RTM_NEWROUTE, &[&vip, more].concat()));
+        assert_eq!(new(&hop), [(VIP, Some(HOP))]);
+        assert_eq!(new(&several), [(VIP, Some(HOP))]);
+        assert_eq!(new(&[]), [], "by a next hop that is no address of IPv4");
+        assert_eq!(messages(&message(RTM_DELROUTE, &[vip, hop].concat())), [(VIP, None)]);
+    }
+}
