@@ -150,12 +150,12 @@ async fn tunnel(
     let (stream, name): (Stream, _) = match &shared.tls {
         None => {
             let name = match frontend.inspect_delay {
-                Some(within) => {
-                    session.is_heard();
-                    tcp::server_name(&mut io, within).await
-                }
+                Some(within) => tcp::server_name(&mut io, within).await,
                 None => None,
             };
+            if io.holds_unread() {
+                session.is_heard();
+            }
             (Box::new(io), name)
         }
         Some(acceptor) => match acceptor.handshake(io, frontend.handshake_timeout).await {

@@ -52,6 +52,11 @@ impl Buffered {
         self.vanished.load(Ordering::Relaxed)
     }
 
+    /// Whether something of what the client has sent waits here.
+    pub(crate) fn holds_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// Gives back what was read too much.
     pub(crate) fn unread(&mut self, bytes: BytesMut) {
         self.unread = bytes.freeze();

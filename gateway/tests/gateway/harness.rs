@@ -241,6 +241,17 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A connection from an address of loopback, and a port, or 0.
+pub(crate) fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let from: SocketAddr = from.parse().expect("an address");
+    socket.bind(&from.into()).expect("it is loopback");
+    socket.connect(&to.into()).expect("connected");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    stream
+}
+
 pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = connect(address);
     // A refusal may come, and the connection close, before all is written.

@@ -1,6 +1,6 @@
 //! Mode tcp: who ends, and who waits for whom.
 
-use crate::harness::{connect, pause, wait_until};
+use crate::harness::{connect, connect_from, pause, wait_until};
 use crate::tcp::{echo, gateway, rest, server};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -58,7 +58,8 @@ fn a_client_that_goes_while_its_server_is_connected_to_gives_its_place_back_at_o
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("it is bound");
     let tls = "connect_timeout = \"60s\"\ndefault_server = { ssl = true, verify = \"none\" }";
-    let gateway = gateway(&[address], "", tls);
+    let before = "accept_proxy = [\"127.0.0.9/32\"]";
+    let gateway = gateway(&[address], before, tls);
     let running = || gateway.metric("headgate_server_active{backend=\"be\",server=\"s0\"}");
     let go: [fn(TcpStream); 3] = [drop, cut, |mut stream| {
         stream.write_all(b"question").expect("sent");
@@ -78,6 +79,12 @@ fn a_client_that_goes_while_its_server_is_connected_to_gives_its_place_back_at_o
     wait_until("a server is connected to", || running() == 1.0);
     pause(Duration::from_millis(300));
     assert_eq!(running(), 1.0, "who has asked waits for the answer");
+    let mut through_proxy = connect_from("127.0.0.9:0", gateway.front);
+    through_proxy.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nquestion").expect("sent");
+    through_proxy.shutdown(Shutdown::Write).expect("ended");
+    wait_until("a server is connected to", || running() == 2.0);
+    pause(Duration::from_millis(300));
+    assert_eq!(running(), 2.0, "also if that came with what a proxy says");
 }
 
 #[test]
