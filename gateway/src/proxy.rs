@@ -195,7 +195,7 @@ impl Edge {
         let key = pick::key(&self.gateway, request, session.req_header());
         request.visit = cookie::visit(request, session.req_header());
         let lease = pick::server(&self.gateway, request, key, || pick::gone(session, socket)).await?;
-        let suits = lease.server().can_be_asked_for(rules::host(session.req_header()), None);
+        let suits = lease.server().can_be_asked_for(|| rules::host(session.req_header()), None);
         request.picked = Some(self.gateway.clock.now());
         request.lease = Some(lease);
         if suits { Ok(()) } else { Err(tries::unnamed(request)) }
@@ -217,9 +217,11 @@ impl Edge {
             peer.options.read_timeout = Some(timeout);
             peer.options.write_timeout = Some(timeout);
         }
-        let tunnel = request.tunnel_timeout();
-        if let Some(timeout) = tunnel.filter(|_| head.headers.contains_key(UPGRADE)) {
-            peer.options.read_timeout = Some(timeout);
+        if head.headers.contains_key(UPGRADE) {
+            if let Some(timeout) = request.tunnel_timeout() {
+                peer.options.read_timeout = Some(timeout);
+            }
+            lease.bound(&mut peer);
         }
         peer
     }
@@ -235,6 +237,7 @@ impl Edge {
         let since = request.picked.filter(|_| !reused);
         request.connect = Some(since.map_or(Duration::ZERO, |picked| self.gateway.clock.now() - picked));
         let Some(lease) = &request.lease else { return };
+        lease.sent();
         request.session = lease.server().runs(fd);
         let backend = &self.gateway.config.backends[lease.backend.0];
         if request.tunnel_timeout().is_some() && session.req_header().headers.contains_key(UPGRADE) {

@@ -1,7 +1,8 @@
 //! What becomes of a try that a server has failed: another one, or an error.
 
 use crate::account;
-use crate::request::{Refusal, Request};
+use crate::proxy::link;
+use crate::request::{Link, Refusal, Request};
 use crate::tunnel::Switch;
 use crate::upstream;
 use gateway_core::failure::{self, NoConnection, Phase, Side};
@@ -56,16 +57,18 @@ pub(crate) fn broken(
 
 /// There is no connection to the server that was chosen.
 pub(crate) fn unconnected(session: &Session, request: &mut Request, mut error: Box<Error>) -> Box<Error> {
-    let for_client = request.lease.as_ref().is_some_and(|lease| lease.server().is_asked_for_clients_name());
+    let asked = link(session).and_then(Link::handshake).and_then(|handshake| handshake.name.as_deref());
+    let for_client =
+        request.lease.as_ref().is_some_and(|lease| lease.server().is_asked_for_clients_name(asked));
     let reason = match error.etype() {
-        _ if is_exhausted(&error) => NoConnection::Exhausted,
         ErrorType::TLSHandshakeFailure => NoConnection::Handshake { for_client },
-        _ => NoConnection::Server,
+        _ => unreached(&error),
     };
     if reason.blames_server() {
         return failed(session, request, error, Failure::NotConnected);
     }
-    error.set_retry(false);
+    request.tried.extend(request.lease.as_ref().map(|lease| lease.server));
+    error.set_retry(reason.may_another_do() && again(session, request, Failure::NotConnected));
     error
 }
 
@@ -121,7 +124,9 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
     use ErrorType::{ConnectTimedout, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
     failure::Failure {
         side: match error.esource() {
-            ErrorSource::Upstream if request.connect.is_none() && is_exhausted(error) => Side::Node,
+            ErrorSource::Upstream if request.connect.is_none() && unreached(error).lacks_resources() => {
+                Side::Node
+            }
             ErrorSource::Upstream => Side::Server,
             ErrorSource::Downstream => Side::Client,
             ErrorSource::Internal | ErrorSource::Unset => Side::Gateway,
@@ -153,16 +158,16 @@ fn timed_out(error: &Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// Whether this node has nothing left for a connection.
-fn is_exhausted(error: &Error) -> bool {
+/// Why there is no connection, as far as the socket says.
+fn unreached(error: &Error) -> NoConnection {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return upstream::is_exhausted(error);
+            return upstream::unreached(error);
         }
         cause = error.source();
     }
-    false
+    NoConnection::Server
 }
 
 /// Whether its server has not said in time that it becomes a tunnel.

@@ -68,6 +68,13 @@ impl Breaker {
         }
     }
 
+    /// A request to the server at `place` has not been sent after all: the next one may show that it is back.
+    pub fn unsent(&mut self, place: usize, now: Time) {
+        if let State::HalfOpen { times, .. } = self.servers[place] {
+            self.servers[place] = State::Open { until: now, times };
+        }
+    }
+
     /// A request to the server at `place` has succeeded.
     pub fn succeeded(&mut self, place: usize) {
         if !matches!(self.servers[place], State::Open { .. }) {
@@ -130,21 +137,27 @@ mod tests {
         breaker.failed(0, at(1001));
         assert!(!breaker.lets(0, at(3000)) && breaker.lets(0, at(3001)), "twice as long");
         breaker.sent(0, at(3001));
+        assert!(!breaker.lets(0, at(3002)));
+        breaker.unsent(0, at(3002));
+        assert!(breaker.lets(0, at(3002)) && breaker.is_open(0), "one that was not sent is no trial");
+        breaker.sent(0, at(3002));
         breaker.succeeded(0);
-        assert!(breaker.lets(0, at(3001)) && !breaker.is_open(0));
+        breaker.unsent(0, at(3003));
+        assert!(breaker.lets(0, at(3002)) && !breaker.is_open(0));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn a_server_is_never_kept_out_for_ever(steps in proptest::collection::vec(0u8..3, 0..200)) {
+        fn a_server_is_never_kept_out_for_ever(steps in proptest::collection::vec(0u8..4, 0..200)) {
             let mut breaker = Breaker::new(POLICY, 1);
             for (ms, step) in (0u64..).step_by(100).zip(steps) {
                 match step {
                     0 if breaker.lets(0, at(ms)) => breaker.sent(0, at(ms)),
                     1 => breaker.failed(0, at(ms)),
                     2 => breaker.succeeded(0),
+                    3 => breaker.unsent(0, at(ms)),
                     _ => {}
                 }
                 prop_assert!(breaker.lets(0, at(ms + 16_000)));

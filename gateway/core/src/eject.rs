@@ -97,6 +97,13 @@ impl Ejector {
         watch.last = now;
         watch.probes += u32::from(was_silent);
     }
+
+    /// The last request to the server at `place` has not been sent after all.
+    pub fn unsent(&mut self, place: usize) {
+        let watch = &mut self.servers[place];
+        watch.sent = watch.sent.saturating_sub(1);
+        watch.probes = watch.probes.saturating_sub(1);
+    }
 }
 
 impl Answers {

@@ -19,8 +19,10 @@ pub enum Side {
 /// Why there is no connection to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoConnection {
-    /// This node has no file, port or memory left for one.
+    /// This node has no file or memory left for one, to whichever server.
     Exhausted,
+    /// No port is left at the address that it would go out from, or that address can't reach the server.
+    NoPort,
     /// There was no agreement on TLS.
     Handshake {
         /// Whether the server was asked for a name that its client has chosen.
@@ -31,11 +33,21 @@ pub enum NoConnection {
 }
 
 impl NoConnection {
-    /// Whether it is the server's failure: only then does it count against it, and may another do better. What a client
-    /// can bring about would else take every server from everybody.
+    /// Whether another server may do better. Ports are counted for each address that is connected to.
+    pub fn may_another_do(self) -> bool {
+        self == Self::NoPort || self.blames_server()
+    }
+
+    /// Whether it is for lack of something on this node.
+    pub fn lacks_resources(self) -> bool {
+        matches!(self, Self::Exhausted | Self::NoPort)
+    }
+
+    /// Whether it is the server's failure: only then does it count against it. What a client can bring about would else take
+    /// every server from everybody.
     pub fn blames_server(self) -> bool {
         match self {
-            Self::Exhausted => false,
+            Self::Exhausted | Self::NoPort => false,
             Self::Handshake { for_client } => !for_client,
             Self::Server => true,
         }
@@ -186,6 +198,13 @@ mod tests {
         assert!(NoConnection::Server.blames_server());
         assert!(NoConnection::Handshake { for_client: false }.blames_server());
         assert!(!NoConnection::Handshake { for_client: true }.blames_server());
-        assert!(!NoConnection::Exhausted.blames_server());
+        assert!(!NoConnection::Exhausted.blames_server() && !NoConnection::NoPort.blames_server());
+    }
+
+    #[test]
+    fn another_server_is_tried_where_it_may_do_better() {
+        assert!(NoConnection::Server.may_another_do() && NoConnection::NoPort.may_another_do());
+        assert!(!NoConnection::Exhausted.may_another_do());
+        assert!(!NoConnection::Handshake { for_client: true }.may_another_do());
     }
 }

@@ -169,7 +169,7 @@ impl Session {
             request.picked = Some(picked);
             request.lease = Some(lease);
             let Some(lease) = &request.lease else { return Err(Termination::Internal) };
-            if !lease.server().can_be_asked_for("", name) {
+            if !lease.server().can_be_asked_for(|| "", name) {
                 account::refused(request, Refusal::Word(tries::BAD_NAME));
                 return Err(Termination::Refused);
             }
@@ -195,19 +195,18 @@ impl Session {
                 Ok(Err(error)) => error,
                 Err(_) => (NoConnection::Server, io::ErrorKind::TimedOut.into()),
             };
-            if !reason.blames_server() {
-                let exhausted = reason == NoConnection::Exhausted;
-                return Err(if exhausted { Termination::NoResources } else { Termination::ServerInConnect });
+            if reason.blames_server() {
+                lease.failed();
+                lease.observed(None, false);
             }
-            lease.failed();
-            lease.observed(None, false);
             request.tried.push(lease.server);
-            if !tries::reconnects(request) {
-                let timed_out = error.kind() == io::ErrorKind::TimedOut;
-                return Err(if timed_out {
-                    Termination::TimeoutInConnect
-                } else {
-                    Termination::ServerInConnect
+            if !reason.may_another_do() || !tries::reconnects(request) {
+                return Err(match reason {
+                    _ if reason.lacks_resources() => Termination::NoResources,
+                    NoConnection::Server if error.kind() == io::ErrorKind::TimedOut => {
+                        Termination::TimeoutInConnect
+                    }
+                    _ => Termination::ServerInConnect,
                 });
             }
         }
@@ -246,10 +245,7 @@ async fn open(
     header: &[u8],
     asked: Option<&str>,
 ) -> Result<(Server, RawFd), (NoConnection, io::Error)> {
-    let unreached = |error| match upstream::is_exhausted(&error) {
-        true => (NoConnection::Exhausted, error),
-        false => (NoConnection::Server, error),
-    };
+    let unreached = |error| (upstream::unreached(&error), error);
     if let Some(path) = server.path() {
         let stream = upstream::announce_on(path, header).await.map_err(unreached)?;
         let socket = stream.as_raw_fd();
@@ -267,7 +263,7 @@ async fn open(
         }
         None => Server::Plain(stream),
         Some(secure) => {
-            let for_client = server.is_asked_for_clients_name();
+            let for_client = server.is_asked_for_clients_name(asked);
             let disagreed = |error| (NoConnection::Handshake { for_client }, error);
             let secure = secure.handshake(stream, address.ip(), asked).await.map_err(disagreed)?;
             Server::Secure(Box::new(secure))

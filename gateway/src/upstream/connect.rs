@@ -2,6 +2,7 @@
 //! this node does not have yet.
 
 use async_trait::async_trait;
+use gateway_core::failure::NoConnection;
 use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
@@ -52,9 +53,14 @@ fn failed(error: io::Error) -> Box<Error> {
     Error::because(kind, "in a way of our own", error)
 }
 
-/// Whether this node had nothing left for a connection.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&Errno::from_raw(code)))
+/// Why a socket did not get its connection.
+pub(crate) fn unreached(error: &io::Error) -> NoConnection {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EADDRNOTAVAIL) => NoConnection::NoPort,
+        // No more files for this process or this system, no memory.
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => NoConnection::Exhausted,
+        _ => NoConnection::Server,
+    }
 }
 
 /// A connection that begins with `header`, which may be empty.
@@ -91,7 +97,3 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
     socket.bind(SocketAddr::new(source, 0))?;
     socket.connect(address).await
 }
-
-/// No more files for this process or this system, no port at the address that it goes out from, no memory.
-const EXHAUSTED: [Errno; 5] =
-    [Errno::EMFILE, Errno::ENFILE, Errno::EADDRNOTAVAIL, Errno::ENOBUFS, Errno::ENOMEM];

@@ -10,8 +10,11 @@ use gateway_core::queue::{Ticket, Wish};
 use gateway_core::sticky;
 use gateway_core::table::Entry;
 use pingora::upstreams::peer::HttpPeer;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A request's place on a server, held while it runs there.
@@ -21,6 +24,8 @@ pub(crate) struct Lease {
     pub(crate) server: usize,
     /// How often the server had moved.
     moves: u32,
+    /// Whether the request has said, or will say, how the server is.
+    counts: AtomicBool,
 }
 
 /// What is known of a request that asks for a place.
@@ -58,7 +63,7 @@ pub(crate) struct Waiter {
 impl Lease {
     fn new(gateway: Arc<Gateway>, backend: BackendId, server: usize) -> Self {
         let moves = gateway.backends[backend.0].servers[server].moves();
-        Self { gateway, backend, server, moves }
+        Self { gateway, backend, server, moves, counts: AtomicBool::new(false) }
     }
 
     /// Chooses a server for a request: the one that its client wants or sticks to, or the one that balancing
@@ -134,6 +139,22 @@ impl Lease {
         }
     }
 
+    /// Has the connection serve one request, where those that are kept are bounded: who asks for an upgrade can't be told
+    /// to close, and pingora would keep it if the server refuses.
+    pub(crate) fn bound(&self, peer: &mut HttpPeer) {
+        let reuses = self.gateway.config.backends[self.backend.0].reuses;
+        if !reuses || self.server().pool.is_some() {
+            // A key that nobody asks for, and no time to rest.
+            peer.group_key = RandomState::new().hash_one(peer.group_key);
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+    }
+
+    /// The request is sent: what becomes of it says how the server is.
+    pub(crate) fn sent(&self) {
+        self.counts.store(true, Ordering::Relaxed);
+    }
+
     /// The server has begun to answer.
     pub(crate) fn answered(&self) {
         if self.is_elsewhere() {
@@ -145,6 +166,7 @@ impl Lease {
     /// Its check and its breaker hear what became of a request: the status of its answer, or `None` if there was none. `connected`:
     /// it was sent.
     pub(crate) fn observed(&self, status: Option<u16>, connected: bool) {
+        self.sent();
         if self.is_elsewhere() {
             return;
         }
@@ -175,7 +197,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.gateway.backends[self.backend.0].release(self.server, self.gateway.clock);
+        let backend = &self.gateway.backends[self.backend.0];
+        if !self.counts.load(Ordering::Relaxed) && !self.is_elsewhere() {
+            backend.unsent(self.server, self.gateway.clock.now());
+        }
+        backend.release(self.server, self.gateway.clock);
     }
 }
 

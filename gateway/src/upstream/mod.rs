@@ -13,7 +13,7 @@ mod sessions;
 mod tls;
 
 pub(crate) use checks::{probers, start as start_checks};
-pub(crate) use connect::{announce, announce_on, is_exhausted};
+pub(crate) use connect::{announce, announce_on, unreached};
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use names::{Known, Names, load as load_names, start as resolve};
 pub(crate) use server::Server;
@@ -190,6 +190,22 @@ impl Backend {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].active.fetch_add(1, Ordering::Relaxed);
         self.servers[place].requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that was to run on the server at `place` has not been sent: it says nothing, and another may find out what it
+    /// should have.
+    fn unsent(&self, place: usize, now: Time) {
+        if !self.ejects && self.breaker.is_none() {
+            return;
+        }
+        let choice = self.lock();
+        let mut watch = choice.watch.borrow_mut();
+        if let Some(ejector) = &mut watch.ejector {
+            ejector.unsent(place);
+        }
+        if let Some(breaker) = &mut watch.breaker {
+            breaker.unsent(place, now);
+        }
     }
 
     /// Whether the server at `place` is better left alone, where there is another.

@@ -1,6 +1,7 @@
 //! Lets servers be where DNS says, on the control thread: asks when the machine of a name wants to, and moves servers
 //! as it says. A name has one task and at most one question at a time.
 
+use super::Server;
 use super::asking::{self, Asker};
 use crate::load::StartError;
 use crate::state::Gateway;
@@ -110,6 +111,7 @@ pub(crate) async fn start(gateway: &Arc<Gateway>, names: Names) -> Result<(), St
     if tokio::time::timeout(FIRST_ANSWERS, all).await.is_err() {
         tracing::warn!("the gateway starts without having heard where all of its servers are");
     }
+    gateway.backends.iter().flat_map(|backend| &backend.servers).for_each(Server::has_started);
     Ok(())
 }
 

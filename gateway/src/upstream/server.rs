@@ -43,8 +43,8 @@ pub(crate) struct Server {
     slowstart: Duration,
     /// Whether it may get work.
     up: AtomicBool,
-    /// Whether it ever might.
-    was_up: AtomicBool,
+    /// Whether the gateway's start is over: what comes up from then on comes back.
+    started: AtomicBool,
     /// When it last came up again; 0: it was never down.
     up_since: AtomicU64,
     /// How often it has moved.
@@ -92,7 +92,7 @@ impl Server {
             backup: server.backup,
             slowstart: server.slowstart,
             up: AtomicBool::new(server.address != Address::Named),
-            was_up: AtomicBool::new(server.address != Address::Named),
+            started: AtomicBool::new(false),
             up_since: AtomicU64::new(0),
             moves: AtomicU32::new(0),
             active: AtomicU32::new(0),
@@ -129,16 +129,20 @@ impl Server {
         self.sni.is_some()
     }
 
-    /// Whether it is asked for a name that its client chooses.
-    pub(crate) fn is_asked_for_clients_name(&self) -> bool {
-        matches!(self.sni, Some(Sni::Host | Sni::Client))
+    /// Whether it is asked for a name that its client chooses, where that has asked for `asked`.
+    pub(crate) fn is_asked_for_clients_name(&self, asked: Option<&str>) -> bool {
+        match self.sni {
+            Some(Sni::Host) => true,
+            Some(Sni::Client) => asked.is_some(),
+            Some(Sni::None | Sni::Name(_)) | None => false,
+        }
     }
 
     /// Whether it can be asked for the name that it is asked for, for a request to `host` whose client has asked for
     /// `asked`. Without a name nothing would be verified.
-    pub(crate) fn can_be_asked_for(&self, host: &str, asked: Option<&str>) -> bool {
+    pub(crate) fn can_be_asked_for<'a>(&self, host: impl FnOnce() -> &'a str, asked: Option<&str>) -> bool {
         match self.sni {
-            Some(Sni::Host) => ServerName::try_from(host_name(host)).is_ok(),
+            Some(Sni::Host) => ServerName::try_from(host_name(host())).is_ok(),
             Some(Sni::Client) => asked.is_none_or(|name| ServerName::try_from(name).is_ok()),
             Some(Sni::None | Sni::Name(_)) | None => true,
         }
@@ -224,10 +228,14 @@ impl Server {
         is_up
     }
 
+    /// The start is over.
+    pub(super) fn has_started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
     fn set_up(&self, is_up: bool, now: Time) {
         let goes_up = !self.up.swap(is_up, Ordering::Relaxed) && is_up;
-        // The first time is its start, not its return.
-        if goes_up && self.was_up.swap(true, Ordering::Relaxed) {
+        if goes_up && self.started.load(Ordering::Relaxed) {
             self.up_since.store(now.as_nanos(), Ordering::Relaxed);
         }
         if let Some(sessions) = self.sessions.as_ref().filter(|_| !is_up) {

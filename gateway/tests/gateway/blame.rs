@@ -1,10 +1,14 @@
-//! What a client or this node brings about is not held against servers, and is not tried on each of them.
+//! What a client or this node brings about is not held against servers, and is tried on another only where that helps.
 
 use crate::daemons::program;
-use crate::harness::{Gateway, Server, exchange, read_answer};
+use crate::harness::{Gateway, Server, connect_from, exchange, ok, read_answer};
 use crate::servers::{Nginx, body};
-use std::io::{BufReader, Write};
+use crate::tcp;
+use nix::sched::{CloneFlags, unshare};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::mpsc;
 
 const ERRORS: &str = "headgate_server_errors_total{backend=\"be\",server=\"s1\"}";
 const OPEN: &str = "headgate_server_breaker_open{backend=\"be\",server=\"s1\"}";
@@ -81,4 +85,86 @@ fn a_node_without_files_left_says_so_and_blames_no_server() {
     assert_eq!((gateway.metric(ERRORS), gateway.metric(OPEN)), (0.0, 0.0));
     let line = gateway.log_lines(3).into_iter().find(|line| line.contains(" 503 ")).expect("it is logged");
     assert!(line.contains(" RC-- ") && line.contains("/0 0/0 "), "not again: {line}");
+}
+
+/// Runs `test` in a network of its own, if this may be done here.
+fn in_a_network_of_its_own(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            eprintln!("skipped: no network of its own without root ({error})");
+            return;
+        }
+        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(up.is_ok_and(|status| status.success()), "its loopback is up");
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// From which ports connections go out in this network.
+fn ports(first: u16, last: u16) {
+    let range = "/proc/sys/net/ipv4/ip_local_port_range";
+    std::fs::write(range, format!("{first} {last}")).expect("root may write it");
+}
+
+#[test]
+fn where_no_port_is_left_to_one_server_another_is_tried() {
+    in_a_network_of_its_own(|| {
+        let (begin, begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = std::sync::Mutex::new(released);
+        let one = Server::start(move |_, _| {
+            begin.send(()).expect("the test runs");
+            let _ = released.lock().map(|released| released.recv());
+            Some(ok("one"))
+        });
+        let other = Server::named("other");
+        let gateway = Gateway::of_backend(&format!(
+            "{BREAKER}\nhttp_reuse = \"never\"\nbalance = \"first\"\nserver_timeout = \"60s\"\n\
+             server = [{{ name = \"s1\", address = \"{}\" }}, {{ name = \"s2\", address = \"{}\" }}]",
+            one.address, other.address
+        ));
+        let mut clients = [(); 2].map(|()| BufReader::new(gateway.connect()));
+        ports(40_000, 40_000);
+        let ask = |client: &mut BufReader<TcpStream>| {
+            client.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+        };
+        ask(&mut clients[0]);
+        begun.recv().expect("it runs on the first");
+        ask(&mut clients[1]);
+        let answer = read_answer(&mut clients[1]).expect("an answer");
+        assert!(answer.ends_with("other"), "{answer}");
+        drop(release);
+        assert!(read_answer(&mut clients[0]).is_some_and(|answer| answer.ends_with("one")));
+        ports(40_000, 60_000);
+        assert_eq!((gateway.metric(ERRORS), gateway.metric(OPEN)), (0.0, 0.0));
+    });
+}
+
+#[test]
+fn where_no_port_is_left_to_a_server_in_mode_tcp_another_is_tried_and_the_log_says_when_there_is_none() {
+    in_a_network_of_its_own(|| {
+        let gateway = tcp::gateway(
+            &[tcp::echo("1"), tcp::echo("2")],
+            "",
+            &format!("{BREAKER}\nbalance = \"first\"\nconnect_timeout = \"60s\""),
+        );
+        ports(40_000, 40_000);
+        let said = |client: &mut TcpStream| {
+            let mut name = [0];
+            client.read_exact(&mut name).map(|()| name[0])
+        };
+        let client = |port: u16| connect_from(&format!("127.0.0.1:{port}"), gateway.front);
+        let mut clients = [50_001, 50_002].map(client);
+        let names = clients.each_mut().map(|client| said(client).expect("a server"));
+        assert_eq!(names, *b"12", "each has one port");
+        let mut third = client(50_003);
+        assert!(said(&mut third).is_err(), "no port is left to any");
+        ports(40_000, 60_000);
+        let line = gateway.log_lines(1).remove(0);
+        assert!(line.contains(" RC "), "{line}");
+        assert_eq!(gateway.metric("headgate_server_errors_total{backend=\"be\",server=\"s0\"}"), 0.0);
+    });
 }

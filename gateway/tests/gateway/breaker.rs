@@ -1,6 +1,6 @@
 //! A server that fails gets nothing for a while, whichever worker asks, and is found again.
 
-use crate::harness::{Gateway, Server, ok, wait_until};
+use crate::harness::{Gateway, Server, free_address, ok, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,4 +48,22 @@ fn with_no_other_server_clients_fail_at_once_and_the_server_rests() {
     assert_eq!(answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 500")).count(), 3);
     assert_eq!(answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503")).count(), 17);
     assert_eq!(bad.heads().len(), 3);
+}
+
+#[test]
+fn a_request_that_is_never_sent_takes_nobodys_trial() {
+    let gone = free_address();
+    let gateway = Gateway::of_backend(&format!(
+        "breaker = {{ error_limit = 1, open = \"300ms\" }}\nretries = 0\n\
+         server = [{{ name = \"s1\", address = \"{gone}\", ssl = true, verify = \"none\", sni = \"req.hdr(host)\" }}]"
+    ));
+    let ask = |host: &str| {
+        gateway.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+    };
+    let errors = || gateway.metric("headgate_server_errors_total{backend=\"be\",server=\"s1\"}");
+    assert!(ask("api.example").starts_with("HTTP/1.1 503"));
+    assert_eq!((errors(), gateway.metric(OPEN)), (1.0, 1.0));
+    wait_until("it may be tried again", || ask("api..example").starts_with("HTTP/1.1 400"));
+    assert!(ask("api.example").starts_with("HTTP/1.1 503"));
+    assert_eq!(errors(), 2.0, "the trial was left for one that can be sent");
 }

@@ -81,6 +81,30 @@ fn a_server_with_a_name_has_all_of_its_share_when_the_gateway_starts() {
 }
 
 #[test]
+fn a_server_whose_name_is_heard_of_long_after_the_start_gets_its_share_bit_by_bit() {
+    let Some(names) = Names::start("", &[]) else { return };
+    let (port, [named, other]) = listeners::<2>();
+    let _servers = [named, other].map(|listener| Server::on(listener, |_, _| Some(ok("well"))));
+    let gateway = gateway(
+        &names,
+        OFTEN,
+        &format!(
+            "server = [{{ name = \"web\", address = \"web.test:{port}\", slowstart = \"10m\" }},\n\
+             {{ name = \"other\", address = \"127.0.7.2:{port}\", slowstart = \"10m\" }}]"
+        ),
+    );
+    assert!(gateway.get("/").ends_with("well"));
+    names.say("127.0.7.1 web.test\n");
+    wait_until("it is there", || address(&gateway, "web").contains("127.0.7.1"));
+    (0..12).for_each(|_| drop(gateway.get("/")));
+    let requests = |name: &str| {
+        gateway.metric(&format!("headgate_server_requests_total{{backend=\"be\",server=\"{name}\"}}"))
+    };
+    let (web, other) = (requests("web"), requests("other"));
+    assert!(web <= 2.0 && web + other == 13.0, "{web} and {other}");
+}
+
+#[test]
 fn hashed_requests_go_by_the_weights_that_a_service_says() {
     let record = |last: u8, port: u16, weight: u16| {
         format!("--srv-host=_http._tcp.web.test,s{last}.test,{port},0,{weight}")

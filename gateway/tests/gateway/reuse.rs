@@ -1,12 +1,14 @@
 //! How many connections to a server are kept, and how often one is used.
 
+use crate::daemons::program;
 use crate::harness::{Gateway, Server, ok, read_answer, wait_until};
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A server that counts the connections which are open, and begins to answer only when so many have asked.
+/// A server that counts who has asked, and begins to answer only when so many have.
 fn waits_for(all: usize) -> (Server, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let have_asked = Arc::clone(&asked);
@@ -58,6 +60,7 @@ fn a_connection_is_used_again_only_as_often_as_it_may() {
 #[test]
 fn no_more_connections_rest_than_may_over_all_workers() {
     const ALL: usize = 8;
+    let Some(ss) = program("ss") else { return };
     let (server, asked) = waits_for(ALL);
     let gateway = gateway(&server, "pool_max_conn = 2");
     let clients: Vec<TcpStream> = (0..ALL)
@@ -72,8 +75,8 @@ fn no_more_connections_rest_than_may_over_all_workers() {
     clients.iter_mut().for_each(|client| assert!(read_answer(client).expect("an answer").ends_with("well")));
     let open = || {
         let ours = format!("dst {}", server.address);
-        let said = std::process::Command::new("ss").args(["-Htn", "state", "established", &ours]).output();
-        said.map_or(2, |said| String::from_utf8_lossy(&said.stdout).lines().count())
+        let said = Command::new(&ss).args(["-Htn", "state", "established", &ours]).output();
+        String::from_utf8_lossy(&said.expect("ss runs").stdout).lines().count()
     };
     assert_eq!(made(&server), ALL);
     wait_until("all but two are closed", || open() == 2);
@@ -103,5 +106,29 @@ fn what_becomes_a_tunnel_may_do_so_where_connections_are_not_kept() {
             head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"),
             "{head}"
         );
+    }
+}
+
+#[test]
+fn what_a_server_refuses_to_make_a_tunnel_is_kept_no_longer_than_other_connections() {
+    for (backend, keys) in
+        [("http_reuse = \"never\"", "weight = 1"), ("", "max_reuse = 0"), ("", "pool_max_conn = 0")]
+    {
+        let server = Server::start(|_, _| Some(ok("no")));
+        let gateway = Gateway::of_backend(&format!(
+            "{backend}\nserver = [{{ name = \"s1\", address = \"{}\", {keys} }}]",
+            server.address
+        ));
+        let mut client = BufReader::new(gateway.connect());
+        for request in [
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        ] {
+            client.get_mut().write_all(request.as_bytes()).expect("sent");
+            let answer = read_answer(&mut client).expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        assert_eq!(made(&server), 3, "{backend} {keys}");
     }
 }

@@ -82,7 +82,6 @@ impl Program {
         }
     }
 
-    /// Stops it, which a check has to notice in time; then kills it.
     /// Whether no thread of it or of its children runs.
     fn has_stopped(&self) -> bool {
         // Behind its name, in brackets, a stat has the state, the parent and the group.
@@ -103,6 +102,7 @@ impl Program {
         })
     }
 
+    /// Stops it, which a check has to notice in time; then kills it.
     pub(crate) async fn hangs_and_dies(self, check: &str, target: SocketAddr, hung: CheckStatus) {
         self.signal(Signal::SIGSTOP);
         let stopped = async {
