@@ -144,9 +144,9 @@ impl Lease {
     pub(crate) fn bound(&self, peer: &mut HttpPeer) {
         let reuses = self.gateway.config.backends[self.backend.0].reuses;
         if !reuses || self.server().pool.is_some() {
-            // A key that nobody asks for, and no time to rest.
+            // A key that nobody asks for, and as little time to rest as pingora's timers can measure.
             peer.group_key = RandomState::new().hash_one(peer.group_key);
-            peer.options.idle_timeout = Some(Duration::ZERO);
+            peer.options.idle_timeout = Some(Duration::from_millis(1));
         }
     }
 
