@@ -1,5 +1,6 @@
 //! Gets a request its server, at once or when its turn comes.
 
+use crate::accept::h2;
 use crate::account;
 use crate::request::{Refusal, Request};
 use crate::state::Gateway;
@@ -97,7 +98,7 @@ fn refuse(request: &mut Request, termination: Termination, reason: &'static str)
 /// Ends when the client has gone away, and never if that can't be told. Nothing is read: what the client
 /// has sent is for its server. Who has closed only its sending side counts as gone, as it does later on.
 pub(crate) async fn gone(session: &mut Session, socket: Option<RawFd>) {
-    if session.as_http2().is_some() {
+    if h2::is_h2(session) {
         // Ends with the stream.
         let _ = session.read_body_or_idle(true).await;
         return;

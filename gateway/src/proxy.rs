@@ -19,7 +19,7 @@ use gateway_core::rules::Pace;
 use gateway_core::scanners;
 use gateway_core::strict;
 use gateway_core::track;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, TE, UPGRADE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -78,6 +78,13 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         self.mark(upstream, request)?;
         let is_h2 = upstream.version == Version::HTTP_2;
+        if is_h2
+            && h2::is_h2(session)
+            && let Some(trailers) = session.req_header().headers.get(TE)
+        {
+            // gRPC goes by it, and pingora takes it from requests whose session is not its own.
+            upstream.insert_header(TE, trailers)?;
+        }
         // What pingora keeps can't be bounded for each server.
         let is_bounded = request.lease.as_ref().is_some_and(|lease| lease.server().pool.is_some());
         if is_bounded && !is_h2 && !upstream.headers.contains_key(UPGRADE) {
@@ -349,9 +356,14 @@ impl Edge {
         let connection = link.connection();
         request.came_on(link);
         upgrade::settle(session.req_header_mut());
-        if session.as_downstream().as_http2().is_some() {
+        if h2::is_h2(session) {
             let bounds = self.gateway.config.frontends[connection.frontend].bounds;
-            h2::receive(session, bounds).map_err(|reason| Answer::refuse(strict::status(reason), reason))?;
+            if let Err(reason) = h2::receive(session, bounds) {
+                if let Some(link) = self::link(session) {
+                    link.was_malformed();
+                }
+                return Err(Answer::refuse(strict::status(reason), reason));
+            }
         }
         let frontend = &self.gateway.config.frontends[connection.frontend];
         let client = forwarded::identify(session, connection.peer.ip(), frontend);

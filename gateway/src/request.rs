@@ -19,7 +19,7 @@ use gateway_core::record::Termination;
 use gateway_core::rules::{Effects, Pace};
 use gateway_core::trace::Context;
 use http::HeaderValue;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +42,8 @@ pub(crate) struct Link {
     forwarded_for: HeaderValue,
     /// Whether it ends with its next answer.
     spent: AtomicBool,
+    /// Requests of HTTP/2 that were none.
+    malformed: AtomicU32,
     /// What its TLS handshake has shown.
     tls: OnceLock<Arc<Handshake>>,
     /// When the head that is read, or was read last, began; 0: not known.
@@ -62,11 +64,21 @@ impl Link {
             connection,
             forwarded_for,
             spent: AtomicBool::new(false),
+            malformed: AtomicU32::new(0),
             tls: OnceLock::new(),
             head_began: AtomicU64::new(0),
             vanished,
             tracks: OnceLock::new(),
         }
+    }
+
+    /// Counts a request that was none.
+    pub(crate) fn was_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn malformed(&self) -> u32 {
+        self.malformed.load(Ordering::Relaxed)
     }
 
     /// Says what rules track for it, once.

@@ -167,7 +167,13 @@ pub fn check_h2<'a>(
             }
             seen.cookie = true;
         }
+        if name == b"host" && authority.is_some_and(|said| !said.eq_ignore_ascii_case(value.trim_ascii())) {
+            return Err("host_unlike_target");
+        }
         seen.take_field(name, value)?;
+    }
+    if authority.is_none() && seen.hosts == 0 {
+        return Err("no_host");
     }
     if seen.count > bounds.fields {
         return Err("too_many_fields");

@@ -3,6 +3,7 @@
 
 use super::Shared;
 use super::frames::{Excess, Framed};
+use super::h2_stream::H2Stream;
 use crate::request::Link;
 use crate::{account, guard};
 use ::h2::Reason;
@@ -14,7 +15,7 @@ use gateway_core::strict::{self, PseudoFields};
 use http::header::{COOKIE, EXPECT};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options, handshake};
 use pingora::protocols::{Digest, Stream};
 use pingora::proxy::Session;
 use std::future::poll_fn;
@@ -28,6 +29,11 @@ use tokio::time::{sleep, timeout};
 pub(super) fn is_preface(bytes: &[u8]) -> Option<bool> {
     let so_far = bytes.iter().zip(PREFACE).all(|(byte, expected)| byte == expected);
     if so_far && bytes.len() < PREFACE.len() { None } else { Some(so_far) }
+}
+
+/// Whether a request came over HTTP/2.
+pub(crate) fn is_h2(session: &Session) -> bool {
+    session.as_downstream().is_custom()
 }
 
 /// Says whether a request can be read in one way only, and makes its crumbs one cookie field, as HTTP/1 has
@@ -63,7 +69,7 @@ pub(super) async fn serve(shared: &Shared, stream: Stream, link: &Link, frontend
     let (stream, excess) = Framed::watch(stream, frontend.h2_glitches, shared.gateway.clock);
     let handshake = handshake(stream, Some(options(frontend)));
     let Ok(Ok(mut connection)) = timeout(frontend.http_request_timeout, handshake).await else { return };
-    if let Some(reason) = requests(shared, &mut connection, digest, &excess, frontend).await {
+    if let Some(reason) = requests(shared, &mut connection, digest, link, &excess, frontend).await {
         guard::glitch(&shared.gateway, link.connection());
         account::cut(&shared.gateway, shared.worker, link, reason);
     }
@@ -74,6 +80,7 @@ async fn requests(
     shared: &Shared,
     connection: &mut Connection<Stream, Bytes>,
     digest: Arc<Digest>,
+    link: &Link,
     excess: &Excess,
     frontend: &Frontend,
 ) -> Option<&'static str> {
@@ -81,7 +88,7 @@ async fn requests(
     // Each request that runs holds a receiver.
     let (running, receiver) = watch::channel(());
     drop(receiver);
-    let (mut served, mut malformed, mut leaving) = (0, 0, false);
+    let (mut served, mut leaving) = (0, false);
     let mut old = std::pin::pin!(sleep(frontend.max_connection_age));
     loop {
         let patience = match (leaving, served) {
@@ -89,9 +96,12 @@ async fn requests(
             (false, 0) => frontend.http_request_timeout,
             (false, _) => frontend.keep_alive_timeout,
         };
+        if link.malformed() > MAX_MALFORMED {
+            return Some("h2_malformed_requests");
+        }
         let accepted = tokio::select! {
             biased;
-            accepted = HttpSession::from_h2_conn(connection, Arc::clone(&digest)) => accepted,
+            accepted = H2Stream::accept(connection, &digest, frontend.client_timeout) => accepted,
             // It is set while frames are read, right above.
             reason = poll_fn(|_| excess.get().map_or(Poll::Pending, |reason| Poll::Ready(*reason))) => {
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -121,15 +131,13 @@ async fn requests(
             }
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
+            Ok(Some(stream)) => {
                 served += 1;
                 if served >= frontend.max_keepalive_requests && !leaving {
                     connection.graceful_shutdown();
                     leaving = true;
                 }
-                let mut session = ServerSession::new_http2(session);
-                session.set_write_timeout(Some(frontend.client_timeout));
-                session.set_total_drain_timeout(Some(frontend.client_timeout));
+                let mut session = ServerSession::new_custom(Box::new(stream));
                 let (shared, runs) = (shared.clone(), running.subscribe());
                 let is_plain = shared.exchange.takes(shared.frontend) && is_plain(&mut session);
                 tokio::spawn(async move {
@@ -141,12 +149,6 @@ async fn requests(
                     drop(runs);
                 });
             }
-            Ok(Some(H2Accept::Rejected)) => {
-                malformed += 1;
-                if malformed > MAX_MALFORMED {
-                    return Some("h2_malformed_requests");
-                }
-            }
             Ok(None) => return None,
             Err(error) => return fault(&error),
         }
@@ -154,8 +156,7 @@ async fn requests(
 }
 
 /// Why the `h2` crate has ended a connection, if it was its client's fault.
-fn fault(error: &pingora::Error) -> Option<&'static str> {
-    let error = error.root_cause().downcast_ref::<::h2::Error>()?;
+fn fault(error: &::h2::Error) -> Option<&'static str> {
     error.reason().filter(|_| error.is_go_away() && error.is_library()).map(|code| h2::fault(code.into()))
 }
 

@@ -5,6 +5,7 @@ mod chunked;
 mod connection;
 mod frames;
 pub(crate) mod h2;
+mod h2_stream;
 mod head;
 mod passes;
 mod proxy_header;

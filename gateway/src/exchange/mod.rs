@@ -254,7 +254,7 @@ impl Exchange {
         self.edge.for_client(session, &mut head, request)?;
         let ends = !has_body && !head.status.is_informational();
         match session.as_downstream_mut() {
-            ServerSession::H2(stream) => stream.write_response_header(head, ends),
+            ServerSession::Custom(stream) => stream.write_response_header(head, ends).await,
             client => client.write_response_header(head).await,
         }
         .map_err(|error| error.into_down())

@@ -104,12 +104,14 @@ fn http_2_is_read_as_strictly() {
         ("/", &[("content-length", "0"), ("content-length", "0")], "several_content_lengths"),
         ("/", &[("transfer-encoding", "chunked")], "encoding_in_h2"),
         ("/", &[("host", "a"), ("host", "a")], "several_hosts"),
+        ("/", &[("host", "b")], "host_unlike_target"),
         ("/", &[("x", "1"); 102], "too_many_fields"),
     ] {
         assert_eq!(check(target, false, fields), Err(reason), "{target} {fields:?}");
     }
     let told = |pseudo| check_h2(Bounds::default(), pseudo, std::iter::empty());
-    assert_eq!(told(PseudoFields { method: b"OPTIONS", authority: None, ..get("*") }), Ok(()));
+    assert_eq!(told(PseudoFields { method: b"OPTIONS", ..get("*") }), Ok(()));
+    assert_eq!(check("/", false, &[("host", "A")]), Ok(()));
     for (pseudo, reason) in [
         (get("*"), "bad_target"),
         (get("http://a/"), "bad_target"),
@@ -118,6 +120,7 @@ fn http_2_is_read_as_strictly() {
         (PseudoFields { authority: Some(b"a:8x"), ..get("/") }, "bad_host"),
         (PseudoFields { authority: Some(b"u@a"), ..get("/") }, "bad_host"),
         (PseudoFields { authority: Some(b""), ..get("/") }, "bad_host"),
+        (PseudoFields { authority: None, ..get("/") }, "no_host"),
     ] {
         assert_eq!(told(pseudo), Err(reason), "{pseudo:?}");
     }

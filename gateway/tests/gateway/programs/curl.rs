@@ -5,14 +5,14 @@ use crate::harness::{Gateway, Server, ok};
 use std::io::Read;
 use std::process::Command;
 
-const BODY: &str = "a body that waits until it is asked for";
+pub(super) const BODY: &str = "a body that waits until it is asked for";
 
 fn curl(arguments: &[&str]) -> String {
     output(Command::new("curl").args(["-sSv", "--max-time", "20"]).args(arguments))
 }
 
 /// A server that answers each request with its body, and asks for that first, if told to wait for it.
-fn echo() -> Server {
+pub(super) fn echo() -> Server {
     Server::start(|head, stream| {
         if head.to_ascii_lowercase().contains("\r\nexpect: 100-continue\r\n") {
             std::io::Write::write_all(stream, b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;

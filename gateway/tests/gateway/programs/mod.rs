@@ -4,6 +4,7 @@ mod bodies;
 mod curl;
 mod grpc;
 mod h2load;
+mod nghttp;
 mod python;
 mod websocket;
 
