@@ -1,4 +1,5 @@
-//! What a looking glass shows, from any UPDATE: only what is looked for is told, and nothing is told stuck twice.
+//! What a looking glass shows, from any UPDATE: only what is looked for is told, nothing is told stuck twice, and nothing is
+//! gone before its time because nothing is shown.
 #![no_main]
 
 use base_core::{Machine, Time};
@@ -16,8 +17,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         local: Some([10, 0, 0, 3].into()),
         identifier: Some([10, 0, 0, 2].into()),
     };
-    let mut mirror = Mirror::new([vip].into_iter(), Duration::from_secs(5));
+    let mut mirror = Mirror::new([vip].into_iter(), STUCK_AFTER);
     let (mut now, mut actions, mut stuck_now) = (Time::from_millis(1), Vec::new(), false);
+    // Nothing that was withdrawn before is waited for since.
+    let mut anew = now;
     while !input.is_empty() {
         now = now + Duration::from_millis(u64::from(input.byte()) * 50);
         let mut events = Vec::new();
@@ -43,14 +46,21 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
         for event in events {
             let ticked = event == Event::Tick;
+            if matches!(event, Event::Lost | Event::Stands { announced: true, .. }) {
+                anew = now;
+            }
             mirror.on(event, now, &mut actions);
             mirror.check_invariants();
             assert!(!ticked || mirror.next_deadline().is_none_or(|deadline| deadline > now), "a busy loop");
         }
         for action in actions.drain(..) {
-            if let Action::Stuck { stuck, .. } = action {
-                assert_ne!(std::mem::replace(&mut stuck_now, stuck), stuck);
+            match action {
+                Action::Stuck { stuck, .. } => assert_ne!(std::mem::replace(&mut stuck_now, stuck), stuck),
+                Action::Gone { by: None, .. } => assert!(now.since(anew) >= STUCK_AFTER, "nothing is no proof yet"),
+                Action::Gone { .. } => {}
             }
         }
     }
 });
+
+const STUCK_AFTER: Duration = Duration::from_secs(5);

@@ -90,10 +90,6 @@ filter vips {{
     if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
     accept;
 }}
-filter last_choice {{
-    preference = 10;
-    accept;
-}}
 "#,
         folder.display(),
         (0..6).map(|number| format!("route 198.51.100.{number}/32 blackhole; ")).collect::<String>()
@@ -127,9 +123,6 @@ filter last_choice {{
         if peering.reflects {
             more += "rr client; ";
         }
-        // What is shown is another session's: of this one's own path nothing is sent back, so as the best one, be it for a
-        // moment, it would look as if there were none.
-        let import = if peering.reflects { "last_choice" } else { "vips" };
         let export = if peering.reflects {
             "where source = RTS_BGP || proto = \"another\""
         } else if peering.exports {
@@ -141,7 +134,7 @@ filter last_choice {{
             text,
             "protocol bgp {name} {{\n    local {} as {};\n    neighbor {} as {};\n    {place}; hold time 9;\n    \
              connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;\n    {more}\n    \
-             ipv4 {{ {extended}import filter {import}; export {export}; }};\n    ipv6 {{ import filter {import}; export none; }};\n}}\n",
+             ipv4 {{ {extended}import filter vips; export {export}; }};\n    ipv6 {{ import filter vips; export none; }};\n}}\n",
             peering.address(),
             ROUTER_AS,
             peering.speaker(),

@@ -52,7 +52,7 @@ pub enum Action {
         vip: IpAddr,
         /// How long it took.
         after: Duration,
-        /// The path that took its place, by its next hop; `None`: there is no path.
+        /// The path that took its place, by its next hop; `None`: when the route would have been stuck, none was shown.
         by: Option<IpAddr>,
     },
     /// The route of this node is still there, although it was withdrawn, or is not any more.
@@ -73,11 +73,16 @@ pub struct Mirror {
     vips: BTreeMap<IpAddr, Vip>,
 }
 
+/// How long a withdraw took to be true, and what took over.
+type Gone = (Duration, Option<IpAddr>);
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Vip {
     shown: Option<Path>,
     /// It was withdrawn then, and that is not known to be true.
     waits: Option<Time>,
+    /// Since then nothing is shown of what is waited for.
+    left: Option<Time>,
     announced: bool,
     stuck: bool,
 }
@@ -109,30 +114,41 @@ impl Vip {
         match (before, announced) {
             // What is not shown as ours may still be on its way; another path means that it is a second choice.
             (true, false) if self.shown.map_or(up, |path| path.own) => self.waits = Some(since),
-            (_, true) => self.waits = None,
+            (_, true) => (self.waits, self.left) = (None, None),
             _ => {}
         }
     }
 
-    fn is_shown(&mut self, path: Option<Path>, now: Time) -> Option<(Duration, Option<IpAddr>)> {
+    /// Another path is the truth of a withdraw, and none is not yet: it may be that this node's path by this very session has
+    /// become the best one, which is not sent back.
+    fn is_shown(&mut self, path: Option<Path>, now: Time) -> Option<Gone> {
         self.shown = path;
-        if self.shows_own() {
+        let Some(path) = path else {
+            self.left = self.left.or_else(|| self.waits.map(|_| now));
+            return None;
+        };
+        self.left = None;
+        if path.own {
             if !self.announced {
                 self.waits.get_or_insert(now);
             }
             return None;
         }
         let since = self.waits.take()?;
-        Some((now.since(since), path.map(|path| path.next_hop)))
+        Some((now.since(since), Some(path.next_hop)))
     }
 
-    /// What has been waited for long enough is stuck, if it is shown; what is not is not waited for any longer. `Some`: it is stuck
-    /// now, or is not any more.
-    fn judge(&mut self, stuck_after: Duration, now: Time) -> Option<bool> {
-        let late = self.waits.is_some_and(|since| since + stuck_after <= now);
-        self.waits.take_if(|_| late && !self.shown.is_some_and(|path| path.own));
-        let stuck = late && self.shows_own();
-        (std::mem::replace(&mut self.stuck, stuck) != stuck).then_some(stuck)
+    /// What has been waited for long enough is stuck, if it is shown, and gone, if it was taken back; if nothing was said of it, it
+    /// is not waited for any longer. `Some`: it is stuck now, or is not any more.
+    fn judge(&mut self, stuck_after: Duration, now: Time) -> (Option<Gone>, Option<bool>) {
+        let late = self.waits.filter(|since| *since + stuck_after <= now);
+        let stuck = late.is_some() && self.shows_own();
+        let mut gone = None;
+        if let Some(since) = late.filter(|_| !stuck) {
+            gone = self.left.take().map(|left| (left.since(since), None));
+            self.waits = None;
+        }
+        (gone, (std::mem::replace(&mut self.stuck, stuck) != stuck).then_some(stuck))
     }
 }
 
@@ -147,7 +163,9 @@ impl Machine for Mirror {
     fn on(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         let (stuck_after, up) = (self.stuck_after, self.up);
         let judge = |address: IpAddr, vip: &mut Vip, actions: &mut Vec<Action>| {
-            actions.extend(vip.judge(stuck_after, now).map(|stuck| Action::Stuck { vip: address, stuck }));
+            let (gone, stuck) = vip.judge(stuck_after, now);
+            actions.extend(gone.map(|(after, by)| Action::Gone { vip: address, after, by }));
+            actions.extend(stuck.map(|stuck| Action::Stuck { vip: address, stuck }));
         };
         match event {
             Event::Tick => self.vips.iter_mut().for_each(|(address, vip)| judge(*address, vip, actions)),
@@ -169,7 +187,7 @@ impl Machine for Mirror {
             Event::Lost => {
                 self.up = false;
                 for (address, vip) in &mut self.vips {
-                    (vip.shown, vip.waits) = (None, None);
+                    (vip.shown, vip.waits, vip.left) = (None, None, None);
                     judge(*address, vip, actions);
                 }
             }
@@ -188,6 +206,11 @@ impl Machine for Mirror {
                 "{address} is announced, and its end is waited for"
             );
             assert!(!vip.stuck || vip.shows_own(), "{address} is stuck, and not there");
+            let left = vip.left.is_some();
+            assert!(
+                !left || vip.waits.is_some() && vip.shown.is_none(),
+                "{address} is there, or not waited for"
+            );
             assert!(self.up || vip.shown.is_none() && vip.waits.is_none(), "{address} is shown by nobody");
         }
     }

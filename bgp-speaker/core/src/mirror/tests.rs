@@ -46,16 +46,44 @@ impl Rig {
 }
 
 #[test]
-fn the_time_until_a_withdraw_is_true_is_told_once_by_another_path_or_by_none() {
-    for by in [Some(OTHER), None] {
+fn the_time_until_a_withdraw_is_true_is_told_once_by_another_path_or_when_there_is_none_for_long() {
+    let withdrawn = || {
         let mut rig = Rig::new();
+        assert_eq!((rig.shows(Some(OWN)), rig.stands(false), rig.wait(70)), (vec![], vec![], vec![]));
+        rig
+    };
+    let mut rig = withdrawn();
+    let after = Duration::from_millis(70);
+    assert_eq!(rig.shows(Some(OTHER)), [Action::Gone { vip: VIP, after, by: Some(OTHER) }]);
+    assert_eq!((rig.shows(Some(OTHER)), rig.0.next_deadline()), (vec![], None));
+    let mut rig = withdrawn();
+    assert_eq!((rig.shows(None), rig.shows(None), rig.wait(4929)), (vec![], vec![], vec![]));
+    assert_eq!(rig.wait(1), [Action::Gone { vip: VIP, after, by: None }]);
+    assert_eq!((rig.shows(None), rig.0.next_deadline()), (vec![], None));
+}
+
+#[test]
+fn no_path_may_be_the_own_one_by_this_very_session_and_confirms_nothing_before_another_one_is_shown() {
+    let mut rig = Rig::new();
+    rig.shows(Some(OWN));
+    rig.stands(false);
+    rig.wait(20);
+    assert_eq!(rig.shows(None), []);
+    rig.wait(50);
+    let after = Duration::from_millis(70);
+    assert_eq!(rig.shows(Some(OTHER)), [Action::Gone { vip: VIP, after, by: Some(OTHER) }]);
+    assert_eq!(rig.wait(60_000), []);
+    // It comes back, and stays.
+    for again in [Event::Lost, Event::Stands { vip: VIP, announced: true, since: Time::ZERO }] {
+        let mut rig = Rig::new();
+        rig.shows(Some(OWN));
+        rig.stands(false);
+        rig.shows(None);
+        rig.wait(20);
         assert_eq!(rig.shows(Some(OWN)), []);
-        assert_eq!(rig.stands(false), []);
-        assert_eq!(rig.wait(70), []);
-        let after = Duration::from_millis(70);
-        assert_eq!(rig.shows(by), [Action::Gone { vip: VIP, after, by }]);
-        assert_eq!(rig.shows(by), []);
-        assert_eq!(rig.0.next_deadline(), None);
+        assert_eq!(rig.wait(5000), [Action::Stuck { vip: VIP, stuck: true }]);
+        rig.on(again);
+        assert_eq!((rig.shows(None), rig.wait(60_000)), (vec![], vec![]), "nothing is waited for");
     }
 }
 
@@ -167,24 +195,27 @@ proptest! {
     #[test]
     fn any_events_keep_the_promises(steps in vec((0..7_u8, 0..4000_u64), 1..80)) {
         let mut rig = Rig::new();
-        let (mut announced, mut told) = (true, 0);
+        let (mut told, mut may_go) = (0, false);
         for (what, pause) in steps {
-            let mut actions = rig.wait(pause);
-            actions.extend(match what {
+            let passed = rig.wait(pause);
+            let happened = match what {
                 0 => rig.shows(Some(OWN)),
                 1 => rig.shows(Some(OTHER)),
                 2 => rig.shows(None),
                 3 => rig.on(Event::Lost),
                 6 => rig.on(Event::Up),
-                _ => { announced = what == 4; rig.stands(announced) }
-            });
-            for action in actions {
-                match action {
-                    Action::Gone { .. } => prop_assert!(!announced),
-                    Action::Stuck { stuck, .. } => told += if stuck { 1 } else { -1 },
+                _ => rig.stands(what == 4),
+            };
+            for (actions, withdrawn_or_shown) in [(passed, false), (happened, what == 0 || what == 5)] {
+                may_go |= withdrawn_or_shown;
+                for action in actions {
+                    match action {
+                        Action::Gone { .. } => prop_assert!(std::mem::take(&mut may_go), "once for each"),
+                        Action::Stuck { stuck, .. } => told += if stuck { 1 } else { -1 },
+                    }
                 }
+                prop_assert!((0..=1).contains(&told), "once, and once that it is over");
             }
-            prop_assert!((0..=1).contains(&told), "once, and once that it is over");
         }
     }
 }
