@@ -260,13 +260,14 @@ impl Neighbor {
         }
     }
 
-    fn ask_again(&self, actions: &mut Vec<Action>) {
+    fn ask_again(&mut self, actions: &mut Vec<Action>) {
         let stands = self.session.state() == State::Established;
         let Some(agreed) = self.session.negotiated().filter(|agreed| stands && agreed.route_refresh) else {
             return;
         };
         let families = Family::ALL.into_iter().filter(|family| agreed.families[family.index()]);
         actions.extend(families.map(|family| Action::Send(self.session.way(), RouteRefresh::encode(family))));
+        self.session.ask_again();
     }
 
     /// Brings the neighbor up to date, if anything has changed, and unless it has not taken yet what was sent before.

@@ -209,6 +209,11 @@ impl Session {
         }
     }
 
+    /// The neighbor is asked to announce everything once more, which is then counted once more.
+    pub const fn ask_again(&mut self) {
+        self.prefixes = 0;
+    }
+
     /// A sign of life: the hold timer starts again.
     fn hear(&mut self, now: Time) {
         self.hold = self.hold_time().map(|hold| now + hold);

@@ -3,6 +3,7 @@ use crate::config::{self, plan::Place};
 use crate::fsm::negotiate::Local;
 use crate::wire::attribute::Value;
 use crate::wire::prefix::Family;
+use crate::wire::validate::Summary;
 use crate::wire::{Message, Notification, Open, RouteRefresh, decode};
 use base_core::diagnose::Source;
 use std::time::Duration;
@@ -340,4 +341,27 @@ fn another_process_goes_on_with_a_session_and_sends_only_what_is_new() {
     rig.decide(Standing::Withdrawn, Standing::Announced);
     assert_eq!(rig.sent(), ["-203.0.113.1"]);
     assert!(Rig::new(65000).machine.save().is_none(), "no session, nothing to go on with");
+}
+
+#[test]
+fn what_a_neighbor_is_asked_for_again_counts_once() {
+    let mut rig = Rig::new(65000);
+    let settings = Settings { max_prefixes: Some(100), ..rig.machine.session.settings().clone() };
+    let soak = soak::Settings { soak: Duration::ZERO, hold_down: None };
+    rig.machine.session = Session::new(settings.clone());
+    rig.establish(65000);
+    let announce = |rig: &mut Rig| {
+        let summary = Summary { announced: 60, withdrawn: 0, fault: None };
+        rig.session(fsm::Event::Received(Way::Out, Received::Update(summary)));
+    };
+    announce(&mut rig);
+    let saved = rig.machine.save().expect("a session that stands");
+    rig.machine = Rig::new(65000).machine.resume(saved, settings, soak);
+    rig.sent();
+    rig.feed(Event::AskAgain);
+    assert_eq!(rig.sent(), ["refresh"; 2], "of both families");
+    announce(&mut rig);
+    assert_eq!(rig.machine.session().state(), State::Established);
+    announce(&mut rig);
+    assert_eq!(rig.machine.session().state(), State::Idle, "unasked for, they count");
 }
