@@ -144,6 +144,7 @@ impl Others {
     pub(super) fn pass(&mut self, now: Time) {
         if let Some(fleet) = self.fleet.as_mut().filter(|_| now.since(self.told) >= STALE) {
             fleet.peers.iter_mut().for_each(|node| node.heard = false);
+            self.heard.clear();
         }
     }
 

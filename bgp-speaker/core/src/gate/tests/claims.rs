@@ -26,6 +26,13 @@ fn who_has_just_come_may_have_a_vip_that_is_not_told_yet() {
     assert!(rig.drains.is_empty());
     rig.beat(Reading::Ready, 200);
     assert_eq!(rig.drains[&0], Outcome::Granted(vec!["gw2".into()]));
+    // The own gateway was away: it hears everything anew, and not all at once.
+    rig.drains.clear();
+    rig.feed(Event::Operator(Command::Release { vips: vec![VIP] }));
+    rig.beat(Reading::Ready, 2000);
+    tell(&mut rig, vec![row(PROBED, Claim::Nothing)]);
+    rig.order(Kind::Drain, VIP, 60);
+    assert!(rig.drains.is_empty(), "the rest may be on its way");
 }
 
 #[test]
