@@ -4,10 +4,19 @@ use super::rig::{DEADLINE, Rig, network, pause};
 use super::router::{Heard, Session};
 use super::{VIP, announced, withdrawn};
 use std::net::{IpAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn up(session: &mut Session, vip: IpAddr) {
     session.skip_to(&Heard::Announced { vip, med: 100, graceful_shutdown: false });
+}
+
+/// A command for a check.
+fn script(folder: &Path, line: &str) -> PathBuf {
+    let script = folder.join("check");
+    std::fs::write(&script, format!("#!/bin/sh\n{line}\n")).expect("a script");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    script
 }
 
 #[test]
@@ -35,9 +44,7 @@ fn a_vip_is_probed_by_a_connection_or_a_command_and_withdrawn_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("well");
     std::fs::write(&file, "").expect("a file");
-    let script = folder.path().join("check");
-    std::fs::write(&script, format!("#!/bin/sh\ntest -e {}\n", file.display())).expect("a script");
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let script = script(folder.path(), &format!("test -e {}", file.display()));
     let service = TcpListener::bind((by_tcp, 8080)).expect("a port");
     let rig = Rig::with_more(
         "",
@@ -59,6 +66,22 @@ fn a_vip_is_probed_by_a_connection_or_a_command_and_withdrawn_alone() {
     assert_eq!(states, ["ready", "probe_failed", "probe_failed"]);
     std::fs::write(&file, "").expect("a file");
     up(&mut session, by_command);
+}
+
+#[test]
+fn a_router_hears_that_this_is_all_only_when_every_probe_has_been_answered() {
+    let [a, b, c] = network();
+    let probed = IpAddr::from([a, b, c, 9]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = script(folder.path(), "sleep 0.1");
+    let probe = format!("probe = {{ type = \"command\", command = {:?} }}", script.display());
+    let rig = Rig::with_more("", &format!("[[vip]]\naddress = \"{probed}\"\n{probe}"));
+    let mut session = rig.router.session();
+    rig.gateway.say("ready");
+    let all = std::iter::repeat_with(|| session.next()).take_while(|heard| *heard != Heard::EndOfRib);
+    let all: Vec<_> = all.collect();
+    let has = |vip| all.contains(&Heard::Announced { vip, med: 100, graceful_shutdown: false });
+    assert!(has(VIP) && has(probed), "{all:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! stream that ends without a word withdraws at once; one that says nothing for `dead_after` withdraws;
 //! `draining` makes worse first and withdraws later; `moved` never withdraws while the successor shows up; what was
 //! bad and is good again comes back as the last choice first, if so configured; what no other node has is kept as the last
-//! choice while this gateway serves; no two nodes that hear each other drain one VIP together.
+//! choice while this gateway serves; no two nodes that hear each other drain one VIP together; the first verdict waits until every probe has been answered once.
 
 mod feed;
 pub mod order;
@@ -288,6 +288,11 @@ impl Gate {
             Reason::Draining => Some(Reason::Draining),
             _ => None,
         };
+        // The first verdict lets every router drop what it has kept for us: it has to be the whole one.
+        let first = !self.resumed && self.vips.values().any(|vip| !vip.is_decided());
+        if first && node == Reason::Ready && leaving.is_none() && self.probes.wait() {
+            return;
+        }
         let pace = vip::Pace { settle: self.settings.settle, worsen_for: self.settings.worsen_for };
         for (address, vip) in &mut self.vips {
             let mut known = match node {

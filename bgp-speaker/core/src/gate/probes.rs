@@ -56,6 +56,10 @@ struct Probe {
     /// `None` before the first.
     due: Option<Time>,
     in_flight: bool,
+    /// What is in flight was asked before the gateway was ready.
+    early: bool,
+    /// It has been, once, since the gateway was ready.
+    answered: bool,
 }
 
 impl Fall {
@@ -101,6 +105,11 @@ impl Probes {
         self.subjects.range(Subject::Gate(0)..).all(|(_, probe)| probe.good)
     }
 
+    /// Nothing is known yet of some.
+    pub(super) fn wait(&self) -> bool {
+        self.subjects.values().any(|probe| !probe.answered)
+    }
+
     /// Another process found it good; the next request will show.
     pub(super) fn believe(&mut self, vip: IpAddr) {
         if let Some(probe) = self.subjects.get_mut(&Subject::Vip(vip)) {
@@ -122,6 +131,10 @@ impl Probes {
     pub(super) fn probed(&mut self, subject: Subject, served: Option<bool>) {
         let Some(probe) = self.subjects.get_mut(&subject) else { return };
         probe.in_flight = false;
+        if std::mem::take(&mut probe.early) && served != Some(true) {
+            return;
+        }
+        probe.answered = true;
         if let Some(served) = served {
             probe.judge(!served, self.pace.fall);
         }
@@ -131,7 +144,8 @@ impl Probes {
     /// away says nothing about now.
     pub(super) fn hurry(&mut self, now: Time) {
         for probe in self.subjects.values_mut().filter(|probe| !probe.good) {
-            *probe = Probe { due: Some(now), in_flight: probe.in_flight, ..Probe::default() };
+            let in_flight = probe.in_flight;
+            *probe = Probe { due: Some(now), in_flight, early: in_flight, ..Probe::default() };
         }
     }
 

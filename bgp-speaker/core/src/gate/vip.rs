@@ -86,6 +86,11 @@ impl Vip {
         [self.soak.next_deadline(), leaves, order, kept].into_iter().flatten().min()
     }
 
+    /// It has been decided before how it stands.
+    pub(super) const fn is_decided(&self) -> bool {
+        self.decided.is_some()
+    }
+
     /// How it was last decided to stand.
     pub(super) fn standing(&self) -> Standing {
         self.decided.map_or(Standing::Withdrawn, |(standing, _)| standing)

@@ -194,7 +194,7 @@ fn what_is_kept_ends_with_its_gateway_and_after_its_time() {
 
 #[test]
 fn what_never_was_well_is_not_kept_and_without_others_nothing_is() {
-    let mut rig = Rig::ready(&[PROBED]);
+    let mut rig = Rig::unwell(&[PROBED]);
     rig.feed(Event::Fleet(Some(alone())));
     assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
     let mut rig = Rig::ready(&[VIP]);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_drained_vip_is_worsened_then_withdrawn_alone_until_it_is_taken_back_or_expires() {
-    let mut rig = Rig::ready(&[VIP, PROBED, ON_LO]);
+    let mut rig = Rig::unwell(&[VIP, PROBED, ON_LO]);
     for taken_back in [true, false] {
         rig.order(Kind::Drain, VIP, 60);
         assert_eq!(rig.stands(VIP), (Standing::Worsened, Reason::Drained));
@@ -24,7 +24,7 @@ fn a_drained_vip_is_worsened_then_withdrawn_alone_until_it_is_taken_back_or_expi
 
 #[test]
 fn a_forced_vip_is_announced_as_long_as_somebody_is_there_to_serve() {
-    let mut rig = Rig::ready(&[PROBED]);
+    let mut rig = Rig::unwell(&[PROBED]);
     assert_eq!(rig.stands(PROBED), (Standing::Withdrawn, Reason::ProbeFailed));
     rig.order(Kind::Force, PROBED, 60);
     assert_eq!(rig.stands(PROBED), (Standing::Announced, Reason::Forced));
@@ -41,7 +41,7 @@ fn a_forced_vip_is_announced_as_long_as_somebody_is_there_to_serve() {
 
 #[test]
 fn a_pinned_vip_stays_as_it_stands_whatever_is_said() {
-    let mut rig = Rig::ready(&[VIP, PROBED]);
+    let mut rig = Rig::unwell(&[VIP, PROBED]);
     rig.order(Kind::Pin, VIP, 60);
     rig.order(Kind::Pin, PROBED, 60);
     for reading in [Reading::NotReady, Reading::Ready] {
