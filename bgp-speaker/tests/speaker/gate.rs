@@ -89,18 +89,22 @@ fn other_nodes_hear_that_a_vip_is_announced_only_while_a_router_has_it() {
     let rig = Rig::start();
     rig.gateway.exchange();
     rig.gateway.say("ready");
-    let hears = |has: &str| {
-        let until = rig.now() + DEADLINE;
-        while !rig.gateway.told().contains(&format!("\"has\":\"{has}\"")) {
-            assert!(rig.now() < until, "not {has}: {}", rig.gateway.told());
+    let says = |body: &String, has: &str| body.contains(&format!("\"has\":\"{has}\""));
+    // All that is said until so many words more have come.
+    let said = |more: usize| {
+        let (until, mut said) = (rig.now() + DEADLINE, Vec::new());
+        while said.len() < more {
+            assert!(rig.now() < until, "{said:?}");
             pause(Duration::from_millis(10));
+            said.extend(rig.gateway.told());
         }
+        said
     };
+    let hears = |has: &str| while !said(1).iter().any(|body| says(body, has)) {};
     hears("withdrawn");
     rig.follow("the decision", |event| event["event"] == "vip" && event["state"] == "announced");
-    // It says something several times a second.
-    pause(Duration::from_millis(500));
-    hears("withdrawn");
+    let alone = said(4);
+    assert!(alone.iter().all(|body| says(body, "withdrawn")), "no router has it: {alone:?}");
     let mut session = rig.router.session();
     session.expect(announced(100));
     hears("announced");
@@ -109,5 +113,10 @@ fn other_nodes_hear_that_a_vip_is_announced_only_while_a_router_has_it() {
     let _session = rig.router.session();
     hears("announced");
     rig.renew(&["upgrade"]);
-    hears("announced");
+    let mut meanwhile = rig.gateway.told();
+    meanwhile.extend(said(4));
+    assert!(
+        meanwhile.iter().all(|body| says(body, "announced")),
+        "a router has it all the time: {meanwhile:?}"
+    );
 }

@@ -10,8 +10,8 @@ pub(crate) struct Gateway {
     address: SocketAddr,
     commands: SyncSender<Command>,
     beats: Receiver<()>,
-    /// What the speaker last said of its VIPs; `None`: it is answered that there are no others, and nothing is kept.
-    told: Arc<Mutex<Option<String>>>,
+    /// What the speaker said of its VIPs; `None`: it is answered that there are no others, and nothing is kept.
+    told: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 enum Command {
@@ -44,9 +44,9 @@ impl Gateway {
         self.told.lock().expect("no panic").get_or_insert_default();
     }
 
-    /// What the speaker last said of its VIPs.
-    pub(crate) fn told(&self) -> String {
-        self.told.lock().expect("no panic").clone().unwrap_or_default()
+    /// What the speaker has said of its VIPs since this was last asked.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().expect("no panic").as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// From now on this is its state.
@@ -72,7 +72,7 @@ impl Gateway {
 }
 
 /// Passes on who wants the stream; who asks for other nodes hears that there are none.
-fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>, told: &Mutex<Option<String>>) {
+fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>, told: &Mutex<Option<Vec<String>>>) {
     for mut stream in listener.incoming().map_while(Result::ok) {
         let mut verb = [0];
         if !matches!(stream.peek(&mut verb), Ok(1)) || &verb != b"P" {
@@ -84,7 +84,7 @@ fn sort(listener: &TcpListener, pass: &SyncSender<TcpStream>, told: &Mutex<Optio
         let mut told = told.lock().expect("no panic");
         let (status, body) = match &mut *told {
             Some(told) => {
-                *told = body(&stream).unwrap_or_default();
+                told.extend(body(&stream));
                 ("200 OK", r#"{"node":"gw1","peers":[]}"#)
             }
             None => ("404 Not Found", ""),
