@@ -37,6 +37,7 @@ pub struct Change {
 /// The thread that watches. Dropping it ends it.
 #[derive(Debug)]
 pub struct Watcher {
+    clock: Clock,
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -65,7 +66,7 @@ impl Watcher {
         };
         let thread = std::thread::Builder::new().name("lab-routes".to_owned()).spawn(work)?;
         started.recv().context("the thread that watches routes has ended")??;
-        Ok(Self { seen, stop, thread: Some(thread) })
+        Ok(Self { clock, seen, stop, thread: Some(thread) })
     }
 
     /// Where the router sends packets for a VIP now.
@@ -87,6 +88,15 @@ impl Watcher {
         is_it: impl Fn(&Change) -> bool,
     ) -> Result<Change> {
         crate::wait_until(what, within, || Ok(self.since(moment).into_iter().find(|change| is_it(change))))
+    }
+
+    /// Waits until nothing has changed for so long: what was chosen before has arrived in the kernel.
+    pub fn rests(&self, quiet: Duration, within: Duration) -> Result<()> {
+        let asked = self.clock.now();
+        crate::wait_until("the router's kernel to rest", within, || {
+            let last = lock(&self.seen).changes.last().map_or(asked, |change| change.at.max(asked));
+            Ok((self.clock.now().since(last) >= quiet).then_some(()))
+        })
     }
 
     /// Waits until the router sends a VIP's packets elsewhere than `node`, and returns when that was.

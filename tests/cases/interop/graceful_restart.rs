@@ -1,6 +1,6 @@
 //! Routers that keep the routes of a speaker while it restarts (RFC 4724), where that is wanted.
 
-use super::{COMES_UP, SOON, interop, matrix};
+use super::{COMES_UP, SOON, interop, matrix, rest};
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use std::time::Duration;
@@ -35,6 +35,7 @@ fn routers_keep_the_routes_of_a_speaker_that_is_killed_and_comes_back_in_time() 
                 Ok((!lab.kernel(router, vip)?.is_empty()).then_some(()))
             })?;
         }
+        rest(lab)?;
         let began = lab.clock().now();
         for side in [Side::Outside, Side::Inside] {
             lab.speaker(side).daemon().kill()?;

@@ -35,6 +35,11 @@ fn apart(peerings: Vec<Peering>, test: impl FnOnce(&Interop) -> Result<()>) {
     test(&lab).unwrap_or_else(|error| panic!("{error:#}\n{}", lab.last_words()));
 }
 
+/// Until the kernels of both routers have what their tables have: FRR takes some 100 ms for several paths to one VIP.
+fn rest(lab: &Interop) -> Result<()> {
+    [Router::Bird, Router::Frr].iter().try_for_each(|router| lab.routes(*router).rests(QUIET, SOON))
+}
+
 /// Figures, for who looks.
 fn told(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -68,3 +73,5 @@ fn matrix() -> Vec<Peering> {
 const COMES_UP: Duration = Duration::from_secs(20);
 /// How long a change may take to be seen in a router's table, as each look starts a program.
 const SOON: Duration = Duration::from_secs(5);
+/// A kernel in which nothing has changed for so long has all that the tables had: ten times what FRR's queue holds back.
+const QUIET: Duration = Duration::from_millis(500);

@@ -1,6 +1,6 @@
 //! Other processes and other configurations in the place of the speaker: no router notices.
 
-use super::{COMES_UP, SOON, interop, told};
+use super::{COMES_UP, SOON, interop, rest, told};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use tests::interop::{Interop, Peering, Router, Side, Vip};
@@ -34,6 +34,7 @@ fn twenty_upgrades_flap_no_session_and_no_path_of_any_router() {
                 Ok((!lab.kernel(router, vip)?.is_empty()).then_some(()))
             })?;
         }
+        rest(lab)?;
         let began = lab.clock().now();
         for round in 0..20 {
             for side in [Side::Outside, Side::Inside] {
