@@ -127,7 +127,7 @@ pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
     if gateway.is_succeeded() {
         return Ok(());
     }
-    replace(file, |file| {
+    replace(file, MODE, |file| {
         let mut writer = BufWriter::new(file);
         serde_json::to_writer(&mut writer, &observer.record(*period, peers.as_deref()))?;
         writer.flush()
@@ -138,6 +138,8 @@ pub(crate) fn write(gateway: &Gateway) -> io::Result<()> {
 const HOUR: u64 = 3600;
 /// What a node loses that is killed.
 const WRITE: Duration = Duration::from_secs(300);
+/// It names clients: for those who may use the control socket, as this says where it is, and nobody else.
+const MODE: u32 = 0o640;
 /// Behind the name of a file that can't be used.
 const BROKEN: &str = "broken";
 /// Bytes of the file: more than all routes, hours and names take.

@@ -69,7 +69,7 @@ fn save(gateway: &Gateway, config: &config::Table, table: &StickTable) {
     if gateway.is_succeeded() {
         return;
     }
-    if let Err(error) = replace(&persist.file, |file| write(gateway, config, table, file)) {
+    if let Err(error) = replace(&persist.file, MODE, |file| write(gateway, config, table, file)) {
         let file = persist.file.display();
         tracing::warn!(table = config.name, %file, %error, "the table can't be saved; the file before stays");
     }
@@ -106,6 +106,8 @@ fn date() -> u64 {
     u64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What a table holds is the process's own.
+const MODE: u32 = 0o600;
 /// Entries that are written under one lock.
 const AT_ONCE: u32 = 256;
 /// Bytes that go to the file at once.

@@ -130,7 +130,7 @@ fn a_file_that_can_not_be_used_is_moved_aside_and_the_node_serves() {
     let aside = std::fs::read_to_string(folder.path().join("observed.json.broken"));
     assert_eq!(aside.expect("it is there"), "{\"version\":");
     let mode = std::fs::metadata(folder.path().join("observed.json")).expect("it is there").permissions();
-    assert_eq!(mode.mode() & 0o777, 0o600, "it names clients");
+    assert_eq!(mode.mode() & 0o777, 0o640, "for who may use the control socket, and nobody else");
 }
 
 #[test]

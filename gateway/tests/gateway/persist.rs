@@ -82,7 +82,7 @@ fn the_last_save_comes_after_the_one_that_still_runs() {
         assert!(read_answer(&mut answers).is_some_and(|answer| answer.contains("200 OK")));
     }
     drop((stream, answers));
-    let beside = folder.path().join(format!("marks.{}", gateway.process.id()));
+    let beside = folder.path().join(format!("marks.{}.new", gateway.process.id()));
     wait_until("no save is at it", || mkfifo(&beside, Mode::S_IRWXU).is_ok());
     let mut pipe = std::fs::File::open(&beside).expect("somebody writes");
     gateway.terminate();
