@@ -98,24 +98,21 @@ pub(crate) async fn keep(gateway: Arc<Gateway>) {
     interval.tick().await;
     loop {
         interval.tick().await;
-        if let Err(error) = written(&gateway).await {
+        let writer = Arc::clone(&gateway);
+        let written = tokio::task::spawn_blocking(move || write(&writer)).await;
+        if let Err(error) = written.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "what is observed can't be written");
         }
     }
 }
 
 /// Writes the file for who asks, and says where it is.
-pub(crate) async fn answer(gateway: &Arc<Gateway>) -> String {
-    match (&gateway.config.observe, written(gateway).await) {
+pub(crate) fn answer(gateway: &Gateway) -> String {
+    match (&gateway.config.observe, write(gateway)) {
         (None, _) => "error: nothing is observed: add [observe]".to_owned(),
         (Some(policy), Ok(())) => policy.file.display().to_string(),
         (Some(_), Err(error)) => format!("error: {error}"),
     }
-}
-
-async fn written(gateway: &Arc<Gateway>) -> io::Result<()> {
-    let gateway = Arc::clone(gateway);
-    tokio::task::spawn_blocking(move || write(&gateway)).await.map_err(io::Error::other)?
 }
 
 /// Writes the file: a new one that takes the place of the old one at once. One writer at a time, and of two processes

@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Runs the gateway until it has been told to stop and has drained.
 pub fn run(mut loaded: Loaded) -> Result<(), StartError> {
@@ -105,8 +105,13 @@ async fn control_thread(
         let admin = tokio::net::TcpListener::from_std(admin).map_err(system("the admin listener"))?;
         tokio::spawn(admin::http::run(Arc::clone(&gateway), admin, verdicts.clone()));
     }
-    let control =
-        Control { gateway: Arc::clone(&gateway), lifecycle: events.clone(), state: state.clone(), verdicts };
+    let control = Control {
+        gateway: Arc::clone(&gateway),
+        lifecycle: events.clone(),
+        state: state.clone(),
+        verdicts,
+        turn: Arc::new(Semaphore::new(1)),
+    };
     tokio::spawn(control::serve(socket, move |line| control.clone().answer(line)));
     tokio::spawn(report_load(Arc::clone(&gateway), state.clone(), events.clone()));
     tokio::spawn(async move {

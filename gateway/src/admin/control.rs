@@ -11,7 +11,7 @@ use healthcheck_core::verdict::Verdict;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What the control socket can see and do.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct Control {
     pub(crate) lifecycle: mpsc::Sender<Event>,
     pub(crate) state: watch::Receiver<State>,
     pub(crate) verdicts: watch::Receiver<Verdict>,
+    /// Of who looks through a table, or writes a file: one at a time.
+    pub(crate) turn: Arc<Semaphore>,
 }
 
 impl Control {
@@ -38,15 +40,21 @@ impl Control {
                 self.aside(move |gateway| tables::set(gateway, &table, &words)).await
             }
             Ok(Command::ShowPeers) => tables::peers(&self.gateway),
-            Ok(Command::Observed) => observe::answer(&self.gateway).await,
+            Ok(Command::Observed) => self.aside(observe::answer).await,
             Ok(Command::Undrain) => self.change(Event::Undrain, State::Serving).await,
         }
     }
 
-    /// Answers on a thread of its own: a table may have millions of entries, and this one says that the node lives.
+    /// Answers on a thread of its own, when nobody else does: a table may have millions of entries, and this one says
+    /// that the node lives. Who waits for too long is cut off before anything begins.
     async fn aside(self, answer: impl FnOnce(&Gateway) -> String + Send + 'static) -> String {
-        let gateway = self.gateway;
-        let answered = tokio::task::spawn_blocking(move || answer(&gateway)).await;
+        let (turn, gateway) = (self.turn.acquire_owned().await, self.gateway);
+        let answered = tokio::task::spawn_blocking(move || {
+            // A client that goes away does not end this.
+            let _turn = turn;
+            answer(&gateway)
+        });
+        let answered = answered.await;
         answered.unwrap_or_else(|error| format!("error: {error}"))
     }
 
