@@ -10,6 +10,7 @@ use gateway_core::table::Entry;
 use gateway_core::track;
 use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
+use std::cell::Cell;
 use std::net::IpAddr;
 
 /// As much as there is by now.
@@ -65,15 +66,21 @@ impl Facts for Asked<'_> {
         let peers = self.gateway.peers.as_ref().filter(|_| !own);
         match from {
             Lookup::Tracked(slot) => self.tracks.iter().flatten().find_map(|tracks| {
-                let (table, key) = tracks.whose(*slot)?;
-                let others = peers.map_or(0, |peers| peers.counted(table, key, (*data, *index), now));
-                Some(tracks.read(*slot, value)?.saturating_add(others))
+                let table = tracks.table(*slot)?;
+                let Some(shared) = peers.and_then(|peers| peers.summed(table)) else {
+                    return tracks.read(*slot, value);
+                };
+                let mut key = KEY.take();
+                let here = tracks.read_with_key(*slot, &mut key, value);
+                let sum = here.map(|here| here.saturating_add(shared.counted(&key, (*data, *index), now)));
+                KEY.set(key);
+                sum
             }),
             Lookup::Table(table, key) => {
                 let Some(key) = key.of(self) else { return Some(0) };
                 let here = self.gateway.tables[table.0].peek(&key, now, value).unwrap_or(0);
-                let key = || key.as_ref().to_vec();
-                let others = peers.map_or(0, |peers| peers.counted(*table, key, (*data, *index), now));
+                let shared = peers.and_then(|peers| peers.summed(*table));
+                let others = shared.map_or(0, |shared| shared.counted(key.as_ref(), (*data, *index), now));
                 Some(here.saturating_add(others))
             }
         }
@@ -107,4 +114,9 @@ impl Facts for Asked<'_> {
     fn lookup<R>(&self, list: ListId, wanted: Wanted<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.gateway.lists[list.0].find(wanted, then)
     }
+}
+
+thread_local! {
+    /// Room for the key of what is tracked, so that who asks what other nodes have counted allocates nothing.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }

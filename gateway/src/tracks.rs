@@ -69,10 +69,20 @@ impl Tracks {
         table.read(held, look)
     }
 
-    /// What is tracked under this number: the table, and the key in it.
-    pub(crate) fn whose(&self, slot: u8) -> Option<(TableId, impl FnOnce() -> Vec<u8>)> {
-        let (id, held) = self.slots.get(usize::from(slot))?.as_ref()?;
-        Some((*id, || self.gateway.tables[id.0].key_of(held)))
+    /// As [`Self::read`], and puts the key of what is tracked in the place of what `key` holds.
+    pub(crate) fn read_with_key<R>(
+        &self,
+        slot: u8,
+        key: &mut Vec<u8>,
+        look: impl FnOnce(&Entry<'_>) -> R,
+    ) -> Option<R> {
+        let (table, held) = self.get(slot)?;
+        table.read_with_key(held, key, look)
+    }
+
+    /// The table in which something is tracked under this number.
+    pub(crate) fn table(&self, slot: u8) -> Option<TableId> {
+        self.slots.get(usize::from(slot))?.as_ref().map(|(table, _)| *table)
     }
 
     /// Lets `change` write all that is tracked.

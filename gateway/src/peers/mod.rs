@@ -24,7 +24,7 @@ use gateway_core::config::TableId;
 use gateway_core::limits::{Others, Tracker};
 use gateway_core::peers::aggregate::{self, Aggregate};
 use gateway_core::peers::{Cluster, Renewal, Role, Shared, vips};
-use gateway_core::table::{DataType, StickTable};
+use gateway_core::table::StickTable;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -134,17 +134,9 @@ impl Peers {
         self.cluster.tables().get(self.shared.get(table.0).copied().flatten()?)
     }
 
-    /// What the other nodes have counted of this kind, for an entry of a table that is summed. Its key is asked for
-    /// only then.
-    pub(crate) fn counted(
-        &self,
-        table: TableId,
-        key: impl FnOnce() -> Vec<u8>,
-        kind: (DataType, u16),
-        now: Time,
-    ) -> u64 {
-        let shared = self.shared(table).filter(|shared| shared.is_summed());
-        shared.map_or(0, |shared| shared.counted(&key(), kind, now))
+    /// As [`Self::shared`], if what the other nodes have counted in it adds up.
+    pub(crate) fn summed(&self, table: TableId) -> Option<&Shared> {
+        self.shared(table).filter(|shared| shared.is_summed())
     }
 
     /// What the other nodes have counted, for the limits of a tracker.

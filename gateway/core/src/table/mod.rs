@@ -191,13 +191,17 @@ impl StickTable {
         Some(look(&shard.entry(&self.shape, held.slot)))
     }
 
-    /// The key of a held entry.
-    pub fn key_of(&self, held: &Held) -> Vec<u8> {
-        let mut key = Vec::new();
-        if let Some(shard) = self.shards.get(usize::from(held.shard)) {
-            lock(shard).key(&self.shape, held.slot, &mut key);
-        }
-        key
+    /// As [`Self::read`], and puts the entry's key in the place of what `key` holds.
+    #[inline]
+    pub fn read_with_key<R>(
+        &self,
+        held: &Held,
+        key: &mut Vec<u8>,
+        look: impl FnOnce(&Entry<'_>) -> R,
+    ) -> Option<R> {
+        let mut shard = lock(self.shards.get(usize::from(held.shard))?);
+        shard.key(&self.shape, held.slot, key);
+        Some(look(&shard.entry(&self.shape, held.slot)))
     }
 
     /// Lets `change` write a held entry for the last time; from now on its time runs.

@@ -50,6 +50,17 @@ fn an_entry_lives_as_long_as_it_is_used() {
 }
 
 #[test]
+fn a_held_entry_is_read_with_its_key_whatever_was_in_the_place_of_that() {
+    let table = table(10);
+    set(&table, 7, Time::ZERO);
+    let held = table.track(key(7), Time::ZERO, |_| ((), true)).and_then(|((), held)| held);
+    let (held, mut read) = (held.expect("there is room"), vec![1; 99]);
+    assert_eq!(table.read_with_key(&held, &mut read, server), Some(7));
+    assert_eq!(read, key(7).as_ref());
+    table.release(held, Time::ZERO, |_| {});
+}
+
+#[test]
 fn a_full_table_drops_the_oldest_and_counts_it() {
     let table = table(3);
     (1..=3).for_each(|number| set(&table, number, Time::ZERO));
