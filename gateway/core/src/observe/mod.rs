@@ -140,8 +140,7 @@ impl Observer {
     pub fn record(&self, period: Duration, peers: Option<&str>) -> Record {
         let routes = self.routes.iter().map(|route| lock(route).clone()).collect();
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
-        let (cluster, peers) = (peers.is_some(), peers.unwrap_or_default().to_owned());
-        Record { version: record::VERSION, period_ms, cluster, peers, routes }
+        Record { version: record::VERSION, period_ms, peers: peers.map(str::to_owned), routes }
     }
 }
 

@@ -13,13 +13,17 @@ pub struct Record {
     pub version: u32,
     /// In what period requests were counted, in milliseconds.
     pub period_ms: u64,
-    /// Whether peaks are those on all nodes.
-    pub cluster: bool,
-    /// The section of peers that tells them, if they are.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub peers: String,
+    /// The section of peers that tells them, if peaks are those on all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<String>,
     /// By route.
     pub routes: Vec<Route>,
+}
+
+/// As much as is read of a file of any version.
+#[derive(Deserialize)]
+struct Form {
+    version: u32,
 }
 
 /// A frontend and the backend that it leads to.
@@ -59,16 +63,18 @@ pub struct Peaks {
 impl Record {
     /// Reads the text of a file that counts in this period, and over the cluster or not, if that matters.
     pub fn read(text: &str, counts: Option<(u64, bool)>) -> Result<Self, String> {
-        let record: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if record.version != VERSION {
-            return Err(format!("version {} is not known", record.version));
+        let Form { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if version != VERSION {
+            return Err(format!("version {version} is not known"));
         }
+        let record: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if let Some((period_ms, _)) = counts.filter(|(period_ms, _)| record.period_ms != *period_ms) {
             return Err(format!("it counts in {} ms, and not in {period_ms} ms", record.period_ms));
         }
-        if counts.is_some_and(|(_, cluster)| record.cluster != cluster) {
+        let is_cluster = record.is_cluster();
+        if counts.is_some_and(|(_, cluster)| is_cluster != cluster) {
             let scope = |cluster| if cluster { "all nodes have" } else { "one node has" };
-            let (own, other) = (scope(record.cluster), scope(!record.cluster));
+            let (own, other) = (scope(is_cluster), scope(!is_cluster));
             return Err(format!("it goes by what {own} counted, and not by what {other}"));
         }
         let is_sound = |peaks: &Peaks| peaks.histogram.is_sound() && peaks.highest.len() <= HIGHEST;
@@ -82,9 +88,15 @@ impl Record {
         Ok(record)
     }
 
+    /// Whether peaks are those on all nodes.
+    fn is_cluster(&self) -> bool {
+        self.peers.is_some()
+    }
+
     /// Adds what another node has observed.
     pub fn merge(&mut self, other: Self) -> Result<(), String> {
-        if (self.period_ms, self.cluster) != (other.period_ms, other.cluster) {
+        let is_cluster = self.is_cluster();
+        if (self.period_ms, is_cluster) != (other.period_ms, other.is_cluster()) {
             return Err("they do not count alike: period and scope must be the same on all nodes".to_owned());
         }
         for theirs in other.routes {
@@ -98,8 +110,8 @@ impl Record {
                             Err(place) => ours.hours.insert(place, hour),
                             Ok(place) => {
                                 let ours = &mut ours.hours[place];
-                                ours.rate.merge(&hour.rate, self.cluster);
-                                ours.concurrency.merge(&hour.concurrency, self.cluster);
+                                ours.rate.merge(&hour.rate, is_cluster);
+                                ours.concurrency.merge(&hour.concurrency, is_cluster);
                             }
                         }
                     }
@@ -121,7 +133,9 @@ impl Route {
         let known = self.hours.len();
         if hour >= EARLIEST {
             // Another worker may be in the next hour already.
-            self.hours.retain(|known| known.hour <= hour + 1);
+            while self.hours.last().is_some_and(|last| last.hour > hour + 1) {
+                self.hours.pop();
+            }
         }
         known - self.hours.len()
     }
@@ -185,7 +199,7 @@ pub(super) fn shown(client: Ipv6Addr) -> String {
 }
 
 /// Of this form.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Hours since 1970: in 2025. A clock before that has not been set since the machine began.
 const EARLIEST: u64 = 485_000;
 /// A week.

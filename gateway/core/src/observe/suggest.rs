@@ -76,9 +76,9 @@ fn limit(record: &Record, route: &Route, factor: u32, table: &str, text: &mut St
         let _ = writeln!(limits, "{key} = {limit}");
     }
     let period = period(record.period_ms);
-    let (scope, peers) = match record.peers.as_str() {
-        "" => (String::new(), String::new()),
-        peers => ("scope = \"cluster\"\n".to_owned(), format!("peers = \"{peers}\"\n")),
+    let (scope, peers) = match &record.peers {
+        None => (String::new(), String::new()),
+        Some(peers) => ("scope = \"cluster\"\n".to_owned(), format!("peers = \"{peers}\"\n")),
     };
     let _ = writeln!(
         text,

@@ -106,7 +106,7 @@ fn a_record_is_read_as_it_was_written_and_nothing_else() {
     assert!(read(&text, (9_000, false)).is_err_and(|error| error.contains("10000 ms")));
     assert!(read(&text, (10_000, true)).is_err_and(|error| error.contains("what one node has counted")));
     for (from, to) in [
-        ("\"version\":1", "\"version\":2"),
+        ("\"version\":2", "\"version\":3"),
         ("[3,1]", "[0,1]"),
         ("[3,1]", "[250,1]"),
         ("\"hours\"", "\"days\""),
@@ -117,6 +117,12 @@ fn a_record_is_read_as_it_was_written_and_nothing_else() {
     }
     let observer = Observer::new(TableId(0), &[("fe".to_owned(), "be".to_owned())], record.clone());
     assert_eq!(observer.record(PERIOD, None), record);
+}
+
+#[test]
+fn a_file_of_before_that_does_not_say_whose_peers_it_means_is_not_read() {
+    let before = "{\"version\":1,\"period_ms\":10000,\"cluster\":true,\"routes\":[]}";
+    assert_eq!(Record::read(before, None), Err("version 1 is not known".to_owned()));
 }
 
 #[test]
@@ -149,9 +155,9 @@ fn a_clock_that_was_ahead_ends_nothing() {
 
 #[test]
 fn nodes_that_see_all_see_the_same_peak_and_those_that_see_themselves_add_up() {
-    for (cluster, peak) in [(true, 7), (false, 12)] {
-        let mut one = Record { cluster, ..observed([(1, 5), (2, 1)]) };
-        let other = Record { cluster, ..observed([(1, 7), (3, 2)]) };
+    for (peers, peak) in [(Some("lab".to_owned()), 7), (None, 12)] {
+        let mut one = Record { peers: peers.clone(), ..observed([(1, 5), (2, 1)]) };
+        let other = Record { peers, ..observed([(1, 7), (3, 2)]) };
         one.merge(other).expect("they count alike");
         let rate = &one.routes[0].hours[0].rate;
         assert_eq!((rate.peak(), rate.highest.len(), rate.histogram.count()), (peak, 3, 4));
