@@ -99,7 +99,9 @@ impl H2Stream {
         }
         let body = self.answer.as_mut().ok_or_else(no_head)?;
         let length = data.len();
-        write_body(body, data, end, self.write_timeout).await.map_err(|error| error.into_down())?;
+        let patience = self.write_timeout.unwrap_or(Duration::MAX);
+        let late = |_| Error::explain(ErrorType::WriteTimedout, "a piece of an answer");
+        timeout(patience, write_body(body, data, end, None)).await.map_err(late)??;
         (self.sent, self.ended) = (self.sent + length, end);
         Ok(())
     }
@@ -125,15 +127,18 @@ impl H2Stream {
 
     /// Carries out one task; whether it is the last.
     async fn carry_out(&mut self, task: HttpTask) -> Result<bool> {
-        match task {
-            HttpTask::Header(head, end) => self.respond(head, end).map(|()| end),
-            HttpTask::Body(Some(data), end) if !data.is_empty() => self.write(data, end).await.map(|()| end),
-            HttpTask::Body(_, end) => Ok(end),
-            HttpTask::UpgradedBody(..) => Err(Error::explain(ErrorType::InternalError, "a tunnel in HTTP/2")),
-            HttpTask::Trailer(Some(fields)) => self.trail(*fields).map(|()| true),
-            HttpTask::Trailer(None) | HttpTask::Done => Ok(true),
-            HttpTask::Failed(error) => Err(error),
-        }
+        let (done, ends) = match task {
+            HttpTask::Header(head, end) => (self.respond(head, end), end),
+            HttpTask::Body(Some(data), end) if !data.is_empty() => (self.write(data, end).await, end),
+            HttpTask::Body(_, end) => (Ok(()), end),
+            HttpTask::UpgradedBody(..) => {
+                return Err(Error::explain(ErrorType::InternalError, "a tunnel in HTTP/2").into_in());
+            }
+            HttpTask::Trailer(Some(fields)) => (self.trail(*fields), true),
+            HttpTask::Trailer(None) | HttpTask::Done => (Ok(()), true),
+            HttpTask::Failed(error) => return Err(error),
+        };
+        done.map(|()| ends).map_err(|error| error.into_down())
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>> {
@@ -214,10 +219,7 @@ impl Session for H2Stream {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut ends = false;
         for task in tasks {
-            ends |= self.carry_out(task).await.map_err(|error| match error.esource() {
-                pingora::ErrorSource::Unset => error.into_down(),
-                _ => error,
-            })?;
+            ends |= self.carry_out(task).await?;
         }
         if ends {
             self.end().map_err(|error| error.into_down())?;
