@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use std::future::Future;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::Interest;
 
 /// What a request is hashed by, if it is.
@@ -106,6 +107,12 @@ pub(crate) async fn gone(session: &mut Session, socket: Option<RawFd>) {
     left(socket, End::Half).await;
 }
 
+/// The same while a server is connected to.
+pub(crate) async fn gone_meanwhile(session: &mut Session, socket: Option<RawFd>) {
+    tokio::time::sleep(UNWATCHED).await;
+    gone(session, socket).await;
+}
+
 /// What of the other side of a socket counts as its going away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -143,3 +150,6 @@ fn waits_to_be_read(socket: &impl AsRawFd) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(socket.as_raw_fd(), &mut [0], flags).is_ok_and(|bytes| bytes > 0)
 }
+
+/// As long as servers nearby take at most to be connected to: to watch a client meanwhile costs more than that.
+pub(crate) const UNWATCHED: Duration = Duration::from_millis(10);

@@ -135,7 +135,8 @@ pub(crate) fn failure(session: &Session, request: &Request, error: &Error) -> fa
             (Some(_), _) => Phase::Data,
             (None, _) if request.queued.wish.is_some() => Phase::Queue,
             (None, Some(_)) => Phase::Headers,
-            (None, None) => Phase::Connect,
+            (None, None) if request.lease.is_some() => Phase::Connect,
+            (None, None) => Phase::Request,
         },
         timeout: matches!(
             error.etype(),

@@ -59,7 +59,9 @@ impl NoConnection {
 pub enum Phase {
     /// It waited for a place on a server.
     Queue,
-    /// No server had it yet.
+    /// It was not read yet, or no server was chosen for it.
+    Request,
+    /// The server that was chosen did not have it yet.
     Connect,
     /// A server had it, but had not answered.
     Headers,
@@ -90,7 +92,7 @@ impl Failure {
             (Side::Client, _) if self.timeout => Some(408),
             (Side::Client, _) if self.closed => None,
             (Side::Client, _) => Some(400),
-            (Side::Server, Phase::Queue | Phase::Connect) => Some(503),
+            (Side::Server, Phase::Queue | Phase::Request | Phase::Connect) => Some(503),
             (Side::Server, Phase::Headers) if self.timeout => Some(504),
             (Side::Server, Phase::Headers) => Some(502),
             (Side::Gateway, _) => Some(500),
@@ -107,14 +109,15 @@ impl Failure {
             (Side::Client, Phase::Data, false) => Termination::ClientInData,
             (Side::Client, ..) if !self.closed && !self.timeout => Termination::Refused,
             (Side::Client, Phase::Queue, _) => Termination::ClientInQueue,
-            (Side::Client, Phase::Connect, true) => Termination::ClientTimeoutInRequest,
-            (Side::Client, Phase::Connect, false) => Termination::ClientInRequest,
+            (Side::Client, Phase::Request | Phase::Connect, true) => Termination::ClientTimeoutInRequest,
+            (Side::Client, Phase::Request, false) => Termination::ClientInRequest,
+            (Side::Client, Phase::Connect, false) => Termination::ClientInConnect,
             (Side::Client, Phase::Headers, true) => Termination::ClientTimeoutInHeaders,
             (Side::Client, Phase::Headers, false) => Termination::ClientInHeaders,
             (Side::Server, Phase::Queue, false) => Termination::QueueFull,
             (Side::Server, Phase::Queue, true) => Termination::TimeoutInQueue,
-            (Side::Server, Phase::Connect, false) => Termination::ServerInConnect,
-            (Side::Server, Phase::Connect, true) => Termination::TimeoutInConnect,
+            (Side::Server, Phase::Request | Phase::Connect, false) => Termination::ServerInConnect,
+            (Side::Server, Phase::Request | Phase::Connect, true) => Termination::TimeoutInConnect,
             (Side::Server, Phase::Headers, false) => Termination::ServerInHeaders,
             (Side::Server, Phase::Headers, true) => Termination::TimeoutInHeaders,
             (Side::Server, Phase::Data, false) => Termination::ServerInData,
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn each_failure_is_told_as_haproxy_tells_it() {
-        use Phase::{Connect, Data, Headers, Queue};
+        use Phase::{Connect, Data, Headers, Queue, Request};
         assert_eq!(told(Side::Server, Queue, true, false), (Some(503), "sQ"));
         assert_eq!(told(Side::Server, Queue, false, false), (Some(503), "SQ"));
         assert_eq!(told(Side::Client, Queue, false, true), (None, "CQ"));
@@ -183,8 +186,10 @@ mod tests {
         assert_eq!(told(Side::Server, Headers, false, true), (Some(502), "SH"));
         assert_eq!(told(Side::Server, Headers, true, false), (Some(504), "sH"));
         assert_eq!(told(Side::Server, Data, false, true), (None, "SD"));
-        assert_eq!(told(Side::Client, Connect, false, false), (Some(400), "PR"));
-        assert_eq!(told(Side::Client, Connect, true, false), (Some(408), "cR"));
+        assert_eq!(told(Side::Client, Request, false, false), (Some(400), "PR"));
+        assert_eq!(told(Side::Client, Request, true, false), (Some(408), "cR"));
+        assert_eq!(told(Side::Client, Request, false, true), (None, "CR"));
+        assert_eq!(told(Side::Client, Connect, false, true), (None, "CC"));
         assert_eq!(told(Side::Client, Headers, true, false), (Some(408), "cH"));
         assert_eq!(told(Side::Client, Data, true, false), (None, "cD"));
         assert_eq!(told(Side::Client, Headers, false, true), (None, "CH"));

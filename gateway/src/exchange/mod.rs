@@ -10,7 +10,7 @@ mod wire;
 
 use crate::proxy::Edge;
 use crate::request::Request;
-use crate::{account, tries};
+use crate::{account, pick, tries};
 use bytes::Bytes;
 use gateway_core::config::{Config, Frontend};
 use http::Version;
@@ -22,8 +22,8 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::authority::validate_request_authority;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::server::configuration::ServerConf;
-use pingora::upstreams::peer::Peer;
-use pingora::{Error, ErrorType, Result};
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use pool::{Pool, Rest};
 use server::Server;
 use std::pin::{Pin, pin};
@@ -123,6 +123,7 @@ impl Exchange {
         self.edge.choose(session, request).await?;
         let (server, key, carried) = match self.connect(session, request).await {
             Ok(connected) => connected,
+            Err(error) if *error.esource() == ErrorSource::Downstream => return Err(error),
             Err(error) => return Err(tries::unconnected(session, request, error.into_up()).into_up()),
         };
         let patience = self.edge.server_timeout(request).unwrap_or(Duration::MAX);
@@ -140,7 +141,7 @@ impl Exchange {
     }
 
     /// A connection to the server that was chosen, what it is kept by, and how many requests it has carried.
-    async fn connect(&self, session: &Session, request: &Request) -> Result<(Stream, u64, u32)> {
+    async fn connect(&self, session: &mut Session, request: &Request) -> Result<(Stream, u64, u32)> {
         let Some(lease) = &request.lease else { return Err(Error::new(ErrorType::InternalError)) };
         let Some(now) = request.picked else { return Err(Error::new(ErrorType::InternalError)) };
         let one_for_all = lease.server().key();
@@ -153,8 +154,20 @@ impl Exchange {
             Some((server, carried)) => Ok((server, key, carried)),
             None => {
                 // In a box, as all that is rare here: what waits for a server should weigh little.
-                let server = Box::pin(self.connector.new_stream(&*peer)).await?;
+                let server = Box::pin(self.reach(&peer, session, request)).await?;
                 Ok((server, key, 0))
+            }
+        }
+    }
+
+    /// A new connection to a server, unless the client goes away before there is one.
+    async fn reach(&self, peer: &HttpPeer, session: &mut Session, request: &Request) -> Result<Stream> {
+        let socket = request.connection.map(|connection| connection.socket);
+        tokio::select! {
+            biased;
+            made = self.connector.new_stream(peer) => made,
+            () = pick::gone_meanwhile(session, socket) => {
+                Err(Error::explain(ErrorType::ConnectionClosed, "while a server was connected to").into_down())
             }
         }
     }

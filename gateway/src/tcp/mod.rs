@@ -235,7 +235,7 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
 
 /// Ends when a client has gone while a server is connected to. Where that takes no time nothing is watched.
 async fn gone(socket: Option<RawFd>, is_heard: bool) {
-    tokio::time::sleep(UNWATCHED).await;
+    tokio::time::sleep(pick::UNWATCHED).await;
     pick::left(socket, if is_heard { End::Cut } else { End::Unheard }).await;
 }
 
@@ -288,6 +288,3 @@ fn patience(frontend: &Frontend, backend: &Backend) -> relay::Patience {
         server: (left(backend.server_fin_timeout, server), Termination::TimeoutInData),
     }
 }
-
-/// As long as servers nearby take at most: to watch a client costs more than to connect to one.
-const UNWATCHED: Duration = Duration::from_millis(10);

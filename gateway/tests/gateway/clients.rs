@@ -1,8 +1,8 @@
 //! Clients that are slow, silent or gone cost themselves their connection, and nobody else anything.
 
-use crate::harness::{DEADLINE, Gateway, Server, ok, read_answer, wait_until};
+use crate::harness::{DEADLINE, Gateway, Server, ok, pause, read_answer, wait_until};
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, SystemTime};
 
 /// Sends a byte of an endless head whenever nothing has come for `pause`, and returns what came in the
@@ -70,6 +70,37 @@ fn a_client_that_goes_in_the_middle_of_a_head_is_logged() {
     gateway.connect().write_all(b"GET / HT").expect("sent");
     let line = &gateway.log_lines(1)[0];
     assert!(line.contains(" 400 0 - - CR-- ") && line.ends_with("\"<BADREQ>\""), "{line}");
+}
+
+#[test]
+fn a_client_that_goes_while_its_server_is_connected_to_gives_its_place_back_at_once() {
+    // It takes connections, and never shakes hands.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("it is bound");
+    let gateway = Gateway::of_backend(&format!(
+        "connect_timeout = \"60s\"\nbreaker = {{ error_limit = 1, open = \"60s\" }}\n\
+             server = [{{ name = \"s1\", address = \"{address}\", ssl = true, verify = \"none\" }}]"
+    ));
+    let running = || gateway.metric("headgate_server_active{backend=\"be\",server=\"s1\"}");
+    for turn in 1..=2 {
+        let mut client = gateway.connect();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+        wait_until("a server is connected to", || running() == 1.0);
+        if turn == 2 {
+            socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+        }
+        drop(client);
+        wait_until("its place is free", || running() == 0.0);
+        let line = gateway.log_lines(turn).remove(turn - 1);
+        assert!(line.contains(" be/s1 ") && line.contains(" CC-- "), "{line}");
+    }
+    let mut stays = gateway.connect();
+    stays.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    wait_until("a server is connected to", || running() == 1.0);
+    pause(Duration::from_millis(300));
+    assert_eq!(running(), 1.0, "who waits has its place");
+    let failed = "headgate_server_errors_total{backend=\"be\",server=\"s1\"}";
+    assert_eq!(gateway.metric(failed), 0.0, "nobody blames the server");
 }
 
 #[test]
