@@ -53,7 +53,7 @@ async fn run(
         ca_file: gateway.server_ca.as_ref().map(|path| path.display().to_string()),
         ..ServerConf::default()
     };
-    let exchange = Arc::new(Exchange::new(Edge { gateway: Arc::clone(&gateway), worker }, &conf));
+    let exchange = Arc::new(Exchange::new(Edge { gateway: Arc::clone(&gateway), worker }, IDLE_CONNECTIONS));
     let mut proxy = HttpProxy::new(Edge { gateway: Arc::clone(&gateway), worker }, Arc::new(conf));
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);

@@ -9,43 +9,44 @@ mod server;
 mod wire;
 
 use crate::proxy::Edge;
-use crate::request::Request;
-use crate::{account, pick, tries};
+use crate::proxy::link;
+use crate::request::{Link, Request};
+use crate::upstream::{Connection, Lease};
+use crate::{account, pick, proxy_out, rules, tries, upstream};
 use bytes::Bytes;
 use gateway_core::config::{Config, Frontend};
+use gateway_core::failure::NoConnection;
 use http::Version;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::authority::validate_request_authority;
 use pingora::proxy::{ProxyHttp, Session};
-use pingora::server::configuration::ServerConf;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::Peer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pool::{Pool, Rest};
 use server::Server;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use wire::Wire;
 
 /// What one worker carries out such requests with.
 pub(crate) struct Exchange {
     edge: Edge,
-    connector: TransportConnector,
     pool: Pool,
     /// Frontends all of whose servers speak HTTP/1.1.
     frontends: Vec<bool>,
 }
 
 impl Exchange {
-    pub(crate) fn new(edge: Edge, conf: &ServerConf) -> Self {
-        let connector = TransportConnector::new(Some(ConnectorOptions::from_server_conf(conf)));
+    /// Keeps so many connections to servers.
+    pub(crate) fn new(edge: Edge, most_idle: usize) -> Self {
         let config = &edge.gateway.config;
         let frontends = config.frontends.iter().map(|frontend| speaks_http1(config, frontend)).collect();
-        let pool = Pool::new(conf.upstream_keepalive_pool_size);
-        Self { connector, pool, frontends, edge }
+        Self { pool: Pool::new(most_idle), frontends, edge }
     }
 
     /// Whether plain requests of this frontend are for it.
@@ -141,31 +142,35 @@ impl Exchange {
     }
 
     /// A connection to the server that was chosen, what it is kept by, and how many requests it has carried.
-    async fn connect(&self, session: &mut Session, request: &Request) -> Result<(Stream, u64, u32)> {
+    async fn connect(&self, session: &mut Session, request: &Request) -> Result<(Connection, u64, u32)> {
         let Some(lease) = &request.lease else { return Err(Error::new(ErrorType::InternalError)) };
         let Some(now) = request.picked else { return Err(Error::new(ErrorType::InternalError)) };
         let one_for_all = lease.server().key();
-        if let Some((key, kept)) = one_for_all.and_then(|key| Some((key, self.pool.take(key, now)?))) {
-            return Ok((kept.0, key, kept.1));
+        let key = one_for_all.unwrap_or_else(|| Edge::peer(session, request, lease).reuse_hash());
+        if let Some((server, carried)) = self.pool.take(key, now) {
+            return Ok((server, key, carried));
         }
-        let peer = Edge::peer(session, request, lease);
-        let key = one_for_all.unwrap_or_else(|| peer.reuse_hash());
-        match one_for_all.map_or_else(|| self.pool.take(key, now), |_| None) {
-            Some((server, carried)) => Ok((server, key, carried)),
-            None => {
-                // In a box, as all that is rare here: what waits for a server should weigh little.
-                let server = Box::pin(self.reach(&peer, session, request)).await?;
-                Ok((server, key, 0))
-            }
-        }
+        // In a box, as all that is rare here: what waits for a server should weigh little.
+        let server = Box::pin(self.reach(session, request, lease)).await?;
+        Ok((server, key, 0))
     }
 
     /// A new connection to a server, unless the client goes away before there is one.
-    async fn reach(&self, peer: &HttpPeer, session: &mut Session, request: &Request) -> Result<Stream> {
-        let socket = request.connection.map(|connection| connection.socket);
+    async fn reach(&self, session: &mut Session, request: &Request, lease: &Lease) -> Result<Connection> {
+        let (server, socket) = (lease.server(), request.connection.map(|connection| connection.socket));
+        let (name, header) = introduction(session, server);
+        let patience = self.edge.gateway.config.backends[lease.backend.0].connect_timeout;
+        let opened = Connection::open(server, server.tls.requests.as_ref(), &header, name.as_deref());
         tokio::select! {
             biased;
-            made = self.connector.new_stream(peer) => made,
+            opened = timeout(patience, opened) => match opened {
+                Ok(Ok(opened)) => Ok(opened),
+                Ok(Err((NoConnection::Handshake { .. }, error))) => {
+                    Err(Error::because(ErrorType::TLSHandshakeFailure, "with a server", error))
+                }
+                Ok(Err((_, error))) => Err(Error::because(ErrorType::ConnectError, "to a server", error)),
+                Err(_) => Err(Error::explain(ErrorType::ConnectTimedout, "to a server")),
+            },
             () = pick::gone_meanwhile(session, socket) => {
                 Err(Error::explain(ErrorType::ConnectionClosed, "while a server was connected to").into_down())
             }
@@ -173,7 +178,7 @@ impl Exchange {
     }
 
     /// Has a connection rest that has carried so many requests, unless its server's bounds have it closed.
-    fn keep(&self, key: u64, stream: Stream, requests: u32, request: &Request) {
+    fn keep(&self, key: u64, stream: Connection, requests: u32, request: &Request) {
         let Some(lease) = &request.lease else { return };
         let gateway = &self.edge.gateway;
         let backend = &gateway.config.backends[lease.backend.0];
@@ -197,7 +202,7 @@ impl Exchange {
         reused: bool,
         request: &mut Request,
     ) -> Result<()> {
-        self.edge.connected(session, reused, server.id(), request);
+        self.edge.connected(session, reused, server.socket(), request);
         self.send(session, server, request).await?;
         let answer = self.answer(session, server, request).await?;
         server.expect(&answer, &session.req_header().method);
@@ -295,6 +300,19 @@ async fn open(session: &mut Session) -> Option<()> {
             None
         }
     }
+}
+
+/// The name that a server is asked for, where its client chooses it, and what a connection to it begins with.
+fn introduction(session: &Session, server: &upstream::Server) -> (Option<String>, Vec<u8>) {
+    let link = link(session);
+    let handshake = link.and_then(Link::handshake).map(Arc::as_ref);
+    let asked = handshake.and_then(|handshake| handshake.name.as_deref());
+    let name = server.name_by_client(|| rules::host(session.req_header()), asked);
+    let header = server
+        .send_proxy
+        .zip(link)
+        .map(|(version, link)| proxy_out::header(version, link.connection(), handshake, None));
+    (name.map(str::to_owned), header.unwrap_or_default())
 }
 
 /// What the server sends, unless the client goes away before that.

@@ -1,9 +1,9 @@
 //! Connections to servers that rest until the next request. They belong to one worker, and need no task each:
 //! whether one still stands is asked when it is taken, and once in a while.
 
+use crate::upstream::Connection;
 use base_core::Time;
 use gateway_core::pool::Idle;
-use pingora::protocols::Stream;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ struct Resting {
 
 /// A connection that is to rest.
 pub(super) struct Rest {
-    pub(super) stream: Stream,
+    pub(super) stream: Connection,
     /// Those that it has carried.
     pub(super) requests: u32,
     /// Its place among those of its server that rest, where these are bounded.
@@ -45,7 +45,7 @@ impl Pool {
     }
 
     /// The connection used last of those kept by `key` that still stand, and how many requests it has carried.
-    pub(super) fn take(&self, key: u64, now: Time) -> Option<(Stream, u32)> {
+    pub(super) fn take(&self, key: u64, now: Time) -> Option<(Connection, u32)> {
         let resting = &mut *self.lock();
         let rested = resting.by_key.get_mut(&key)?;
         while let Some(mut last) = rested.pop_back() {
@@ -107,14 +107,15 @@ impl Rested {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
 
     const START: Time = Time::from_nanos(1_000_000_000);
 
-    fn connection(pool: &Pool, key: u64, age: u64) -> DuplexStream {
-        let (server, other) = duplex(16);
+    fn connection(pool: &Pool, key: u64, age: u64) -> UnixStream {
+        let (server, other) = UnixStream::pair().expect("a pair");
         let since = START + Duration::from_secs(age);
-        let connection = Rest { stream: Box::new(server), requests: 1, _place: None };
+        let connection = Rest { stream: Connection::Local(server), requests: 1, _place: None };
         pool.put(key, connection, since, since + Duration::from_secs(60));
         other
     }

@@ -5,15 +5,16 @@
 //! chunks are read strictly: what comes behind them would be the next client's answer.
 
 use crate::scratch;
+use crate::upstream::Connection;
 use bytes::{Buf, Bytes, BytesMut};
 use gateway_core::strict::chunks::Chunks;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{ResponseHeader, header_value_from_raw};
-use pingora::protocols::{Stream, UniqueIDType};
 use pingora::{Error, ErrorType, OrErr, Result};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 
 /// The connection, while a request runs on it.
 pub(super) struct Server {
-    stream: Stream,
+    stream: Connection,
     /// How long it may be silent, and not take what it is sent.
     patience: Duration,
     /// What has been read and not been used.
@@ -46,12 +47,12 @@ enum Body {
 }
 
 impl Server {
-    pub(super) fn new(stream: Stream, patience: Duration) -> Self {
+    pub(super) fn new(stream: Connection, patience: Duration) -> Self {
         Self { stream, patience, read: BytesMut::new(), body: Body::None, lent: 0, stays: false }
     }
 
-    pub(super) fn id(&self) -> UniqueIDType {
-        self.stream.id()
+    pub(super) fn socket(&self) -> RawFd {
+        self.stream.socket()
     }
 
     /// Whether the answer has been read to its end.
@@ -64,7 +65,7 @@ impl Server {
     }
 
     /// The connection, if the next request may use it.
-    pub(super) fn rest(self) -> Option<Stream> {
+    pub(super) fn rest(self) -> Option<Connection> {
         (self.stays && self.is_done() && self.read.len() == self.lent).then_some(self.stream)
     }
 

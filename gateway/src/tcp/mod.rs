@@ -17,7 +17,8 @@ use crate::request::{Connection, Refusal, Request};
 use crate::state::Gateway;
 use crate::tls::identity::Handshake;
 use crate::tracks::Tracks;
-use crate::{account, early, guard, pick, proxy_out, tries, upstream};
+use crate::upstream::Connection as Server;
+use crate::{account, early, guard, pick, proxy_out, tries};
 use gateway_core::balance::Algorithm;
 use gateway_core::client::Client;
 use gateway_core::config::{Backend, Frontend};
@@ -28,12 +29,10 @@ use gateway_core::rules::Moment;
 use gateway_core::track;
 use pingora::protocols::Stream;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 
 /// One connection; told to the log when it is dropped, also at the end of the process.
 pub(crate) struct Session {
@@ -43,13 +42,6 @@ pub(crate) struct Session {
     handshake: Option<Handshake>,
     /// Whether something of what its client has sent has been read already.
     is_heard: bool,
-}
-
-/// A connection to a server.
-enum Server {
-    Plain(TcpStream),
-    Local(UnixStream),
-    Secure(Box<TlsStream<TcpStream>>),
 }
 
 /// Bytes that have arrived where they were to go.
@@ -148,8 +140,7 @@ impl Session {
         let (clock, traffic) = (&gateway.clock, &mut self.traffic);
         match &mut server {
             Server::Plain(server) => relay::relay(client, server, patience, clock, traffic).await,
-            Server::Local(server) => relay::relay(client, server, patience, clock, traffic).await,
-            Server::Secure(server) => relay::relay(client, server.as_mut(), patience, clock, traffic).await,
+            server => relay::relay(client, server, patience, clock, traffic).await,
         }
     }
 
@@ -177,19 +168,19 @@ impl Session {
                 proxy_out::header(version, connection, self.handshake.as_ref(), name)
             });
             let header = header.as_deref().unwrap_or_default();
-            let opened = open(lease.server(), header, name);
+            let opened = Server::open(lease.server(), lease.server().tls.tunnels.as_ref(), header, name);
             let opened = tokio::select! {
                 biased;
                 opened = timeout(config.connect_timeout, opened) => opened,
                 () = gone(socket, self.is_heard) => return Err(Termination::ClientInConnect),
             };
             let (reason, error) = match opened {
-                Ok(Ok((server, socket))) => {
+                Ok(Ok(server)) => {
                     // A server may have nothing to say before its client does.
                     lease.answered();
                     lease.observed(Some(200), true);
                     request.connect = Some(gateway.clock.now() - picked);
-                    request.session = lease.server().runs(socket);
+                    request.session = lease.server().runs(server.socket());
                     return Ok(server);
                 }
                 Ok(Err(error)) => error,
@@ -237,39 +228,6 @@ fn key(gateway: &Gateway, request: &Request) -> Option<u64> {
 async fn gone(socket: Option<RawFd>, is_heard: bool) {
     tokio::time::sleep(pick::UNWATCHED).await;
     pick::left(socket, if is_heard { End::Cut } else { End::Unheard }).await;
-}
-
-/// Connects to a server, and shakes hands where it speaks TLS: the connection, and its socket.
-async fn open(
-    server: &upstream::Server,
-    header: &[u8],
-    asked: Option<&str>,
-) -> Result<(Server, RawFd), (NoConnection, io::Error)> {
-    let unreached = |error| (upstream::unreached(&error), error);
-    if let Some(path) = server.path() {
-        let stream = upstream::announce_on(path, header).await.map_err(unreached)?;
-        let socket = stream.as_raw_fd();
-        return Ok((Server::Local(stream), socket));
-    }
-    // It may be nowhere since it was chosen.
-    let nowhere = || (NoConnection::Server, io::ErrorKind::AddrNotAvailable.into());
-    let address = server.address().ok_or_else(nowhere)?;
-    let stream = upstream::announce(address, server.source, header).await.map_err(unreached)?;
-    let socket = stream.as_raw_fd();
-    let server = match &server.secure {
-        None if server.is_secure() => {
-            let error = io::Error::other("no TLS for this server in mode tcp");
-            return Err((NoConnection::Server, error));
-        }
-        None => Server::Plain(stream),
-        Some(secure) => {
-            let for_client = server.is_asked_for_clients_name(asked);
-            let disagreed = |error| (NoConnection::Handshake { for_client }, error);
-            let secure = secure.handshake(stream, address.ip(), asked).await.map_err(disagreed)?;
-            Server::Secure(Box::new(secure))
-        }
-    };
-    Ok((server, socket))
 }
 
 /// Who may be silent for how long. While both sides go on, both for the shorter of the two times, as what goes

@@ -64,7 +64,7 @@ pub(crate) fn unreached(error: &io::Error) -> NoConnection {
 }
 
 /// A connection that begins with `header`, which may be empty.
-pub(crate) async fn announce(
+pub(super) async fn announce(
     address: SocketAddr,
     source: Option<IpAddr>,
     header: &[u8],
@@ -77,7 +77,7 @@ pub(crate) async fn announce(
 }
 
 /// The same to a UNIX socket.
-pub(crate) async fn announce_on(path: &Path, header: &[u8]) -> io::Result<UnixStream> {
+pub(super) async fn announce_on(path: &Path, header: &[u8]) -> io::Result<UnixStream> {
     let mut server = UnixStream::connect(path).await?;
     server.write_all(header).await?;
     Ok(server)

@@ -5,6 +5,7 @@ mod agents;
 mod asking;
 mod checks;
 mod connect;
+mod connection;
 mod lease;
 mod names;
 mod secure;
@@ -13,7 +14,8 @@ mod sessions;
 mod tls;
 
 pub(crate) use checks::{probers, start as start_checks};
-pub(crate) use connect::{announce, announce_on, unreached};
+pub(crate) use connect::unreached;
+pub(crate) use connection::Connection;
 pub(crate) use lease::{Ask, Lease, Place, Waiter};
 pub(crate) use names::{Known, Names, load as load_names, start as resolve};
 pub(crate) use server::Server;

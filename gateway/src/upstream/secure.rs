@@ -1,4 +1,4 @@
-//! TLS towards servers in mode tcp. Each server has a configuration that lives as long as the process, so its
+//! TLS towards servers, where pingora does not do it: in mode tcp, and for what [`crate::exchange`] carries out. Each server has a configuration that lives as long as the process, so its
 //! sessions are resumed whoever is believed and whatever is shown, on all workers (RFC 8446 §2.2).
 //!
 //! Promises: nothing goes to a server whose certificate was to be verified and was not.
@@ -17,6 +17,15 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// How one server is spoken with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    /// In mode tcp, where it is reached in it.
+    pub(crate) tunnels: Option<Secure>,
+    /// In HTTP/1.1, where it speaks nothing else.
+    pub(crate) requests: Option<Secure>,
+}
+
+/// How handshakes are made.
 #[derive(Clone)]
 pub(crate) struct Secure {
     connector: TlsConnector,
@@ -29,7 +38,11 @@ pub(super) type Authorities = HashMap<PathBuf, Arc<RootCertStore>>;
 impl Secure {
     /// # Errors
     /// What is wrong with a file.
-    pub(super) fn load(config: &ServerTls, known: &mut Authorities) -> Result<Self, TlsError> {
+    pub(super) fn load(
+        config: &ServerTls,
+        alpn: &[String],
+        known: &mut Authorities,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let names = match config.sni {
             Sni::None => Names::Any,
@@ -52,11 +65,12 @@ impl Secure {
                 builder.with_client_auth_cert(chain, key)?
             }
         };
-        client.alpn_protocols = config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        client.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Self { connector: Arc::new(client).into(), sni: config.sni.clone() })
     }
 
-    /// A handshake with the server at `address`. `asked` is what the client has asked for in its own.
+    /// A handshake with the server at `address`. `asked` is the name that the client has chosen: in its own handshake, or as
+    /// the host of its request.
     pub(crate) async fn handshake(
         &self,
         server: TcpStream,
@@ -65,8 +79,8 @@ impl Secure {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = match &self.sni {
             Sni::Name(name) => Some(name.as_str()),
-            Sni::Client => asked,
-            Sni::Host | Sni::None => None,
+            Sni::Client | Sni::Host => asked,
+            Sni::None => None,
         };
         // An address is not sent (RFC 6066 §3).
         let name = match name {

@@ -2,7 +2,7 @@
 
 use super::address::{self, Reach};
 use super::connect::{Announced, Source};
-use super::secure::Secure;
+use super::secure::Tls;
 use super::sessions::{Session, Sessions};
 use super::tls::Identity;
 use base_core::Time;
@@ -64,8 +64,8 @@ pub(crate) struct Server {
     /// The name that it is asked for, if it speaks TLS.
     sni: Option<Sni>,
     pub(crate) source: Option<IpAddr>,
-    /// TLS in mode tcp, if it speaks it and is reached in it.
-    pub(crate) secure: Option<Secure>,
+    /// TLS as this gateway does it itself, where it speaks it.
+    pub(crate) tls: Tls,
     /// The form of the PROXY header that it gets.
     pub(crate) send_proxy: Option<Version>,
     /// What runs on it, if that ends when it is marked down.
@@ -80,7 +80,7 @@ impl Server {
         server: &config::Server,
         identity: Option<Identity>,
     ) -> Self {
-        let secure = identity.as_ref().and_then(|identity| identity.secure.clone());
+        let tls = identity.as_ref().map(|identity| identity.tls.clone()).unwrap_or_default();
         Self {
             reach: Reach::new(server, peer(backend, server, identity)),
             pool: server.pool.any().then(|| Bounds::new(server.pool)),
@@ -101,7 +101,7 @@ impl Server {
             answers: AtomicU64::new(0),
             sni: server.tls.as_ref().map(|tls| tls.sni.clone()),
             source: server.source,
-            secure,
+            tls,
             send_proxy: server.send_proxy,
             sessions: server.shutdown_sessions.then(Arc::default),
             failing: AtomicBool::new(false),
@@ -135,6 +135,19 @@ impl Server {
             Some(Sni::Host) => true,
             Some(Sni::Client) => asked.is_some(),
             Some(Sni::None | Sni::Name(_)) | None => false,
+        }
+    }
+
+    /// The name that it is asked for, where its client chooses it: by the host of a request, or in its own handshake.
+    pub(crate) fn name_by_client<'a>(
+        &self,
+        host: impl FnOnce() -> &'a str,
+        asked: Option<&'a str>,
+    ) -> Option<&'a str> {
+        match self.sni {
+            Some(Sni::Host) => Some(host_name(host())),
+            Some(Sni::Client) => asked,
+            Some(Sni::None | Sni::Name(_)) | None => None,
         }
     }
 

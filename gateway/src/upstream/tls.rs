@@ -1,8 +1,8 @@
 //! What TLS towards servers needs from files: whom to trust, and what to show.
 
-use super::secure::{Authorities, Secure};
+use super::secure::{Authorities, Secure, Tls};
 use base_core::diagnose::Diagnostic;
-use gateway_core::config::{BackendId, Config, Frontend, Mode, ServerTls};
+use gateway_core::config::{BackendId, Config, Mode, Server, ServerTls};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::sign::CertifiedKey;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub(crate) struct Identity {
     pub(crate) ca: Option<Arc<CaType>>,
     pub(crate) cert_key: Option<Arc<CertKey>>,
-    /// What mode tcp needs, where the server is reached in it.
-    pub(crate) secure: Option<Secure>,
+    /// For the connections that pingora does not make.
+    pub(crate) tls: Tls,
 }
 
 /// What all servers need.
@@ -37,19 +37,26 @@ pub(crate) fn load(config: &Config) -> Result<Identities, Diagnostic> {
     let ca_file = first.filter(|first| files.all(|tls| tls.ca_file.as_ref() == Some(first)));
     let mut known = Authorities::new();
     let servers = config.backends.iter().enumerate().map(|(place, backend)| {
-        let of_tcp = |frontend: &Frontend| {
-            frontend.mode == Mode::Tcp && frontend.backends().any(|BackendId(used)| used == place)
+        let is_reached = |mode| {
+            let mut frontends = config.frontends.iter().filter(|frontend| frontend.mode == mode);
+            frontends.any(|frontend| frontend.backends().any(|BackendId(used)| used == place))
         };
-        let is_tcp = config.frontends.iter().any(of_tcp);
-        let mut identity = |tls: &ServerTls| {
+        let (tunnels, requests) = (is_reached(Mode::Tcp), is_reached(Mode::Http));
+        let identity = |server: &Server| {
+            let Some(tls) = &server.tls else { return Ok(None) };
             let mut identity = identity(tls, ca_file.is_some())?;
-            if is_tcp {
-                identity.secure =
-                    Some(Secure::load(tls, &mut known).map_err(|error| told(tls, error.to_string()))?);
+            let mut secure = |alpn: &[String]| {
+                Secure::load(tls, alpn, &mut known).map_err(|error| told(tls, error.to_string()))
+            };
+            if tunnels {
+                identity.tls.tunnels = Some(secure(&tls.alpn)?);
             }
-            Ok(identity)
+            if requests && server.http.1 == 1 {
+                identity.tls.requests = Some(secure(&[HTTP_1_1.to_owned()])?);
+            }
+            Ok(Some(identity))
         };
-        backend.servers.iter().map(|server| server.tls.as_ref().map(&mut identity).transpose()).collect()
+        backend.servers.iter().map(identity).collect()
     });
     Ok(Identities { servers: servers.collect::<Result<_, _>>()?, ca_file })
 }
@@ -65,7 +72,7 @@ fn identity(tls: &ServerTls, ca_is_shared: bool) -> Result<Identity, Diagnostic>
         }
     };
     let cert_key = tls.crt.as_deref().map(cert_key).transpose().map_err(told)?;
-    Ok(Identity { ca, cert_key: cert_key.map(Arc::new), secure: None })
+    Ok(Identity { ca, cert_key: cert_key.map(Arc::new), tls: Tls::default() })
 }
 
 fn told(tls: &ServerTls, error: String) -> Diagnostic {
@@ -100,3 +107,6 @@ fn cert_key(path: &Path) -> Result<CertKey, String> {
     CertifiedKey::from_der(certs.clone(), key, &provider).map_err(|error| told(&error))?;
     Ok(CertKey::new(certs.iter().map(|cert| cert.to_vec()).collect(), raw))
 }
+
+/// What is said in a handshake of what is spoken then (RFC 7301).
+const HTTP_1_1: &str = "http/1.1";

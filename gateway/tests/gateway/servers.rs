@@ -131,17 +131,26 @@ fn a_server_that_asks_is_shown_the_gateways_certificate() {
 }
 
 #[test]
-fn a_session_of_tls_is_resumed() {
+fn sessions_of_tls_are_resumed_on_all_workers_whoever_is_believed_and_whatever_is_shown() {
     let Some(nginx) = Nginx::start(false) else { return };
-    let (keys, ca) = ("http_reuse = \"never\"", nginx.file("ca.pem"));
-    let server = format!(
-        "server = [{{ name = \"s1\", address = \"{}\", ssl = true, ca_file = \"{ca}\", sni = \"api.example\" }}]",
-        nginx.tls
-    );
-    let gateway = Gateway::of_backend(&format!("{keys}\n{server}"));
-    let answers: Vec<String> = (0..24).map(|_| gateway.get("/")).collect();
-    // Each worker has its own sessions.
-    assert!(answers.iter().filter(|answer| body(answer).contains(" r ")).count() >= 12, "{answers:?}");
+    let (ca, other, crt) = (nginx.file("ca.pem"), nginx.file("other.pem"), nginx.file("client.pem"));
+    let believed = format!("ca_file = \"{ca}\", sni = \"api.example\"");
+    for how in [
+        believed.clone(),
+        format!("{believed}, crt = \"{crt}\""),
+        format!("ca_file = \"{ca}\", sni = \"req.hdr(host)\""),
+        "verify = \"none\"".to_owned(),
+    ] {
+        let gateway = Gateway::of_backend(&format!(
+            "http_reuse = \"never\"\nserver = [\n\
+             {{ name = \"s1\", address = \"{}\", ssl = true, {how} }},\n\
+             {{ name = \"s2\", address = \"{}\", ssl = true, backup = true, ca_file = \"{other}\", sni = \"b\" }}]",
+            nginx.tls, nginx.tls
+        ));
+        let answers: Vec<String> = (0..24).map(|_| gateway.get("/")).collect();
+        let resumed = answers.iter().filter(|answer| body(answer).contains(" r ")).count();
+        assert!(resumed >= 20, "{how}: {resumed} of {answers:?}");
+    }
 }
 
 #[test]
