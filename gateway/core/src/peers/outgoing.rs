@@ -262,6 +262,10 @@ impl Outgoing {
                 OutRun { place, mirror, table: OutTable::new(id, Cursor::default()) }
             }));
         }
+        if self.audience == (Audience::Next { succeeded: true }) {
+            // Of the other nodes' runs it lets go itself, once these have had their time to speak to it.
+            before.retain(|run| run.mirror.node == cluster.local());
+        }
         self.ended.append(&mut before);
     }
 }
@@ -283,7 +287,7 @@ impl Audience {
         match self {
             Self::Stock => false,
             Self::Peer => mirror.node == local && mirror.is_live(),
-            Self::Previous => !mirror.is_told_by(Speaker::Previous) && mirror.is_live(),
+            Self::Previous => !mirror.is_heard_from(Speaker::Previous) && mirror.is_live(),
             Self::Next { succeeded: true } => {
                 mirror.node == local && mirror.is_live() && !mirror.is_told_by(Speaker::Next)
             }

@@ -4,6 +4,14 @@ use super::{KEYS, Node, World};
 use gateway_core::limits::Limit;
 use gateway_core::table::DataType;
 
+impl Node {
+    /// Other runs that it knows to live.
+    pub(super) fn live_runs(&self) -> Vec<String> {
+        let runs = self.cluster.tables()[0].runs();
+        runs.into_iter().filter_map(|(name, live, _)| live.then_some(name)).collect()
+    }
+}
+
 impl World {
     /// What a node knows of the others: requests that run, and requests there were.
     fn known(&self, at: usize, key: usize) -> [u64; 2] {

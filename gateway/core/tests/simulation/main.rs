@@ -197,6 +197,7 @@ impl World {
         }
         if step.is_multiple_of(50) {
             self.nothing_counts_twice();
+            self.what_was_taught_lives_on();
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Upgrade {
     place: usize,
     /// The next process serves, and talks to the other nodes.
     serves: bool,
+    /// Runs that both know to live when the next process takes over, until it goes by what the nodes say themselves.
+    taught: Option<Vec<String>>,
     old: End,
     new: End,
 }
@@ -79,7 +81,7 @@ impl World {
         let old = &self.nodes[place];
         let old = End::new(old, Side::Old, Handover::to_next(self.now + old.ahead));
         self.nodes.push(next);
-        self.upgrades.push(Upgrade { place, serves: false, old, new });
+        self.upgrades.push(Upgrade { place, serves: false, taught: Some(Vec::new()), old, new });
         self.obey(self.upgrades.len() - 1, Side::New, actions);
     }
 
@@ -230,8 +232,12 @@ impl World {
                     self.nodes[at].learns = false;
                     self.change_over(upgrade);
                 }
-                Action::HearOnlyNodes => self.nodes[at].cluster.hears_only_nodes(),
+                Action::HearOnlyNodes => {
+                    self.nodes[at].cluster.hears_only_nodes();
+                    self.upgrades[upgrade].taught = None;
+                }
                 Action::Succeeded => {
+                    self.remember(upgrade);
                     self.nodes[at].cluster.is_succeeded();
                     self.upgrades[upgrade].end(side).outgoing.is_succeeded();
                     self.all_links(at, LinkEvent::Retire);
@@ -239,6 +245,26 @@ impl World {
                 Action::Resume => self.all_links(at, LinkEvent::Resume),
                 Action::Forget => self.nodes[at].cluster.process_is_gone(side.with()),
                 Action::Close => panic!("nobody hangs"),
+            }
+        }
+    }
+
+    /// Which runs the next process is not to lose while it takes over.
+    fn remember(&mut self, upgrade: usize) {
+        let [old, new] = [Side::Old, Side::New].map(|side| &self.nodes[self.at(upgrade, side)]);
+        let known = old.live_runs();
+        let both = new.live_runs().into_iter().filter(|run| known.contains(run)).collect();
+        if let Some(taught) = &mut self.upgrades[upgrade].taught {
+            *taught = both;
+        }
+    }
+
+    pub(super) fn what_was_taught_lives_on(&self) {
+        for (number, upgrade) in self.upgrades.iter().enumerate() {
+            let new = &self.nodes[self.at(number, Side::New)];
+            let known = new.live_runs();
+            for run in upgrade.taught.iter().flatten() {
+                assert!(known.contains(run), "the next process of {} has lost {run}: {known:?}", new.name);
             }
         }
     }

@@ -128,6 +128,62 @@ fn the_end_of_a_node_for_the_old_process_is_not_its_end_for_the_new_one_that_hea
 }
 
 #[test]
+fn what_other_nodes_run_counts_on_for_the_next_process_until_it_hears_them_itself() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let (old, new) = (node("a", "old", true, &options), node("a", "new", true, &options));
+    let other = node("b", "run", true, &options);
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    let (mut other_old, mut old_other) = (End::new(&other, With::Peer("a")), End::new(&old, With::Peer("b")));
+    let (mut other_new, mut new_other) = (End::new(&other, With::Peer("a")), End::new(&new, With::Peer("b")));
+    runs(&other, 4);
+    old.peer_is_live("b", true);
+    push((&other, &mut other_old), (&old, &mut old_other), With::Peer("b"));
+    old_new.outgoing.teach();
+    let mut lesson = Vec::new();
+    while old_new.outgoing.go_on_teaching(&old, NOW, &mut lesson) {}
+    read(&lesson, (&new, &mut new_old), With::Previous);
+    new.has_learnt();
+    old.is_succeeded();
+    old_new.outgoing.is_succeeded();
+    push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    assert_eq!((others(&new), new.nodes()), ((4, 10), (2, 2)));
+
+    new.peer_is_live("b", true);
+    push((&other, &mut other_new), (&new, &mut new_other), With::Peer("b"));
+    old.peer_is_live("b", false);
+    push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+    runs(&other, 5);
+    push((&other, &mut other_new), (&new, &mut new_other), With::Peer("b"));
+    push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+    assert_eq!(
+        [&old, &new].map(|process| others(process).0),
+        [5, 5],
+        "the old process goes by what the new one hears"
+    );
+    new.hears_only_nodes();
+    assert_eq!(others(&new).0, 5);
+    new.peer_is_live("b", false);
+    assert_eq!(others(&new).0, 0, "nobody speaks for it any more");
+}
+
+#[test]
+fn a_node_that_does_not_speak_to_the_next_process_runs_nothing_once_it_had_its_time() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let (old, new) = (node("a", "old", true, &options), node("a", "new", true, &options));
+    let other = node("b", "run", true, &options);
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    let (mut other_old, mut old_other) = (End::new(&other, With::Peer("a")), End::new(&old, With::Peer("b")));
+    runs(&other, 4);
+    push((&other, &mut other_old), (&old, &mut old_other), With::Peer("b"));
+    push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    old_new.outgoing.is_succeeded();
+    push((&old, &mut old_new), (&new, &mut new_old), With::Previous);
+    assert_eq!(others(&new), (4, 10));
+    new.hears_only_nodes();
+    assert_eq!(others(&new), (0, 10));
+}
+
+#[test]
 fn the_next_process_learns_of_every_run_of_a_large_cluster() {
     let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
     let nodes: Vec<_> = (0..60).map(|number| format!("n{number}")).collect();
