@@ -208,8 +208,14 @@ impl Shard {
             return;
         }
         let number = self.slot(shape, slot)[CHANGE_AND_USE];
-        let waits = number.wrapping_sub(self.changes.read) < FAR && self.changes.is(number, slot);
-        if waits {
+        let is_unread = number.wrapping_sub(self.changes.read) < FAR;
+        let place = number.wrapping_sub(self.changes.first) as usize;
+        if is_unread
+            && let Some(stands) = self.changes.line.get_mut(place)
+            && *stands & !MOVED == slot
+        {
+            // It waits already; now for a change, if it stood there for one of before.
+            *stands = slot;
             return;
         }
         self.line_up(shape, slot, 0);
@@ -403,10 +409,6 @@ impl Changes {
 
     fn at(&self, number: u32) -> Option<u32> {
         self.line.get(number.wrapping_sub(self.first) as usize).copied()
-    }
-
-    fn is(&self, number: u32, slot: u32) -> bool {
-        self.at(number).is_some_and(|stands| stands & !MOVED == slot)
     }
 }
 

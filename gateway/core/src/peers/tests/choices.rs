@@ -64,6 +64,16 @@ fn exchange(from: &mut End, to: &mut End) {
     assert!(from.push().is_empty(), "it has all");
 }
 
+/// Both send before either has heard the other; then all comes to rest.
+fn cross(one: &mut End, other: &mut End) {
+    let (from_one, from_other) = (one.push(), other.push());
+    let (acks_of_other, acks_of_one) = (other.take(&from_one), one.take(&from_other));
+    one.take(&acks_of_other);
+    other.take(&acks_of_one);
+    exchange(one, other);
+    exchange(other, one);
+}
+
 #[test]
 fn a_later_choice_of_the_node_that_knew_of_the_first_stays() {
     let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
@@ -100,15 +110,29 @@ fn a_choice_that_was_made_long_ago_is_not_taken_for_a_new_one() {
 }
 
 #[test]
+fn a_choice_in_a_cut_counts_as_one_even_if_an_old_one_moved_in_line_meanwhile() {
+    let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
+    (10..90).for_each(|client| one.choose(client, 1));
+    exchange(&mut one, &mut other);
+    for number in 0..300 {
+        one.choose(1, 1 + number % 5);
+        exchange(&mut one, &mut other);
+    }
+    // Nobody reads: what the first changes move to the line's end is changed while it waits there.
+    (50..90).for_each(|client| one.choose(client, 3));
+    (10..50).for_each(|client| one.choose(client, 4));
+    (10..50).for_each(|client| other.choose(client, 2));
+    cross(&mut one, &mut other);
+    for client in 10..50 {
+        assert_eq!([one.server(client), other.server(client)], [Some(4); 2], "client {client}");
+    }
+}
+
+#[test]
 fn of_two_choices_that_cross_the_first_names_stays() {
     let (mut one, mut other) = (End::new("a", "b"), End::new("b", "a"));
     one.choose(1, 1);
     other.choose(1, 2);
-    let (from_one, from_other) = (one.push(), other.push());
-    let (acks_of_other, acks_of_one) = (other.take(&from_one), one.take(&from_other));
-    one.take(&acks_of_other);
-    other.take(&acks_of_one);
-    exchange(&mut one, &mut other);
-    exchange(&mut other, &mut one);
+    cross(&mut one, &mut other);
     assert_eq!([one.server(1), other.server(1)], [Some(1); 2]);
 }
