@@ -29,6 +29,8 @@ pub struct Cluster {
     /// process before this one has heard them, and as this one did when the next took over.
     learnt: AtomicU32,
     left: AtomicU32,
+    /// Those of the latter of which no run is known, HAProxys: the next process can't tell whether they live.
+    mute: AtomicU32,
     tables: Vec<Shared>,
 }
 
@@ -184,8 +186,8 @@ impl Shared {
 impl Cluster {
     /// Of `local` in the run `run`, and the other nodes.
     pub fn new(local: String, run: String, others: Vec<String>, tables: Vec<Shared>) -> Self {
-        let [learnt, left] = [const { AtomicU32::new(0) }; 2];
-        Self { local, run, others, heard: AtomicU32::new(1), learnt, left, tables }
+        let [learnt, left, mute] = [const { AtomicU32::new(0) }; 3];
+        Self { local, run, others, heard: AtomicU32::new(1), learnt, left, mute, tables }
     }
 
     /// This node's name among its peers.
@@ -248,7 +250,9 @@ impl Cluster {
 
     /// The next process has taken over: the other nodes are heard through it.
     pub fn is_succeeded(&self) {
-        self.left.store(self.nodes().0, Ordering::Relaxed);
+        let heard = self.nodes().0;
+        self.mute.store(heard.saturating_sub(self.nodes_that_live()), Ordering::Relaxed);
+        self.left.store(heard, Ordering::Relaxed);
     }
 
     /// This other process of the node is gone, and with it what ran there.
@@ -265,7 +269,8 @@ impl Cluster {
     /// one hears.
     pub fn forget(&self, now: Time) {
         if self.left.load(Ordering::Relaxed) > 0 {
-            self.left.store(self.nodes_that_live(), Ordering::Relaxed);
+            let heard = self.nodes_that_live() + self.mute.load(Ordering::Relaxed);
+            self.left.store(heard.min(self.nodes().1), Ordering::Relaxed);
         }
         for shared in &self.tables {
             let mirrors = shared.mirrors.load_full();

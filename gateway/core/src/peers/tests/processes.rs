@@ -184,6 +184,36 @@ fn a_node_that_does_not_speak_to_the_next_process_runs_nothing_once_it_had_its_t
 }
 
 #[test]
+fn nodes_without_runs_still_count_as_heard_for_a_process_that_another_has_taken_over_from() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let table = Arc::new(StickTable::new(options.clone(), &RandomState::new()));
+    let shared = Shared::new("t".into(), table, options.clone(), Role::Sums, true);
+    let nodes = ["b", "haproxy"].map(str::to_owned).to_vec();
+    let (old, new) =
+        (Cluster::new("a".into(), "old".into(), nodes, vec![shared]), node("a", "new", true, &options));
+    let other = node("b", "run", true, &options);
+    let (mut other_old, mut old_other) = (End::new(&other, With::Peer("a")), End::new(&old, With::Peer("b")));
+    let (mut other_new, mut new_other) = (End::new(&other, With::Peer("a")), End::new(&new, With::Peer("b")));
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    push((&other, &mut other_old), (&old, &mut old_other), With::Peer("b"));
+    ["b", "haproxy"].iter().for_each(|peer| old.peer_is_live(peer, true));
+    old.is_succeeded();
+    push((&other, &mut other_new), (&new, &mut new_other), With::Peer("b"));
+    push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+    ["b", "haproxy"].iter().for_each(|peer| old.peer_is_live(peer, false));
+    old.forget(NOW);
+    assert_eq!(old.nodes(), (3, 3));
+    new.peer_is_live("b", true);
+    new.peer_is_live("b", false);
+    push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+    old.forget(NOW);
+    assert_eq!(old.nodes(), (2, 3), "of those with runs it hears through the next process");
+    old.process_is_gone(With::Next);
+    old.forget(NOW);
+    assert_eq!(old.nodes(), (1, 3), "it is on its own");
+}
+
+#[test]
 fn the_next_process_learns_of_every_run_of_a_large_cluster() {
     let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
     let nodes: Vec<_> = (0..60).map(|number| format!("n{number}")).collect();
