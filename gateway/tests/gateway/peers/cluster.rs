@@ -216,17 +216,19 @@ fn a_node_that_is_killed_and_back_within_100_ms_leaves_nothing_that_runs() {
         for gateway in &gateways[1..] {
             wait_until("ten run on the first node", || is_full(gateway));
         }
+        let killed = SystemTime::now();
         gateways[0].process.kill().expect("it runs");
         gateways[0].process.wait().expect("it ends");
         gateways[0].restart();
-        let killed = SystemTime::now();
+        let back = killed.elapsed().unwrap_or_default();
         for gateway in &gateways[1..] {
             wait_until("nothing of it runs any more", || !is_full(gateway));
         }
+        let over = killed.elapsed().unwrap_or_default();
         eprintln!(
-            "round {round}: nothing of it ran {:?} after the kill",
-            killed.elapsed().unwrap_or_default()
+            "round {round}: back {back:?} after the kill; nothing of its first life ran {over:?} after it"
         );
+        assert!(back < Duration::from_millis(100), "it was started again {back:?} after the kill");
         gateways[0].is_ready();
         all_hear_each_other(&gateways);
         // All of the limit is there again, for any node.
