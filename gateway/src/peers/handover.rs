@@ -60,7 +60,9 @@ async fn wait_for_next(gateway: &Gateway, path: &Path, talks: &watch::Sender<boo
         // The next process has taken over, and the path with it.
         drop(listener);
         talk.go_on_until(|_| false).await;
-        while UnixStream::connect(path).await.is_ok() {
+        // One that hangs is to find that it is done without.
+        drop(talk);
+        while is_answered(path).await {
             // Another one has come after that.
             tokio::time::sleep(PAUSE).await;
         }
@@ -225,9 +227,15 @@ impl<'a> Talk<'a> {
             match action {
                 Action::Send(control) => self.session.send(control),
                 Action::Teach => self.session.outgoing.teach(),
-                Action::Serve => {
+                Action::Serve { learnt } => {
                     cluster.has_learnt();
-                    tracing::info!("learnt from the process before this one");
+                    if learnt {
+                        tracing::info!("learnt from the process before this one");
+                    } else {
+                        tracing::warn!(
+                            "the process before this one has not taught all: part of what it has counted is lost"
+                        );
+                    }
                     if let Some(serve) = self.serve.take() {
                         let _ = serve.send(());
                     }
@@ -257,6 +265,16 @@ impl<'a> Talk<'a> {
 /// Whether nobody is there at all.
 fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether somebody listens who does not hang: he hangs up on who says nothing.
+async fn is_answered(path: &Path) -> bool {
+    let asks = async {
+        let mut stream = UnixStream::connect(path).await?;
+        stream.shutdown().await?;
+        stream.read(&mut [0]).await
+    };
+    matches!(tokio::time::timeout(DIAL_TIMEOUT, asks).await, Ok(Ok(_)))
 }
 
 /// Both processes have the same name.

@@ -59,8 +59,11 @@ pub enum Action {
     Send(Control),
     /// Send everything, then say [`Event::Taught`].
     Teach,
-    /// Serve: all that there is to learn has been learnt.
-    Serve,
+    /// Serve: there is nothing more to be learnt.
+    Serve {
+        /// All that the process before this one knows has come.
+        learnt: bool,
+    },
     /// The other nodes have had time to speak for themselves.
     HearOnlyNodes,
     /// The next process has taken over the talk with other nodes.
@@ -94,8 +97,8 @@ impl Handover {
         self.state == State::Succeeded
     }
 
-    fn serve(&mut self, now: Time, actions: &mut Vec<Action>) {
-        actions.extend([Action::Send(Control::ResyncConfirm), Action::Serve]);
+    fn serve(&mut self, learnt: bool, now: Time, actions: &mut Vec<Action>) {
+        actions.extend([Action::Send(Control::ResyncConfirm), Action::Serve { learnt }]);
         self.state = State::Serving { grace: Some(now + GRACE) };
     }
 
@@ -103,7 +106,7 @@ impl Handover {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Teaching { .. } | State::Serving { .. } => actions.push(Action::Forget),
             State::Succeeded => actions.extend([Action::Forget, Action::Resume]),
-            State::Learning { .. } => actions.extend([Action::Forget, Action::Serve]),
+            State::Learning { .. } => actions.extend([Action::Forget, Action::Serve { learnt: false }]),
             State::Over => {}
         }
     }
@@ -111,7 +114,7 @@ impl Handover {
     fn tick(&mut self, now: Time, actions: &mut Vec<Action>) {
         match &mut self.state {
             State::Over => return,
-            State::Learning { until } if now >= *until => self.serve(now, actions),
+            State::Learning { until } if now >= *until => self.serve(false, now, actions),
             State::Serving { grace } if grace.is_some_and(|grace| now >= grace) => {
                 *grace = None;
                 actions.push(Action::HearOnlyNodes);
@@ -149,8 +152,11 @@ impl Machine for Handover {
                 actions.push(Action::Succeeded);
                 self.state = State::Succeeded;
             }
-            (Event::Control(Control::ResyncFinished | Control::ResyncPartial), State::Learning { .. }) => {
-                self.serve(now, actions);
+            (Event::Control(Control::ResyncFinished), State::Learning { .. }) => {
+                self.serve(true, now, actions);
+            }
+            (Event::Control(Control::ResyncPartial), State::Learning { .. }) => {
+                self.serve(false, now, actions);
             }
             (Event::Closed, _) => self.closed(actions),
             _ => {}
@@ -198,7 +204,7 @@ mod tests {
         let mut new = Handover::from_previous(Time::ZERO, &mut actions);
         assert_eq!(actions, [Action::Send(Control::ResyncRequest)]);
         let learnt = on(&mut new, Event::Control(Control::ResyncFinished), 10);
-        assert_eq!(learnt, [Action::Send(Control::ResyncConfirm), Action::Serve]);
+        assert_eq!(learnt, [Action::Send(Control::ResyncConfirm), Action::Serve { learnt: true }]);
         assert_eq!(on(&mut new, Event::Tick, 1_000), [Action::Send(Control::Heartbeat)]);
         assert_eq!(new.next_deadline(), Some(Time::from_millis(2_000)));
         assert_eq!(on(&mut new, Event::Tick, 2_000), [Action::Send(Control::Heartbeat)]);
@@ -210,10 +216,13 @@ mod tests {
     #[test]
     fn it_serves_even_if_the_one_before_it_hangs_or_dies() {
         let mut new = Handover::from_previous(Time::ZERO, &mut Vec::new());
-        assert!(on(&mut new, Event::Tick, 5_000).contains(&Action::Serve));
+        assert!(on(&mut new, Event::Tick, 5_000).contains(&Action::Serve { learnt: false }));
         let mut new = Handover::from_previous(Time::ZERO, &mut Vec::new());
-        assert_eq!(on(&mut new, Event::Closed, 7), [Action::Forget, Action::Serve]);
+        assert_eq!(on(&mut new, Event::Closed, 7), [Action::Forget, Action::Serve { learnt: false }]);
         assert_eq!(new.next_deadline(), None);
+        let mut new = Handover::from_previous(Time::ZERO, &mut Vec::new());
+        let partly = on(&mut new, Event::Control(Control::ResyncPartial), 7);
+        assert!(partly.contains(&Action::Serve { learnt: false }), "it says itself that this was not all");
     }
 
     #[test]

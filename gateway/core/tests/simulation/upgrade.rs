@@ -227,7 +227,7 @@ impl World {
             match action {
                 Action::Send(control) => self.tell(upgrade, side, encoded(control)),
                 Action::Teach => self.upgrades[upgrade].end(side).outgoing.teach(),
-                Action::Serve => {
+                Action::Serve { .. } => {
                     self.nodes[at].cluster.has_learnt();
                     self.nodes[at].learns = false;
                     self.change_over(upgrade);

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Everything but the process.
 struct Lab {
@@ -161,6 +161,54 @@ fn a_process_whose_successor_dies_talks_to_its_peers_again() {
     let _third = held(&other);
     running(&lab, 4);
     wait_until("three run again", || is_refused(&old));
+}
+
+#[test]
+fn a_process_whose_successor_hangs_talks_to_its_peers_again() {
+    let lab = Lab::new();
+    let (old, other) = (lab.start(0), lab.start(1));
+    hear_each_other(&old, &other);
+    let new = lab.start(0);
+    let talks = |gateway: &Gateway| gateway.metric("headgate_peer_up{peer=\"gw2\"}") == 1.0;
+    wait_until("the next process has taken over", || talks(&new) && !talks(&old));
+    let pid = nix::unistd::Pid::from_raw(new.process.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it is ours");
+    let hangs = SystemTime::now();
+    wait_until("the old one talks again", || talks(&old));
+    eprintln!("it talks again {:?} after its successor began to hang", hangs.elapsed().unwrap_or_default());
+}
+
+#[test]
+fn what_could_not_be_learnt_is_said() {
+    let lab = Lab::new();
+    let mut gateway = lab.start(0);
+    let _ = gateway.process.kill();
+    let _ = gateway.process.wait();
+    let path = socket(lab.folder.path());
+    std::fs::remove_file(&path).expect("nobody listens on it");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let teacher = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the next process comes");
+        stream.write_all(b"200\n").expect("it listens");
+        // Until it asks for everything; then this one is gone.
+        let mut said = Vec::new();
+        while !said.ends_with(&[0, 0]) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("it asks");
+            said.extend(byte);
+        }
+    });
+    let log = lab.folder.path().join("stderr");
+    gateway.process = std::process::Command::new(env!("CARGO_BIN_EXE_headgate"))
+        .arg("run")
+        .arg(gateway.folder.path().join("gateway.toml"))
+        .stderr(std::fs::File::create(&log).expect("a file"))
+        .spawn()
+        .expect("it starts");
+    gateway.is_ready();
+    teacher.join().expect("no panic");
+    let said = std::fs::read_to_string(&log).expect("its log");
+    assert!(said.contains("has not taught all") && !said.contains("learnt from"), "{said}");
 }
 
 #[test]
