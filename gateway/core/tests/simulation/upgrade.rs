@@ -251,6 +251,8 @@ impl World {
 
     /// Which runs the next process is not to lose while it takes over.
     fn remember(&mut self, upgrade: usize) {
+        // What is on its way to it may still end one of them.
+        self.hear(upgrade, Side::New, Time::from_millis(u64::MAX / 2));
         let [old, new] = [Side::Old, Side::New].map(|side| &self.nodes[self.at(upgrade, side)]);
         let known = old.live_runs();
         let both = new.live_runs().into_iter().filter(|run| known.contains(run)).collect();
