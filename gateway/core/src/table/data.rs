@@ -126,11 +126,22 @@ impl DataType {
     }
 
     /// How its values are kept.
+    #[inline]
     pub fn kind(self) -> Kind {
         match self {
             Self::BytesInCnt | Self::BytesOutCnt => Kind::Long,
             Self::ServerKey => Kind::Text,
-            data if data.name().ends_with("_rate") => Kind::Rate,
+            Self::Gpc0Rate
+            | Self::ConnRate
+            | Self::SessRate
+            | Self::HttpReqRate
+            | Self::HttpErrRate
+            | Self::BytesInRate
+            | Self::BytesOutRate
+            | Self::Gpc1Rate
+            | Self::HttpFailRate
+            | Self::GpcRate
+            | Self::GlitchRate => Kind::Rate,
             _ => Kind::Number,
         }
     }

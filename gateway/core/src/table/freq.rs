@@ -18,6 +18,9 @@ impl FreqCtr {
     /// Events in the period that ends now, rounded down; saturates.
     pub fn read(&self, now: Time, period: Duration) -> u32 {
         let (current, previous, remaining) = self.at(now, period);
+        if previous == 0 {
+            return current;
+        }
         let faded = u64::from(previous) * u64::from(remaining) / u64::from(millis(period));
         current.saturating_add(u32::try_from(faded).unwrap_or(u32::MAX))
     }
@@ -91,12 +94,12 @@ impl FreqCtr {
     fn at(&self, now: Time, period: Duration) -> (u32, u32, u32) {
         let period = millis(period);
         let elapsed = wrapping(now).wrapping_sub(self.tick);
-        match elapsed / period {
+        match elapsed.checked_sub(period) {
             // The first event begins a period, whatever the clock shows.
             _ if (self.current, self.previous) == (0, 0) => (0, 0, period),
-            0 => (self.current, self.previous, period - elapsed),
-            1 => (0, self.current, period - (elapsed - period)),
-            _ => (0, 0, period),
+            None => (self.current, self.previous, period - elapsed),
+            Some(late) if late < period => (0, self.current, period - late),
+            Some(_) => (0, 0, period),
         }
     }
 }
@@ -107,7 +110,9 @@ fn wrapping(now: Time) -> u32 {
 }
 
 fn millis(period: Duration) -> u32 {
-    u32::try_from(period.as_millis()).unwrap_or(u32::MAX).max(1)
+    // In 64 bits, which whole milliseconds fit in but for periods of ages.
+    let millis = period.as_secs().saturating_mul(1000).saturating_add(period.subsec_millis().into());
+    u32::try_from(millis).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod freq;
 mod hash;
 mod index;
 mod key;
+mod shape;
 mod shard;
 
 #[cfg(test)]
@@ -32,7 +33,8 @@ pub use key::{AddressKey, KeyType};
 use base_core::Time;
 use dictionary::Dictionary;
 use hash::Hasher;
-use shard::{Shape, Shard};
+use shape::Shape;
+use shard::Shard;
 use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,15 +104,14 @@ pub struct Row<'a> {
 impl StickTable {
     /// `random` brings the seed: clients choose the keys.
     pub fn new(options: Options, random: &RandomState) -> Self {
-        let Options { key, layout, size, expire, nopurge, shared } = options;
+        let size = options.size;
         let shards = match size {
             ..SMALL => 1,
             size => (size / PER_SHARD).next_power_of_two().clamp(LEAST_SHARDS, MOST_SHARDS),
         };
         let shard = || Mutex::new(Shard::new(size.div_ceil(shards)));
-        let expire = u32::try_from(expire.as_millis()).unwrap_or(u32::MAX).min(LONGEST);
         Self {
-            shape: Shape { key, layout, expire, nopurge, shared },
+            shape: Shape::new(options),
             shards: (0..shards).map(|_| shard()).collect(),
             hasher: Hasher::new(random),
             texts: Mutex::default(),
@@ -435,7 +436,5 @@ const MOST_SHARDS: usize = 1024;
 const PER_SHARD: usize = 16_384;
 /// Tables smaller than this have one shard, so that their size is exact.
 const SMALL: usize = 1024;
-/// Milliseconds: a week. Times are kept in 32 bits, which wrap after 49 days.
-const LONGEST: u32 = 7 * 86_400_000;
 /// Slots looked at under one lock.
 const WALKED: u32 = 256;

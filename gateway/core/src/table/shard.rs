@@ -2,25 +2,11 @@
 //! of their last use, and a line of those that have changed, for peers to read. An entry that is held stands
 //! outside of that order until it is let go: so the oldest is always one that may go.
 
-use super::data::Layout;
 use super::entry::Entry;
 use super::index::Index;
-use super::key::KeyType;
+use super::shape::Shape;
 use base_core::Time;
 use std::collections::VecDeque;
-
-/// How the entries of a table look and how long they live: the same for all its shards.
-#[derive(Debug)]
-pub(super) struct Shape {
-    pub(super) key: KeyType,
-    pub(super) layout: Layout,
-    /// Milliseconds.
-    pub(super) expire: u32,
-    /// A full table takes no new entries, instead of dropping the oldest.
-    pub(super) nopurge: bool,
-    /// Whether changes are lined up for peers.
-    pub(super) shared: bool,
-}
 
 /// Entries, found by key, ordered by last use. Slots are numbered; links are numbers, not pointers.
 #[derive(Debug)]
@@ -51,47 +37,6 @@ struct Changes {
     read: u32,
 }
 
-impl Shape {
-    fn key_words(&self) -> usize {
-        let length = usize::from(matches!(self.key, KeyType::String(_)));
-        length + self.key.bytes().div_ceil(4)
-    }
-
-    fn stride(&self) -> usize {
-        HEAD + self.key_words() + self.layout.words()
-    }
-
-    fn holds_key(&self, words: &[u32], key: &[u8]) -> bool {
-        let (words, length) = match self.key {
-            KeyType::String(_) => (words.get(1..).unwrap_or(&[]), words.first().copied().unwrap_or(0)),
-            _ => (words, key.len() as u32),
-        };
-        length as usize == key.len() && key.chunks(4).zip(words).all(|(chunk, word)| pack(chunk) == *word)
-    }
-
-    fn write_key(&self, words: &mut [u32], key: &[u8]) {
-        let words = match (self.key, words) {
-            (KeyType::String(_), [length, rest @ ..]) => {
-                *length = key.len() as u32;
-                rest
-            }
-            (_, words) => words,
-        };
-        for (chunk, word) in key.chunks(4).zip(words) {
-            *word = pack(chunk);
-        }
-    }
-
-    fn read_key(&self, words: &[u32], key: &mut Vec<u8>) {
-        let (words, length) = match (self.key, words) {
-            (KeyType::String(_), [length, rest @ ..]) => (rest, *length as usize),
-            (_, words) => (words, self.key.bytes()),
-        };
-        key.clear();
-        key.extend(words.iter().flat_map(|word| word.to_ne_bytes()).take(length));
-    }
-}
-
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -113,9 +58,8 @@ impl Shard {
 
     #[inline]
     pub(super) fn entry<'a>(&'a mut self, shape: &'a Shape, slot: u32) -> Entry<'a> {
-        let from = HEAD + shape.key_words();
         let words = self.slot_mut(shape, slot);
-        Entry { layout: &shape.layout, words: &mut words[from..] }
+        Entry { layout: &shape.layout, words: &mut words[shape.data..] }
     }
 
     /// The slot of `key`, unless it has expired.
@@ -325,7 +269,7 @@ impl Shard {
             self.free = self.slot(shape, slot)[NEWER];
             return slot;
         }
-        let stride = shape.stride();
+        let stride = shape.stride;
         if self.words.len() + stride > self.words.capacity() {
             let slots = (self.slots as usize).max(2).min(self.capacity - self.slots as usize).max(1);
             self.words.reserve_exact(slots * stride);
@@ -371,13 +315,13 @@ impl Shard {
 
     #[inline]
     fn slot(&self, shape: &Shape, slot: u32) -> &[u32] {
-        let stride = shape.stride();
+        let stride = shape.stride;
         &self.words[slot as usize * stride..][..stride]
     }
 
     #[inline]
     fn slot_mut(&mut self, shape: &Shape, slot: u32) -> &mut [u32] {
-        let stride = shape.stride();
+        let stride = shape.stride;
         &mut self.words[slot as usize * stride..][..stride]
     }
 
@@ -412,24 +356,13 @@ impl Changes {
     }
 }
 
-fn pack(chunk: &[u8]) -> u32 {
-    match chunk {
-        &[a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
-        short => {
-            let mut bytes = [0; 4];
-            bytes[..short.len()].copy_from_slice(short);
-            u32::from_ne_bytes(bytes)
-        }
-    }
-}
-
 /// Milliseconds wrap by design; only differences count, and no entry lives for longer than a week.
 fn millis(now: Time) -> u32 {
     now.as_millis() as u32
 }
 
 /// The words before an entry's key.
-const HEAD: usize = 6;
+pub(super) const HEAD: usize = 6;
 const EXPIRES: usize = 0;
 const OLDER: usize = 1;
 const NEWER: usize = 2;

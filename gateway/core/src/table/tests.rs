@@ -61,6 +61,13 @@ fn a_held_entry_is_read_with_its_key_whatever_was_in_the_place_of_that() {
 }
 
 #[test]
+fn what_is_called_a_rate_is_kept_as_one() {
+    for data in DataType::ALL {
+        assert_eq!(data.kind() == Kind::Rate, data.name().ends_with("_rate"), "{data}");
+    }
+}
+
+#[test]
 fn a_full_table_drops_the_oldest_and_counts_it() {
     let table = table(3);
     (1..=3).for_each(|number| set(&table, number, Time::ZERO));
