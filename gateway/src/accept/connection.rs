@@ -13,6 +13,7 @@ use crate::sys;
 use crate::tcp::{self, Session};
 use crate::tls::identity::Handshake;
 use crate::tracks::Tracks;
+use bytes::BytesMut;
 use gateway_core::config::{Frontend, Mode};
 use gateway_core::failure::NoRequest;
 use gateway_core::rules::{Moment, Rules};
@@ -196,10 +197,12 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
     let mut patience =
         Patience { first: whole, whole, due: true, h2c: frontend.h2c, bounds: frontend.bounds };
     let (opened, mut served) = (shared.gateway.clock.now(), 0);
+    let mut ahead = BytesMut::new();
     loop {
         let clock = &shared.gateway.clock;
+        let began = |began| link.head_begins(began);
         let (head, body) =
-            match head::read(&mut stream, patience, clock, |began| link.head_begins(began)).await {
+            match head::read(&mut stream, std::mem::take(&mut ahead), patience, clock, began).await {
                 Arrival::Head(head, body) => (head, body),
                 Arrival::Preface(preface) => {
                     let Ok(mut io) = stream.into_any().downcast::<Buffered>() else { return };
@@ -223,13 +226,22 @@ async fn requests(shared: &Shared, mut stream: Stream, link: &Link, frontend: &F
             session.set_total_drain_timeout(Some(frontend.client_timeout));
         };
         let kept = match body {
-            Body::Nothing if shared.exchange.takes(shared.frontend) => {
-                Box::pin(shared.exchange.serve(stream, prepare)).await
+            Body::Nothing { ahead: behind } if shared.exchange.takes(shared.frontend) => {
+                let kept = Box::pin(shared.exchange.serve(stream, prepare)).await;
+                kept.map(|(stream, more)| {
+                    ahead = behind;
+                    ahead.extend_from_slice(&more);
+                    stream
+                })
             }
             body => {
                 let stream = match body {
                     Body::Chunked(chunks) => Chunked::watch(stream, chunks),
-                    Body::Nothing | Body::Other => stream,
+                    Body::Nothing { ahead: behind } => {
+                        ahead = behind;
+                        stream
+                    }
+                    Body::Other => stream,
                 };
                 let mut session = ServerSession::new_http1(stream);
                 prepare(&mut session);

@@ -43,26 +43,31 @@ pub(super) enum Arrival {
 
 /// What there is behind a head.
 pub(super) enum Body {
-    /// Nothing, and the head says nothing of the connection but whether it stays.
-    Nothing,
+    /// Nothing, and the head says nothing of the connection but whether it stays. What came behind it is the beginning of the
+    /// next request (RFC 9112 §9.3.2).
+    Nothing { ahead: BytesMut },
     /// Chunks, and how far they have come.
     Chunked(Chunks),
     /// Whatever else the head says.
     Other,
 }
 
-/// Reads a head. `began` is told when its first byte came.
+/// Reads a head that begins with `ahead`. `began` is told when its first byte came.
 pub(super) async fn read(
     stream: &mut Stream,
+    ahead: BytesMut,
     patience: Patience,
     clock: &Clock,
     began: impl FnOnce(Time),
 ) -> Arrival {
     let mut deadline = patience.due.then(|| clock.now() + patience.whole);
-    let mut bytes = match timeout(patience.first, scratch::read(stream)).await {
-        Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
-        Ok(Ok(_) | Err(_)) | Err(_) => return Arrival::Nothing,
-    };
+    let mut bytes = ahead;
+    if bytes.is_empty() {
+        bytes = match timeout(patience.first, scratch::read(stream)).await {
+            Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
+            Ok(Ok(_) | Err(_)) | Err(_) => return Arrival::Nothing,
+        };
+    }
     began(clock.now());
     let mut head = strict::Head::within(patience.bounds);
     loop {
@@ -87,12 +92,16 @@ pub(super) async fn read(
     }
 }
 
-fn with_body(bytes: BytesMut, length: usize, head: &strict::Head) -> Arrival {
-    let rest = bytes.get(length..).unwrap_or_default();
-    if !head.is_chunked() {
-        let nothing = head.is_plain() && rest.is_empty();
-        return Arrival::Head(bytes, if nothing { Body::Nothing } else { Body::Other });
+fn with_body(mut bytes: BytesMut, length: usize, head: &strict::Head) -> Arrival {
+    if head.is_plain() {
+        // Most are alone, and stay in the one piece of memory that they came in.
+        let ahead = if bytes.len() > length { bytes.split_off(length) } else { BytesMut::new() };
+        return Arrival::Head(bytes, Body::Nothing { ahead });
     }
+    if !head.is_chunked() {
+        return Arrival::Head(bytes, Body::Other);
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
     let mut chunks = Chunks::default();
     match chunks.advance(rest) {
         Ok(()) => Arrival::Head(bytes, Body::Chunked(chunks)),

@@ -13,7 +13,7 @@ use crate::proxy::link;
 use crate::request::{Link, Request};
 use crate::upstream::{Connection, Lease};
 use crate::{account, pick, proxy_out, rules, tries, upstream};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gateway_core::config::{Config, Frontend};
 use gateway_core::failure::NoConnection;
 use http::Version;
@@ -59,26 +59,26 @@ impl Exchange {
         self.pool.sweep(self.edge.gateway.clock.now());
     }
 
-    /// Answers the request whose head `prepare` gives to the session; the connection, if it stays.
+    /// Answers the request whose head `prepare` gives to the session; the connection, if it stays, and what has been read of the
+    /// next request.
     pub(crate) async fn serve(
         &self,
         stream: Stream,
         prepare: impl FnOnce(&mut ServerSession),
-    ) -> Option<Stream> {
+    ) -> Option<(Stream, BytesMut)> {
         let mut session = Session::new_h1(stream);
         prepare(session.as_downstream_mut());
+        session.as_downstream_mut().set_pipelining_enabled(true);
         open(&mut session).await?;
+        // Its body, which is none, has to have begun: or what comes behind it would be forgotten with its beginning.
+        session.as_downstream_mut().is_body_done();
         if !self.carry_out(&mut session).await {
             return None;
         }
         let ServerSession::H1(mut client) = *session.downstream_session else { return None };
         client.finish_body().await.ok()?;
-        if !client.will_keepalive() {
-            client.shutdown().await;
-            return None;
-        }
-        // There was no body that could be left over.
-        Some(client.into_inner())
+        let (stream, ahead) = client.reuse().await.ok()??.into_parts();
+        Some((stream, ahead.unwrap_or_default()))
     }
 
     /// Answers a request of HTTP/2, on a stream of its own.

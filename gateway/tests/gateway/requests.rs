@@ -1,7 +1,8 @@
 //! What a server gets to see of a request, and which requests it never sees.
 
-use crate::harness::{Gateway, Server, ok};
-use std::io::{Read, Write};
+use crate::harness::{Gateway, Server, ok, pause, read_answer, wait_until};
+use std::io::{BufReader, Read, Write};
+use std::time::Duration;
 
 #[test]
 fn an_ambiguous_request_is_refused_and_no_server_sees_it() {
@@ -135,4 +136,43 @@ fn tls_speaks_the_same() {
     crate::harness::wait_until("the failure is counted", || {
         gateway.metric("headgate_tls_failures_total{frontend=\"fe\"}") >= 1.0
     });
+}
+
+#[test]
+fn requests_that_do_not_wait_for_answers_get_them_in_their_order() {
+    let server = Server::start(|head, _| {
+        let path = head.split(' ').nth(1)?.to_owned();
+        if path == "/late" {
+            pause(Duration::from_millis(300));
+        }
+        Some(ok(&path))
+    });
+    let gateway = Gateway::before(&[server.address], "");
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let post = "POST /last HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    // More than is read at once, cut in the middle of a head, and with one behind them that says how long its body is.
+    let many: Vec<String> = (0..300).map(|nth| format!("/{nth}")).collect();
+    let mut all: String = many.iter().map(|path| get(path)).collect();
+    all.push_str(post);
+    let mut client = BufReader::new(gateway.connect());
+    let (first, rest) = all.as_bytes().split_at(100);
+    client.get_mut().write_all(first).expect("sent");
+    pause(Duration::from_millis(50));
+    client.get_mut().write_all(rest).expect("sent");
+    for path in many.iter().map(String::as_str).chain(["/last"]) {
+        let answer = read_answer(&mut client).unwrap_or_default();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\n{path}")),
+            "{path}: {answer}"
+        );
+    }
+    // The second one comes while the first one runs.
+    client.get_mut().write_all(get("/late").as_bytes()).expect("sent");
+    wait_until("it runs", || server.heads().iter().any(|head| head.contains(" /late ")));
+    client.get_mut().write_all(get("/next").as_bytes()).expect("sent");
+    for path in ["/late", "/next"] {
+        let answer = read_answer(&mut client).unwrap_or_default();
+        assert!(answer.ends_with(&format!("\n{path}")), "{path}: {answer}");
+    }
+    assert_eq!(gateway.log_lines(303).len(), 303);
 }
