@@ -6,10 +6,12 @@ use anyhow::{Context, Result, bail};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
@@ -201,10 +203,16 @@ fn stderr(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("stderr")).unwrap_or_default()
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and is given to nobody else: two that listen with SO_REUSEPORT would share it.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(PORTS.start);
+    let mut candidates = PORTS.map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
+    let free = candidates.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.context("no port is free")
 }
+
+/// Below those that connections go out from.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// How often a proxy is asked whether it serves yet, or has ended: for a minute.
 const TRIES: u32 = 3000;
