@@ -387,6 +387,8 @@ impl Writer<'_> {
     fn end(&mut self, id: u64, source: &Source<'_>) {
         *self.current = None;
         self.define(id, &Source { name: &|| NO_TABLE.to_owned(), ..*source });
+        // Whoever gets the number next says so, even if nothing was named in between.
+        *self.current = None;
     }
 
     fn put(&mut self, row: &Row<'_>, source: &Source<'_>, pushed: &mut u32, lesson: bool) {

@@ -5,7 +5,7 @@
 //! wyhash does: a few nanoseconds, where SipHash takes twenty. It is no hash for proofs, only one that who
 //! does not know the seed can't steer.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 /// The seed of a table.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    pub(super) fn new(random: &RandomState) -> Self {
+    pub(super) fn new(random: &impl BuildHasher) -> Self {
         // Odd, so that no multiplication forgets bits.
         Self { seed: [1u64, 2, 3, 4].map(|number| random.hash_one(number) | 1) }
     }
@@ -48,6 +48,7 @@ fn fold(one: u64, other: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::RandomState;
 
     #[test]
     fn near_keys_spread_evenly_and_seeds_differ() {

@@ -35,7 +35,7 @@ use dictionary::Dictionary;
 use hash::Hasher;
 use shape::Shape;
 use shard::Shard;
-use std::hash::RandomState;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,8 +102,8 @@ pub struct Row<'a> {
 }
 
 impl StickTable {
-    /// `random` brings the seed: clients choose the keys.
-    pub fn new(options: Options, random: &RandomState) -> Self {
+    /// `random` brings the seed. Clients choose the keys, so only a simulation may bring one that is known.
+    pub fn new(options: Options, random: &impl BuildHasher) -> Self {
         let size = options.size;
         let shards = match size {
             ..SMALL => 1,

@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::hash::RandomState;
 
 fn key(number: u32) -> AddressKey {
     KeyType::Ipv6.address(IpAddr::from(number.to_be_bytes())).expect("any address fits")

@@ -258,6 +258,26 @@ fn runs_that_come_and_go_take_up_no_more_room_than_those_there_are() {
 }
 
 #[test]
+fn the_next_run_of_a_node_is_heard_of_right_behind_the_end_of_the_one_before() {
+    let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
+    let (old, new) = (node("a", "old", true, &options), node("a", "new", true, &options));
+    let (mut old_new, mut new_old) = (End::new(&old, With::Next), End::new(&new, With::Previous));
+    for (run, count) in [("one", 3), ("two", 5), ("three", 7)] {
+        let other = node("b", run, true, &options);
+        let (mut new_other, mut other_new) =
+            (End::new(&new, With::Peer("b")), End::new(&other, With::Peer("a")));
+        new.peer_is_live("b", true);
+        runs(&other, count);
+        push((&other, &mut other_new), (&new, &mut new_other), With::Peer("b"));
+        push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+        assert_eq!(others(&old).0, count, "{run}");
+        new.peer_is_live("b", false);
+        push((&new, &mut new_old), (&old, &mut old_new), With::Next);
+        assert_eq!(others(&old).0, 0, "{run} has ended");
+    }
+}
+
+#[test]
 fn of_three_processes_the_end_of_the_last_is_not_that_of_the_first() {
     let options = options(KeyType::Ip, &[DataType::ConnCur, DataType::HttpReqCnt]);
     let [first, second, third] = ["first", "second", "third"].map(|run| node("a", run, true, &options));
