@@ -34,7 +34,7 @@ use base_core::Time;
 use dictionary::Dictionary;
 use hash::Hasher;
 use shape::Shape;
-use shard::Shard;
+use shard::{Place, Shard};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,12 +80,12 @@ pub struct Held {
 /// How far a reader of changes has come, in each shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    next: Vec<u32>,
+    places: Vec<Place>,
 }
 
 impl Cursor {
     /// Before all that has ever changed.
-    pub const START: Self = Self { next: Vec::new() };
+    pub const START: Self = Self { places: Vec::new() };
 }
 
 /// An entry with what stands around it, as readers see it.
@@ -236,7 +236,7 @@ impl StickTable {
         seen: Option<&Cursor>,
         change: impl FnOnce(&mut Entry<'_>, Option<bool>) -> bool,
     ) -> bool {
-        let seen = seen.map(|seen| seen.next.get(self.shard(key).1).copied().unwrap_or(0));
+        let seen = seen.map(|seen| seen.places.get(self.shard(key).1).map_or(0, |place| place.next));
         let expire = expire.map_or(u32::MAX, |expire| u32::try_from(expire.as_millis()).unwrap_or(u32::MAX));
         let expire = expire.min(self.shape.expire);
         let learnt = self.with(key, now, expire, |shard, slot| {
@@ -317,7 +317,7 @@ impl StickTable {
 
     /// Where a reader stands that wants to see only what changes from now on.
     pub fn end(&self) -> Cursor {
-        Cursor { next: self.shards.iter().map(|shard| lock(shard).read_all()).collect() }
+        Cursor { places: self.shards.iter().map(|shard| lock(shard).read_all()).collect() }
     }
 
     /// Reads entries that have changed since `cursor`, at most `most`, each as it is now. True if there may
@@ -332,14 +332,14 @@ impl StickTable {
         let mut key = Vec::new();
         let mut left = most;
         // A new reader gets what is still in line, which is each entry that was changed here.
-        cursor.next.resize(self.shards.len(), 0);
-        for (next, shard) in cursor.next.iter_mut().zip(&self.shards) {
+        cursor.places.resize(self.shards.len(), Place::default());
+        for (place, shard) in cursor.places.iter_mut().zip(&self.shards) {
             let mut shard = lock(shard);
-            while let Some((number, slot)) = shard.read_change(&self.shape, *next) {
+            while let Some(slot) = shard.read_change(&self.shape, place) {
                 if left == 0 {
                     return true;
                 }
-                *next = number.wrapping_add(1);
+                place.next = place.next.wrapping_add(1);
                 if let Some(slot) = slot.filter(|slot| shard.is_live(&self.shape, *slot, now)) {
                     left -= 1;
                     self.show(&mut shard, slot, now, &mut key, &mut each);

@@ -37,6 +37,15 @@ struct Changes {
     read: u32,
 }
 
+/// Where a reader of changes stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number that it reads next.
+    pub(super) next: u32,
+    /// It had fallen behind: before this number it is told of what has moved as well, which it may have missed.
+    behind: u32,
+}
+
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -196,22 +205,26 @@ impl Shard {
         }
     }
 
-    /// Takes all changes for read, and returns the number that the next one will have.
-    pub(super) fn read_all(&mut self) -> u32 {
+    /// Takes all changes for read, and returns where the next one will be.
+    pub(super) fn read_all(&mut self) -> Place {
         self.changes.read = self.changes.next();
-        self.changes.read
+        Place { next: self.changes.read, behind: self.changes.read }
     }
 
-    /// The next change that is not before `from`: its number, and its slot if it still counts.
-    pub(super) fn read_change(&mut self, shape: &Shape, from: u32) -> Option<(u32, Option<u32>)> {
-        let behind = from.wrapping_sub(self.changes.first) > FAR;
-        let number = if behind { self.changes.first } else { from };
-        let slot = self.changes.at(number)? & !MOVED;
+    /// The next change for a reader, at `place` then: its slot, if it still counts and is news to that reader.
+    pub(super) fn read_change(&mut self, shape: &Shape, place: &mut Place) -> Option<Option<u32>> {
+        if place.next.wrapping_sub(self.changes.first) > FAR {
+            *place = Place { next: self.changes.first, behind: self.changes.next() };
+        }
+        let number = place.next;
+        let stands = self.changes.at(number)?;
         if self.changes.read.wrapping_sub(number.wrapping_add(1)) > FAR {
             self.changes.read = number.wrapping_add(1);
         }
+        let slot = stands & !MOVED;
         let counts = slot < self.slots && self.slot(shape, slot)[CHANGE_AND_USE] == number;
-        Some((number, counts.then_some(slot)))
+        let is_news = stands & MOVED == 0 || number.wrapping_sub(place.behind) > FAR;
+        Some((counts && is_news).then_some(slot))
     }
 
     /// Takes an entry out, unless it is held.

@@ -186,6 +186,27 @@ fn what_changes_often_before_it_is_read_is_read_once() {
 }
 
 #[test]
+fn what_stands_in_line_anew_is_told_to_those_only_who_had_fallen_behind() {
+    let table = table(100);
+    let told = |cursor: &mut Cursor| {
+        let told = changes(&table, cursor, 1_000);
+        told.iter().filter(|(key, _)| key == "::ffff:0.0.0.1").count()
+    };
+    let (mut reads_all, mut was_away) = (Cursor::default(), Cursor::default());
+    set(&table, 0, Time::ZERO);
+    assert_eq!((told(&mut reads_all), told(&mut was_away)), (0, 0));
+    set(&table, 1, Time::ZERO);
+    assert_eq!(told(&mut reads_all), 1);
+    for turn in 0..1_000 {
+        set(&table, 2 + turn % 3, Time::ZERO);
+        assert_eq!(told(&mut reads_all), 0, "it has heard of it, and there was no change since");
+    }
+    assert_eq!((told(&mut was_away), told(&mut Cursor::default())), (1, 1));
+    set(&table, 1, Time::ZERO);
+    assert_eq!((told(&mut reads_all), told(&mut was_away)), (1, 1));
+}
+
+#[test]
 fn what_a_peer_taught_is_no_change_and_lives_no_longer_than_it_said() {
     let table = table(10);
     let mut cursor = Cursor::default();
