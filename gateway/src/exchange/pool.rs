@@ -107,27 +107,33 @@ impl Rested {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tokio::io::AsyncWriteExt;
     use tokio::net::UnixStream;
 
     const START: Time = Time::from_nanos(1_000_000_000);
 
-    fn connection(pool: &Pool, key: u64, age: u64) -> UnixStream {
-        let (server, other) = UnixStream::pair().expect("a pair");
+    fn put(pool: &Pool, key: u64, age: u64, server: UnixStream) {
         let since = START + Duration::from_secs(age);
         let connection = Rest { stream: Connection::Local(server), requests: 1, _place: None };
         pool.put(key, connection, since, since + Duration::from_secs(60));
-        other
+    }
+
+    fn pair() -> (UnixStream, UnixStream) {
+        UnixStream::pair().expect("a pair")
     }
 
     #[tokio::test]
     async fn the_connection_used_last_is_used_next_while_it_stands() {
         let pool = Pool::new(8);
-        let _first = connection(&pool, 1, 0);
-        let second = connection(&pool, 1, 1);
-        let mut third = connection(&pool, 1, 2);
+        let [(stands, _first), (ends, second), (speaks, third)] = [pair(), pair(), pair()];
         drop(second);
-        third.write_all(b"unasked").await.expect("it has room");
+        third.try_write(b"unasked").expect("it has room");
+        // The runtime has heard of it.
+        for server in [&ends, &speaks] {
+            server.readable().await.expect("it is open");
+        }
+        for (age, server) in (0..).zip([stands, ends, speaks]) {
+            put(&pool, 1, age, server);
+        }
         assert!(pool.take(2, START).is_none(), "of another server");
         assert!(pool.take(1, START).is_some(), "the first");
         assert!(pool.take(1, START).is_none());
@@ -136,7 +142,12 @@ mod tests {
     #[tokio::test]
     async fn what_has_rested_for_too_long_goes_and_so_does_the_oldest_of_too_many() {
         let pool = Pool::new(2);
-        let _others: Vec<_> = (0..3).map(|age| connection(&pool, age, age)).collect();
+        let others = (0..3).map(|age| {
+            let (server, other) = pair();
+            put(&pool, age, age, server);
+            other
+        });
+        let _others: Vec<_> = others.collect();
         let later = START + Duration::from_secs(61);
         pool.sweep(later);
         assert!(pool.take(0, START).is_none(), "one too many");
