@@ -89,12 +89,13 @@ fn a_node_without_files_left_says_so_and_blames_no_server() {
 
 /// Runs `test` in a network of its own, if this may be done here.
 fn in_a_network_of_its_own(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(|| {
+    let Some(ip) = program("ip") else { return };
+    let thread = std::thread::spawn(move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
             eprintln!("skipped: no network of its own without root ({error})");
             return;
         }
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        let up = Command::new(ip).args(["link", "set", "lo", "up"]).status();
         assert!(up.is_ok_and(|status| status.success()), "its loopback is up");
         test();
     });
