@@ -255,6 +255,11 @@ impl Cluster {
         self.left.store(heard, Ordering::Relaxed);
     }
 
+    /// Whether the next process has taken over, and lives.
+    pub(super) fn has_successor(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+
     /// This other process of the node is gone, and with it what ran there.
     pub fn process_is_gone(&self, with: With<'_>) {
         match with {

@@ -109,7 +109,8 @@ impl Incoming {
             true => take_u32(&mut body).ok_or(Fault::Protocol)?,
             false => table.last.wrapping_add(1),
         };
-        table.unacknowledged = true;
+        // What a process hears that another has taken over from, that one never hears of: so it is sent again.
+        table.unacknowledged |= !cluster.has_successor();
         let left = match update.timed {
             true => Some(Duration::from_millis(take_u32(&mut body).ok_or(Fault::Protocol)?.into())),
             false => None,
