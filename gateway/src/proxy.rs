@@ -359,10 +359,12 @@ impl Edge {
         if h2::is_h2(session) {
             let bounds = self.gateway.config.frontends[connection.frontend].bounds;
             if let Err(reason) = h2::receive(session, bounds) {
-                if let Some(link) = self::link(session) {
+                let status = strict::status(reason);
+                // What is only too large is a request all the same.
+                if let Some(link) = self::link(session).filter(|_| status == 400) {
                     link.was_malformed();
                 }
-                return Err(Answer::refuse(strict::status(reason), reason));
+                return Err(Answer::refuse(status, reason));
             }
         }
         let frontend = &self.gateway.config.frontends[connection.frontend];
