@@ -60,47 +60,41 @@ fn what_runs_on_a_server_that_moves_goes_on_and_says_nothing_about_where_it_is_n
     assert_eq!(gateway.metric("headgate_server_errors_total{backend=\"be\",server=\"web\"}"), 0.0);
 }
 
+/// A server that is where `web.test` is, and one that is there, both with a slow start.
+fn one_that_is_named_and_one_that_is_there(names: &Names) -> (Gateway, [Server; 2]) {
+    let (port, listeners) = listeners::<2>();
+    let servers = listeners.map(|listener| Server::on(listener, |_, _| Some(ok("well"))));
+    let backend = format!(
+        "server = [{{ name = \"web\", address = \"web.test:{port}\", slowstart = \"10m\" }},\n\
+         {{ name = \"other\", address = \"127.0.7.2:{port}\", slowstart = \"10m\" }}]"
+    );
+    (gateway(names, OFTEN, &backend), servers)
+}
+
+/// How many requests each of them has got.
+fn served(gateway: &Gateway) -> [f64; 2] {
+    ["web", "other"].map(|name| {
+        gateway.metric(&format!("headgate_server_requests_total{{backend=\"be\",server=\"{name}\"}}"))
+    })
+}
+
 #[test]
 fn a_server_with_a_name_has_all_of_its_share_when_the_gateway_starts() {
     let Some(names) = Names::start("127.0.7.1 web.test\n", &[]) else { return };
-    let (port, [named, other]) = listeners::<2>();
-    let _servers = [named, other].map(|listener| Server::on(listener, |_, _| Some(ok("well"))));
-    let gateway = gateway(
-        &names,
-        OFTEN,
-        &format!(
-            "server = [{{ name = \"web\", address = \"web.test:{port}\", slowstart = \"10m\" }},\n\
-             {{ name = \"other\", address = \"127.0.7.2:{port}\", slowstart = \"10m\" }}]"
-        ),
-    );
+    let (gateway, _servers) = one_that_is_named_and_one_that_is_there(&names);
     (0..12).for_each(|_| drop(gateway.get("/")));
-    let requests = |name: &str| {
-        gateway.metric(&format!("headgate_server_requests_total{{backend=\"be\",server=\"{name}\"}}"))
-    };
-    assert_eq!((requests("web"), requests("other")), (6.0, 6.0));
+    assert_eq!(served(&gateway), [6.0, 6.0]);
 }
 
 #[test]
 fn a_server_whose_name_is_heard_of_long_after_the_start_gets_its_share_bit_by_bit() {
     let Some(names) = Names::start("", &[]) else { return };
-    let (port, [named, other]) = listeners::<2>();
-    let _servers = [named, other].map(|listener| Server::on(listener, |_, _| Some(ok("well"))));
-    let gateway = gateway(
-        &names,
-        OFTEN,
-        &format!(
-            "server = [{{ name = \"web\", address = \"web.test:{port}\", slowstart = \"10m\" }},\n\
-             {{ name = \"other\", address = \"127.0.7.2:{port}\", slowstart = \"10m\" }}]"
-        ),
-    );
+    let (gateway, _servers) = one_that_is_named_and_one_that_is_there(&names);
     assert!(gateway.get("/").ends_with("well"));
     names.say("127.0.7.1 web.test\n");
     wait_until("it is there", || address(&gateway, "web").contains("127.0.7.1"));
     (0..12).for_each(|_| drop(gateway.get("/")));
-    let requests = |name: &str| {
-        gateway.metric(&format!("headgate_server_requests_total{{backend=\"be\",server=\"{name}\"}}"))
-    };
-    let (web, other) = (requests("web"), requests("other"));
+    let [web, other] = served(&gateway);
     assert!(web <= 2.0 && web + other == 13.0, "{web} and {other}");
 }
 
